@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Every quantity has a limit, and every limit stands here. All memory is taken at start from these
+ * numbers and from the configuration; nothing in the running system grows beyond them.
+ */
+#ifndef SYNOD_BASE_LIMITS_H
+#define SYNOD_BASE_LIMITS_H
+
+enum {
+	/* Cluster. Three, five or seven voters; ids are 1..replicas, so a bit mask fits a byte. */
+	SYNOD_REPLICAS_MAX = 7,
+
+	/* The ring of slots that the core keeps in memory, chosen or not. A power of two. */
+	SYNOD_WINDOW_SLOTS = 1024,
+	/* Slots a leader may have proposed and not yet chosen. Well under the window, so that a
+	 * follower which applied a little less still has room for every one of them. */
+	SYNOD_INFLIGHT_SLOTS = 256,
+
+	/* One batch = one slot = one datagram = one journal record. */
+	SYNOD_FRAME_SIZE_MAX = 9014,  /* Ethernet frame without FCS: 14 + an IP packet of 9000 */
+	SYNOD_HEADER_SIZE = 80,	      /* engine/wire: the fixed header of every datagram, tag included */
+	SYNOD_ENTRY_SIZE = 32,	      /* engine/wire: describes the batch a datagram carries */
+	/* 9000 - 20 (IP) - 8 (UDP) - 80 - 32 = 8860; rounded down to a multiple of 8. */
+	SYNOD_BATCH_SIZE_MAX = 8856,
+	SYNOD_COMMAND_HEADER_SIZE = 24,
+	/* A command must fit a client's request: 8856 minus its own header. */
+	SYNOD_COMMAND_SIZE_MAX = SYNOD_BATCH_SIZE_MAX - SYNOD_COMMAND_HEADER_SIZE,
+	SYNOD_BATCH_COMMANDS_MAX = SYNOD_BATCH_SIZE_MAX / SYNOD_COMMAND_HEADER_SIZE, /* 369 */
+	SYNOD_BATCH_ORIGINS_MAX = 64, /* request datagrams that one batch gathers */
+
+	/* Sessions: a client may have this many request numbers open at once. A power of two. */
+	SYNOD_SESSION_WINDOW = 4096,
+	SYNOD_SESSIONS_MAX = 1024,
+	SYNOD_SESSIONS_DEFAULT = 128,
+	SYNOD_RESULT_SIZE_MAX = 1024, /* bytes of one command's result in a reply */
+
+	/* Key-value machine. */
+	SYNOD_KV_KEY_SIZE_MAX = 64,
+	SYNOD_KV_VALUE_SIZE_MAX = 1024,
+	SYNOD_KV_ENTRIES = 16384,
+
+	/* Journal. */
+	SYNOD_BLOCK_SIZE = 4096,	    /* unit of a journal write */
+	SYNOD_GROUP_SIZE_MAX = 128 * 1024,  /* one write: header and records, padded to a block */
+	SYNOD_JOURNAL_INFLIGHT = 8,	    /* writes in flight */
+	SYNOD_JOURNAL_BUFFERS = 12,	    /* group buffers: in flight, and filling */
+	SYNOD_SUPERBLOCK_COPIES = 4,
+};
+
+_Static_assert((SYNOD_WINDOW_SLOTS & (SYNOD_WINDOW_SLOTS - 1)) == 0, "masked index");
+_Static_assert((SYNOD_SESSION_WINDOW & (SYNOD_SESSION_WINDOW - 1)) == 0, "masked index");
+_Static_assert(SYNOD_INFLIGHT_SLOTS * 2 <= SYNOD_WINDOW_SLOTS, "a follower a little behind has room");
+_Static_assert(14 + 20 + 8 + SYNOD_HEADER_SIZE + SYNOD_ENTRY_SIZE + SYNOD_BATCH_SIZE_MAX <=
+		       SYNOD_FRAME_SIZE_MAX,
+	       "a full batch fits one frame");
+_Static_assert(SYNOD_BATCH_SIZE_MAX % 8 == 0, "records stay aligned");
+
+#endif

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * From chosen batches to results: sessions (exactly-once), positions, the state machine. Pure; one
+ * thread; every replica that applies the same slots has the same bytes here (I7, I9).
+ *
+ * A position is given to each command that is executed: not to a REGISTER, not to a duplicate, not
+ * to a command of an unknown session. So the sequence that users see has no gaps and no repeats.
+ */
+#ifndef SYNOD_MACHINE_APPLY_H
+#define SYNOD_MACHINE_APPLY_H
+
+#include "engine/machine/machine.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct synod_apply;
+
+/* The result of one command of a batch, in the batch's order. */
+struct synod_apply_result {
+	uint64_t session; /* as the command says; for a REGISTER 0 */
+	uint64_t number;
+	uint64_t position; /* 0: none was given; for a REGISTER the session that was opened */
+	uint16_t status;   /* enum synod_status */
+	uint8_t executed;  /* 1: took position; 0: registration, duplicate, refused */
+	uint8_t duplicate; /* 1: answered from the session table */
+	uint32_t size;
+	const void *data; /* valid until the next command is applied: copy it in the sink */
+};
+
+/* Called once a command, in order. index: place in the batch, from 0. */
+typedef void (*synod_apply_sink)(void *context, uint32_t index,
+				 const struct synod_apply_result *result);
+
+/* Bytes needed for a table of that many sessions (1..SYNOD_SESSIONS_MAX) over that machine. */
+size_t synod_apply_size(const struct synod_machine *machine, uint32_t sessions);
+
+/* Makes the first state in zeroed, 64-byte-aligned memory of that size. Returns it, typed. */
+struct synod_apply *synod_apply_init(void *memory, const struct synod_machine *machine,
+				     uint32_t sessions);
+
+/*
+ * Applies the batch of the next slot (slots come without gaps, from 1; size 0 is a no-op). The
+ * bytes were checked by synod_wire_commands_check. sink may be NULL.
+ */
+void synod_apply_batch(struct synod_apply *apply, uint64_t slot, const void *body, uint32_t size,
+		       synod_apply_sink sink, void *context);
+
+uint64_t synod_apply_slot(const struct synod_apply *apply);	/* last slot applied, 0: none */
+uint64_t synod_apply_position(const struct synod_apply *apply); /* last position given, 0: none */
+uint64_t synod_apply_sessions(const struct synod_apply *apply); /* sessions open */
+uint64_t synod_apply_hash(const struct synod_apply *apply);	/* of everything above */
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The ports: what the pipeline asks of the world, each a handful of verbs that are called once per
+ * burst. An adapter (net/, engine/journal/uring.c) fills in the table; a test may wrap it to inject
+ * faults. Unless said otherwise a verb is called by one thread only: the stage that owns the port.
+ */
+#ifndef SYNOD_PIPELINE_PORTS_H
+#define SYNOD_PIPELINE_PORTS_H
+
+#include "engine/base/value.h"
+
+#include <stdint.h>
+
+enum synod_durability {
+	SYNOD_DURABILITY_NONE = 0,
+	SYNOD_DURABILITY_DIRECT_DSYNC, /* O_DIRECT and RWF_DSYNC: media, or its cache flushed */
+	SYNOD_DURABILITY_DSYNC,	       /* RWF_DSYNC through the page cache (no O_DIRECT there) */
+};
+
+enum synod_journal_write_kind { SYNOD_WRITE_RECORD, SYNOD_WRITE_PROMISE };
+
+/* One durable fact. Writes are numbered by tickets without gaps, in the order they are given. */
+struct synod_journal_write {
+	uint64_t ticket;
+	enum synod_journal_write_kind kind;
+	uint32_t chosen;	 /* RECORD: 1 if the value is known to be chosen */
+	uint64_t slot;		 /* RECORD */
+	uint64_t ballot;	 /* RECORD: accepted at; PROMISE: promised */
+	uint64_t chosen_through; /* slots known chosen whose records were given before: a hint */
+	struct synod_value value;
+	const void *body; /* value.size bytes; copied before the verb returns */
+};
+
+/* A record read back. body is valid until the next call of read_poll. */
+struct synod_journal_record {
+	uint64_t slot;
+	uint64_t ballot;
+	uint64_t cookie;
+	uint32_t chosen;
+	int error; /* 0, or -errno: -ENOENT no such record, -EBADMSG checksum */
+	struct synod_value value; /* handle 0 */
+	const void *body;
+};
+
+struct synod_journal_port {
+	void *context;
+
+	/*
+	 * Gives n writes to the journal, in ticket order. Returns how many were taken (fewer: no
+	 * buffer is free now; the caller keeps the rest and comes again), or -errno: the journal
+	 * has failed and the replica must stop; -ENOSPC: the ring is full.
+	 */
+	int (*write)(void *context, const struct synod_journal_write *writes, unsigned int n);
+
+	/*
+	 * Submits what was given, reaps completions. Sets *ticket_durable: every write up to it is
+	 * on stable media. Returns the work done (0: idle), or -errno: the journal has failed.
+	 */
+	int (*poll)(void *context, uint64_t now_ns, uint64_t *ticket_durable);
+
+	/* Bytes of records (headers and padding counted at their worst) that still fit. */
+	uint64_t (*room)(void *context);
+
+	/* 1 when a further write could start at once; else batches had better grow. */
+	int (*ready)(void *context);
+
+	/*
+	 * Starts reading the record of a slot back; the answer comes by read_poll with the cookie.
+	 * Returns 0, or -EAGAIN (too many reads under way), -ENOENT (no record of that slot).
+	 */
+	int (*read)(void *context, uint64_t slot, uint64_t cookie);
+	unsigned int (*read_poll)(void *context, struct synod_journal_record *record);
+
+	/* A file descriptor that becomes readable when a completion arrives, or -1. */
+	int (*wait_fd)(void *context);
+};
+
+#endif

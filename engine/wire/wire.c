@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Datagrams: seal and check. See wire.h for the layout. Nothing here trusts what it reads. */
+#include "engine/wire/wire.h"
+
+#include "engine/base/assert.h"
+#include "engine/base/crc32c.h"
+
+#include <string.h>
+
+static uint32_t tag_of(const struct synod_wire_header *header, const struct synod_wire_entry *entry,
+		       const void *body, uint32_t body_size)
+{
+	uint32_t crc = synod_crc32c(header, offsetof(struct synod_wire_header, tag));
+
+	if (entry)
+		return synod_crc32c_more(crc, entry, sizeof(*entry));
+	return body_size ? synod_crc32c_more(crc, body, body_size) : crc;
+}
+
+void synod_wire_seal(struct synod_wire_header *header, const struct synod_wire_entry *entry,
+		     const void *body, uint32_t body_size)
+{
+	uint32_t crc;
+
+	synod_assert_cmp(body_size, <=, SYNOD_FRAME_SIZE_MAX);
+	synod_assert_implies(entry != NULL, entry->size == body_size);
+	header->magic = SYNOD_WIRE_MAGIC;
+	header->version = SYNOD_WIRE_VERSION;
+	header->flags = (uint16_t)(entry ? header->flags | SYNOD_FLAG_ENTRY
+					 : header->flags & ~SYNOD_FLAG_ENTRY);
+	header->group = 0;
+	header->reserved = 0;
+	header->size = body_size + (entry ? SYNOD_ENTRY_SIZE : 0);
+	memset(header->tag, 0, sizeof(header->tag));
+	crc = tag_of(header, entry, body, body_size);
+	memcpy(header->tag, &crc, sizeof(crc));
+}
+
+int synod_wire_commands_check(const void *body, uint32_t size)
+{
+	const uint8_t *bytes = body;
+	uint32_t at = 0;
+	int count = 0;
+
+	while (at < size) { /* at most SYNOD_BATCH_COMMANDS_MAX turns: each takes 24 bytes or more */
+		struct synod_wire_command command;
+
+		if (size - at < sizeof(command))
+			return -1;
+		memcpy(&command, bytes + at, sizeof(command));
+		if (command.size > SYNOD_COMMAND_SIZE_MAX || command.kind > SYNOD_COMMAND_REGISTER)
+			return -1;
+		if (command.kind == SYNOD_COMMAND_REGISTER && (command.size || command.session))
+			return -1;
+		if (synod_wire_command_size(&command) > size - at)
+			return -1;
+		at += synod_wire_command_size(&command);
+		count++;
+	}
+	return count;
+}
+
+/* Which types carry an entry: must, may, must not. */
+static int entry_allowed(unsigned int type, int has_entry)
+{
+	if (type == SYNOD_ACCEPT || type == SYNOD_LEARN)
+		return has_entry;
+	return type == SYNOD_PROMISE || !has_entry;
+}
+
+static int check_sender(const struct synod_wire_header *header, uint32_t self)
+{
+	int from_replica = header->type < SYNOD_REPLICA_TYPES_END || header->type == SYNOD_REPLY ||
+			   header->type == SYNOD_STATUS || header->type == SYNOD_TAIL;
+
+	if (header->receiver != self)
+		return SYNOD_DROP_SENDER;
+	if (from_replica ? header->sender < 1 || header->sender > SYNOD_REPLICAS_MAX
+			 : header->sender != 0)
+		return SYNOD_DROP_SENDER;
+	return header->sender == self ? SYNOD_DROP_SENDER : 0;
+}
+
+static int check_type(const struct synod_wire_header *header)
+{
+	unsigned int type = header->type;
+
+	if (type < SYNOD_CANVASS || type >= SYNOD_TYPES_END)
+		return SYNOD_DROP_TYPE;
+	if (type >= SYNOD_REPLICA_TYPES_END && type < SYNOD_REQUEST)
+		return SYNOD_DROP_TYPE;
+	if (!entry_allowed(type, header->flags & SYNOD_FLAG_ENTRY))
+		return SYNOD_DROP_FIELD;
+	if (header->group != 0 || header->reserved != 0 || header->flags > 7)
+		return SYNOD_DROP_FIELD;
+	return 0;
+}
+
+static int check_entry(const struct synod_wire_view *view)
+{
+	const struct synod_wire_entry *entry = view->entry;
+
+	if (entry->size != view->body_size || entry->size > SYNOD_BATCH_SIZE_MAX ||
+	    entry->size % 8 || entry->slot == 0 || entry->flags > SYNOD_ENTRY_CHOSEN)
+		return SYNOD_DROP_FIELD;
+	if (entry->size == 0)
+		return entry->count || entry->crc ? SYNOD_DROP_BATCH : 0;
+	if (entry->crc != synod_crc32c(view->body, view->body_size))
+		return SYNOD_DROP_BATCH;
+	if (synod_wire_commands_check(view->body, view->body_size) != (int)entry->count)
+		return SYNOD_DROP_BATCH;
+	return 0;
+}
+
+/* Magic, version, cluster and the length that the header claims: before anything else is read. */
+static int check_envelope(const struct synod_wire_header *header, size_t size, uint64_t cluster)
+{
+	if (size < sizeof(*header))
+		return SYNOD_DROP_SHORT;
+	if (header->magic != SYNOD_WIRE_MAGIC)
+		return SYNOD_DROP_MAGIC;
+	if (header->version != SYNOD_WIRE_VERSION)
+		return SYNOD_DROP_VERSION;
+	if (header->cluster != cluster)
+		return SYNOD_DROP_CLUSTER;
+	return header->size != size - sizeof(*header) ? SYNOD_DROP_SHORT : 0;
+}
+
+int synod_wire_decode(const void *datagram, size_t size, uint64_t cluster, uint32_t self,
+		      struct synod_wire_view *view)
+{
+	const struct synod_wire_header *header = datagram;
+	struct synod_wire_view found = {.header = header};
+	static const uint8_t zeros[12];
+	uint32_t crc;
+	int wrong = check_envelope(header, size, cluster);
+
+	if (!wrong)
+		wrong = check_type(header);
+	if (wrong)
+		return wrong;
+	found.body = (const uint8_t *)datagram + sizeof(*header);
+	found.body_size = header->size;
+	if (header->flags & SYNOD_FLAG_ENTRY) {
+		if (header->size < SYNOD_ENTRY_SIZE)
+			return SYNOD_DROP_SHORT;
+		found.entry = (const struct synod_wire_entry *)found.body;
+		found.body += SYNOD_ENTRY_SIZE;
+		found.body_size -= SYNOD_ENTRY_SIZE;
+	}
+	memcpy(&crc, header->tag, sizeof(crc));
+	if (crc != tag_of(header, found.entry, found.body, found.body_size) ||
+	    memcmp(header->tag + sizeof(crc), zeros, sizeof(zeros)) != 0)
+		return SYNOD_DROP_CHECKSUM;
+	wrong = check_sender(header, self);
+	if (!wrong && found.entry)
+		wrong = check_entry(&found);
+	if (wrong)
+		return wrong;
+	*view = found;
+	return 0;
+}
+
+const char *synod_wire_type_name(unsigned int type)
+{
+	static const char *const names[SYNOD_TYPES_END] = {
+		[SYNOD_CANVASS] = "CANVASS",
+		[SYNOD_CANVASS_GRANTED] = "CANVASS_GRANTED",
+		[SYNOD_PREPARE] = "PREPARE",
+		[SYNOD_PROMISE] = "PROMISE",
+		[SYNOD_ACCEPT] = "ACCEPT",
+		[SYNOD_ACCEPTED] = "ACCEPTED",
+		[SYNOD_REJECT] = "REJECT",
+		[SYNOD_HEARTBEAT] = "HEARTBEAT",
+		[SYNOD_NEED] = "NEED",
+		[SYNOD_LEARN] = "LEARN",
+		[SYNOD_REQUEST] = "REQUEST",
+		[SYNOD_REPLY] = "REPLY",
+		[SYNOD_STATUS_QUERY] = "STATUS_QUERY",
+		[SYNOD_STATUS] = "STATUS",
+		[SYNOD_TAIL_QUERY] = "TAIL_QUERY",
+		[SYNOD_TAIL] = "TAIL",
+	};
+
+	return type < SYNOD_TYPES_END && names[type] ? names[type] : "?";
+}
+
+const char *synod_status_name(unsigned int status)
+{
+	static const char *const names[SYNOD_STATUSES_COUNT] = {
+		"OK",	    "NOT_LEADER",  "BUSY",	"FULL",	    "SESSION_EVICTED",
+		"STALE",    "TOO_LARGE",   "BAD_COMMAND", "NOT_FOUND", "MISMATCH",
+		"NO_SPACE", "UNKNOWN",	   "HALTED",
+	};
+
+	return status < SYNOD_STATUSES_COUNT ? names[status] : "?";
+}

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The bytes of a Synod datagram (the payload of one UDP packet), little-endian, every offset
+ * asserted. Pure: bytes to structs and back.
+ *
+ *   | header 80 (tag included) | entry 32, where a batch travels | body                        |
+ *
+ * The tag stands in the header and not at the end, so that the payload can be one buffer shared by
+ * reference between all followers. Without authentication the tag is CRC32C over the header (tag
+ * zero) and
+ *   - the entry, where there is one: its own crc covers the batch, computed once by the leader;
+ *   - the whole body, where there is none.
+ *
+ * Nothing here trusts its input: synod_wire_decode checks every length and range before use and
+ * returns the counter of what was wrong.
+ */
+#ifndef SYNOD_WIRE_WIRE_H
+#define SYNOD_WIRE_WIRE_H
+
+#include "engine/base/counters.h"
+#include "engine/base/limits.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define SYNOD_WIRE_MAGIC 0x444e5953u /* "SYND" */
+#define SYNOD_WIRE_VERSION 1u
+#define SYNOD_WIRE_ALIGN(size) (((size) + 7u) & ~7u)
+
+/* Behind 42 bytes of Ethernet, IP and UDP headers nothing is aligned to more than 2. */
+#define SYNOD_WIRE_UNALIGNED __attribute__((packed, aligned(2)))
+
+enum synod_wire_type {
+	/* Between replicas; ballot, slot, chosen_through and argument as in engine/core/core.h. */
+	SYNOD_CANVASS = 1,
+	SYNOD_CANVASS_GRANTED,
+	SYNOD_PREPARE,
+	SYNOD_PROMISE, /* carries an entry, or none */
+	SYNOD_ACCEPT,  /* carries an entry */
+	SYNOD_ACCEPTED,
+	SYNOD_REJECT,
+	SYNOD_HEARTBEAT,
+	SYNOD_NEED,
+	SYNOD_LEARN, /* carries an entry */
+	SYNOD_REPLICA_TYPES_END,
+
+	/* Between clients and replicas. sender is 0 from a client. */
+	SYNOD_REQUEST = 32, /* body: commands */
+	SYNOD_REPLY,	    /* slot: session; argument: leader or 0; body: results */
+	SYNOD_STATUS_QUERY, /* body: padding to the size of the answer; argument: echoed */
+	SYNOD_STATUS,	    /* body: struct synod_wire_status */
+	SYNOD_TAIL_QUERY,   /* slot: first position; argument: how many; body: padding */
+	SYNOD_TAIL,	    /* slot: first position asked; argument: last applied; body: tail entries */
+	SYNOD_TYPES_END,
+};
+
+struct synod_wire_header {
+	uint32_t magic;
+	uint8_t version;
+	uint8_t type;
+	uint16_t flags;
+	uint64_t cluster;
+	uint32_t group;	   /* 0 until several groups share a process */
+	uint16_t sender;   /* replica 1..7; 0: a client */
+	uint16_t receiver; /* replica 1..7; 0: a client */
+	uint64_t ballot;
+	uint64_t slot;
+	uint64_t chosen_through;
+	uint64_t argument;
+	uint32_t size;	   /* bytes after this header: entry and body */
+	uint32_t reserved; /* 0 */
+	uint8_t tag[16];   /* CRC32C in the first four, else 0 */
+} SYNOD_WIRE_UNALIGNED;
+
+/* Describes the batch that follows it, in datagrams and in journal records. */
+struct synod_wire_entry {
+	uint64_t slot;
+	uint64_t ballot; /* accepted, or chosen, at */
+	uint32_t size;	 /* bytes of the batch, a multiple of 8 */
+	uint32_t count;	 /* commands */
+	uint32_t crc;	 /* CRC32C of the batch */
+	uint32_t flags;	 /* SYNOD_ENTRY_... */
+} SYNOD_WIRE_UNALIGNED;
+
+enum {
+	SYNOD_ENTRY_CHOSEN = 1, /* known to be chosen, not only accepted */
+
+	/* Header flags. */
+	SYNOD_FLAG_ENTRY = 1,  /* an entry and its batch follow the header */
+	SYNOD_FLAG_MORE = 2,   /* PROMISE: this burst is over, ask for the rest */
+	SYNOD_FLAG_BEHIND = 4, /* PROMISE: the candidate lacks slots that are no longer in memory */
+};
+
+/* One command, in a request and in a batch; followed by size bytes, padded with zeros to 8. */
+struct synod_wire_command {
+	uint64_t session; /* 0 in a REGISTER */
+	uint64_t number;  /* the client's, from 1; in a REGISTER a nonce */
+	uint32_t size;	  /* bytes of payload */
+	uint8_t kind;	  /* SYNOD_COMMAND_... */
+	uint8_t reserved[3];
+};
+
+enum {
+	SYNOD_COMMAND_APPLY = 0,    /* for the state machine */
+	SYNOD_COMMAND_REGISTER = 1, /* opens a session; no payload; takes no position */
+};
+
+/* One result in a REPLY; followed by size bytes, padded to 8. */
+struct synod_wire_result {
+	uint64_t number;
+	uint64_t position; /* of the command; in the answer to a REGISTER, the session */
+	uint16_t status;   /* enum synod_status */
+	uint16_t size;
+	uint32_t reserved;
+};
+
+/* One command in a TAIL; followed by size bytes, padded to 8. */
+struct synod_wire_tail {
+	uint64_t position;
+	uint32_t size;
+	uint32_t reserved;
+};
+
+/* The outcome of a command, the same numbers on the wire and in the client's interface. */
+enum synod_status {
+	SYNOD_OK = 0,
+	SYNOD_NOT_LEADER = 1,	   /* nothing was done; try the replica named, or another */
+	SYNOD_BUSY = 2,		   /* nothing was done; try again a little later */
+	SYNOD_FULL = 3,		   /* nothing was done; the journal has no room */
+	SYNOD_SESSION_EVICTED = 4, /* the session is unknown; whether it was done is not known */
+	SYNOD_STALE = 5,	   /* the number left the session's window; it was done or never will */
+	SYNOD_TOO_LARGE = 6,
+	SYNOD_BAD_COMMAND = 7, /* took its position; the state machine could not read it */
+	SYNOD_NOT_FOUND = 8,   /* kv: no such key */
+	SYNOD_MISMATCH = 9,    /* kv: compare-and-set found another value */
+	SYNOD_NO_SPACE = 10,   /* kv: the table is full */
+	SYNOD_UNKNOWN = 11,    /* the client's deadline passed; whether it was done is not known */
+	SYNOD_HALTED = 12,     /* the replica has stopped */
+	SYNOD_STATUSES_COUNT,
+};
+
+enum synod_role_id { SYNOD_ROLE_FOLLOWER = 0, SYNOD_ROLE_CANVASSER, SYNOD_ROLE_CANDIDATE, SYNOD_ROLE_LEADER };
+
+/* The answer to a STATUS_QUERY: all numbers, in the order of the table in counters.h at the end. */
+struct synod_wire_status {
+	uint64_t role; /* enum synod_role_id */
+	uint64_t ballot;
+	uint64_t leader; /* replica, 0: none known */
+	uint64_t incarnation;
+	uint64_t slot_chosen;
+	uint64_t slot_applied;
+	uint64_t slot_proposed;
+	uint64_t position; /* last applied */
+	uint64_t state_hash;
+	uint64_t sessions;
+	uint64_t voters_in_contact; /* of a leader: this replica included */
+	uint64_t journal_bytes_used;
+	uint64_t journal_bytes_total;
+	uint64_t durability; /* enum synod_durability */
+	uint64_t batch_commands_sum;
+	uint64_t batch_commands_max;
+	uint64_t uptime_ns;
+	uint64_t counters_count;
+	uint64_t counters[SYNOD_COUNTERS_COUNT];
+};
+
+#define SYNOD_WIRE_AT(type, member, offset)                                                        \
+	_Static_assert(offsetof(struct synod_wire_##type, member) == (offset), #type "." #member)
+
+#ifndef __cplusplus
+SYNOD_WIRE_AT(header, version, 4);
+SYNOD_WIRE_AT(header, type, 5);
+SYNOD_WIRE_AT(header, flags, 6);
+SYNOD_WIRE_AT(header, cluster, 8);
+SYNOD_WIRE_AT(header, group, 16);
+SYNOD_WIRE_AT(header, sender, 20);
+SYNOD_WIRE_AT(header, receiver, 22);
+SYNOD_WIRE_AT(header, ballot, 24);
+SYNOD_WIRE_AT(header, slot, 32);
+SYNOD_WIRE_AT(header, chosen_through, 40);
+SYNOD_WIRE_AT(header, argument, 48);
+SYNOD_WIRE_AT(header, size, 56);
+SYNOD_WIRE_AT(header, tag, 64);
+SYNOD_WIRE_AT(entry, size, 16);
+SYNOD_WIRE_AT(entry, crc, 24);
+SYNOD_WIRE_AT(command, size, 16);
+SYNOD_WIRE_AT(command, kind, 20);
+SYNOD_WIRE_AT(result, status, 16);
+_Static_assert(sizeof(struct synod_wire_header) == SYNOD_HEADER_SIZE, "no padding");
+_Static_assert(sizeof(struct synod_wire_entry) == SYNOD_ENTRY_SIZE, "no padding");
+_Static_assert(sizeof(struct synod_wire_command) == SYNOD_COMMAND_HEADER_SIZE, "no padding");
+_Static_assert(sizeof(struct synod_wire_result) == 24, "no padding");
+_Static_assert(sizeof(struct synod_wire_tail) == 16, "no padding");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "structs are the bytes");
+#endif
+
+/* Where decoding found what; all pointers into the datagram. */
+struct synod_wire_view {
+	const struct synod_wire_header *header;
+	const struct synod_wire_entry *entry; /* NULL: none */
+	const uint8_t *body;		      /* batch, commands, results … */
+	uint32_t body_size;
+};
+
+/*
+ * Checks a datagram of size bytes: magic, version, cluster, lengths, checksum, type, sender and
+ * receiver (self: own replica id, or 0 for a client), entry and its batch.
+ * Returns 0, or the counter (> 0, enum synod_counter) of what is wrong; then the view is not set.
+ */
+int synod_wire_decode(const void *datagram, size_t size, uint64_t cluster, uint32_t self,
+		      struct synod_wire_view *view);
+
+/*
+ * Finishes a header whose other fields are set: magic, version, size, tag. The entry (or NULL) and
+ * the body (without an entry) must be the bytes that will follow.
+ */
+void synod_wire_seal(struct synod_wire_header *header, const struct synod_wire_entry *entry,
+		     const void *body, uint32_t body_size);
+
+/*
+ * Checks that size bytes are whole commands with sane sizes and kinds, and counts them.
+ * Returns the count, or -1.
+ */
+int synod_wire_commands_check(const void *body, uint32_t size);
+
+/* Bytes of a command with its padding. */
+static inline uint32_t synod_wire_command_size(const struct synod_wire_command *command)
+{
+	return SYNOD_COMMAND_HEADER_SIZE + SYNOD_WIRE_ALIGN(command->size);
+}
+
+/* "PREPARE", "REQUEST" …; "?" for an unknown type. */
+const char *synod_wire_type_name(unsigned int type);
+/* "OK", "NOT_LEADER" …; "?" for an unknown status. */
+const char *synod_status_name(unsigned int status);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
