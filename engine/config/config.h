@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The configuration: one INI file for the whole cluster, read by every program of it. Strict: an
+ * unknown section or key, a key given twice, a value out of its range and a missing key are errors,
+ * told in one line with file, line and remedy.
+ *
+ *     [cluster]
+ *     id = 0x5ca1ab1e          # u64, not zero; datagrams and journals of another are refused
+ *     replicas = 3             # 1, 3, 5 or 7: as many [replica N] sections follow
+ *     machine = sequencer      # sequencer | kv
+ *     sessions = 128           # clients that may be registered at once, 1..1024
+ *     poll = auto              # spin | pause | yield | auto: yield where cores are shared
+ *     mtu = 9000               # bytes of an IP packet on the links, 576..9000
+ *     memory_mb = 160          # DPDK memory of one process, 32..65536
+ *     run_dir = .              # sockets and pid files; a relative path is relative to this file
+ *     huge = auto              # auto | yes | no: hugepages
+ *     durability = direct      # direct | any: direct refuses to start without O_DIRECT + RWF_DSYNC
+ *
+ *     [timing]                 # milliseconds; heartbeat < election / 2, retransmit < election
+ *     election_ms = 150
+ *     heartbeat_ms = 20
+ *     retransmit_ms = 20
+ *
+ *     [clients]
+ *     links = 4                # memif clients that a replica takes at once, 0..16
+ *     udp_port = 7400          # of replicas, for kernel-UDP clients and on a NIC
+ *
+ *     [replica 1]              # and so on, 1..replicas
+ *     journal = 1.journal      # file or block device; the one key without a default
+ *     journal_size = 1G        # for `synod format` of a file; suffixes K M G; 16M..16T
+ *     cores = 0                # one core for all stages, or a core for each named stage:
+ *                              #   cores = ingress@0 order@0 journal@1 apply@1 egress@0
+ *                              # default: (N - 1) modulo the processors online
+ *     transport = memif        # memif | pci
+ *     pci = 0000:01:00.0       # of transport = pci
+ *     address = 10.0.0.1       # of the replica on that NIC
+ *     door = af_packet:veth1   # or tap:NAME; where clients come by ordinary UDP. Default: none
+ *     door_ip = 10.91.0.1      # the replica's own address there
+ *
+ * Comments begin with ; or #. Nothing here allocates after load, prints (but for synod_config_print,
+ * to the stream it is given) or keeps state; any thread may read a loaded configuration.
+ */
+#ifndef SYNOD_CONFIG_CONFIG_H
+#define SYNOD_CONFIG_CONFIG_H
+
+#include "engine/base/limits.h"
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum {
+	SYNOD_CONFIG_PATH_SIZE = 1024, /* with its NUL */
+	SYNOD_CONFIG_NAME_SIZE = 32,
+	SYNOD_CONFIG_LINKS_MAX = 16,
+	SYNOD_CONFIG_CORES_MAX = 128, /* as RTE_MAX_LCORE */
+	SYNOD_CONFIG_ERROR_SIZE = 1536, /* enough for any error of load: a path and a sentence */
+};
+
+enum synod_poll { SYNOD_POLL_AUTO, SYNOD_POLL_SPIN, SYNOD_POLL_PAUSE, SYNOD_POLL_YIELD };
+
+enum synod_huge { SYNOD_HUGE_AUTO, SYNOD_HUGE_YES, SYNOD_HUGE_NO };
+
+enum synod_durability_wanted { SYNOD_WANT_DIRECT, SYNOD_WANT_ANY };
+
+enum synod_transport_kind { SYNOD_TRANSPORT_MEMIF, SYNOD_TRANSPORT_PCI };
+
+enum synod_door_kind { SYNOD_DOOR_NONE, SYNOD_DOOR_AF_PACKET, SYNOD_DOOR_TAP };
+
+/* In the order of a command's life; the order of `cores`. */
+enum synod_stage_id {
+	SYNOD_STAGE_INGRESS,
+	SYNOD_STAGE_ORDER,
+	SYNOD_STAGE_JOURNAL,
+	SYNOD_STAGE_APPLY,
+	SYNOD_STAGE_EGRESS,
+	SYNOD_STAGES_COUNT,
+};
+
+struct synod_config_replica {
+	char journal[SYNOD_CONFIG_PATH_SIZE]; /* absolute, or relative to the working directory */
+	uint64_t journal_size;		      /* bytes, a multiple of 4096 */
+	uint32_t core[SYNOD_STAGES_COUNT];    /* processor of each stage */
+
+	enum synod_transport_kind transport;
+	char pci[SYNOD_CONFIG_NAME_SIZE]; /* "" with memif */
+	uint32_t address;		  /* IPv4, host order; 0 with memif */
+
+	enum synod_door_kind door;
+	char door_interface[SYNOD_CONFIG_NAME_SIZE]; /* "" without a door */
+	uint32_t door_ip;			     /* IPv4, host order; 0 without a door */
+};
+
+struct synod_config {
+	/* [cluster] */
+	uint64_t id;
+	uint32_t replicas;
+	char machine[SYNOD_CONFIG_NAME_SIZE]; /* a name that synod_machine_find knows */
+	uint32_t sessions;
+	enum synod_poll poll; /* as written; see synod_config_poll */
+	uint32_t mtu;
+	uint32_t memory_mb;
+	char run_dir[SYNOD_CONFIG_PATH_SIZE];
+	enum synod_huge huge;
+	enum synod_durability_wanted durability;
+
+	/* [timing] */
+	uint32_t election_ms;
+	uint32_t heartbeat_ms;
+	uint32_t retransmit_ms;
+
+	/* [clients] */
+	uint32_t links;
+	uint32_t udp_port;
+
+	/* [replica N] is replica[N - 1]. */
+	struct synod_config_replica replica[SYNOD_REPLICAS_MAX];
+
+	char path[SYNOD_CONFIG_PATH_SIZE]; /* of the file, as given to load */
+};
+
+/*
+ * Reads and checks a file. Returns 0, or -EINVAL with one line "FILE:LINE: what, and the remedy" in
+ * error (LINE is left out where the file cannot be read: then -errno), always terminated.
+ */
+int synod_config_load(const char *path, struct synod_config *config, char *error,
+		      size_t error_size) __attribute__((warn_unused_result));
+
+/* Writes it with every key, in an order that load reads back to the same values. 0 or -errno. */
+int synod_config_print(const struct synod_config *config, FILE *stream);
+
+/* The configuration of replica id, 1..replicas. */
+static inline const struct synod_config_replica *
+synod_config_replica(const struct synod_config *config, uint32_t id)
+{
+	return &config->replica[id - 1];
+}
+
+/*
+ * How that replica waits: never AUTO. AUTO becomes yield where one of its cores serves another
+ * replica of the cluster too, or where the cluster leaves no processor of this machine to clients;
+ * else pause.
+ */
+enum synod_poll synod_config_poll(const struct synod_config *config, uint32_t id);
+
+/* Distinct processors that a replica's stages use. */
+uint32_t synod_config_cores(const struct synod_config *config, uint32_t id);
+
+/* "yield", "ingress" …: static storage. */
+const char *synod_poll_name(enum synod_poll poll);
+const char *synod_stage_name(enum synod_stage_id stage);
+
+/* "1G", "512M", "4096" → bytes. Returns 0, or -EINVAL, -ERANGE. */
+int synod_config_size(const char *text, uint64_t *bytes) __attribute__((warn_unused_result));
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
