@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * How a leader comes to be. A canvass, which changes nobody's state, asks first whether a quorum
+ * misses a leader too; then phase 1 (Paxos Made Simple, 2.2 and 3) is carried out once for every
+ * slot from the first that the candidate does not know to be chosen.
+ *
+ *   FOLLOWER --deadline--> CANVASSER --quorum grants--> CANDIDATE --quorum promises--> LEADER
+ *       ^----- a leader's sign, a higher ballot, no quorum in time -----------------------'
+ *
+ * A promise is told in parts, each saying all there is in slots first..last; the candidate keeps a
+ * cursor for each peer and asks again from there, so the acceptor keeps no state and parts may be
+ * lost. What a candidate finds at a slot stays in the ring when its candidacy fails: that some
+ * acceptor accepted a value at a ballot stays true, and choosing among more true reports is safe.
+ */
+#include "engine/core/internal.h"
+
+static uint64_t next_ballot(const struct synod_core *core)
+{
+	uint64_t highest = synod_core_max(core->ballot_highest, core->promised);
+
+	return synod_ballot_make(synod_ballot_round(highest) + 1, core->config.replica);
+}
+
+void synod_core_arm_election(struct synod_core *core)
+{
+	core->election_deadline_ns = core->now_ns + core->config.election_ns +
+				     synod_random_below(&core->random, core->config.election_ns);
+}
+
+void synod_election_become_follower(struct synod_core *core, struct synod_effects *fx,
+				    uint64_t ballot, uint32_t leader)
+{
+	synod_assert(ballot <= core->promised);
+	fx->counts[SYNOD_COUNT_STEP_DOWNS] += core->role == SYNOD_ROLE_LEADER;
+	core->role = SYNOD_ROLE_FOLLOWER;
+	core->ballot = ballot;
+	core->leader = leader;
+	core->announced_through = 0;
+	core->accepted_through = synod_log_durable_prefix(core);
+	core->answer_owed = 0;
+	core->retry_deadline_ns = 0;
+	synod_core_arm_election(core);
+}
+
+static void canvass(struct synod_core *core, struct synod_effects *fx)
+{
+	for (uint32_t peer = 1; peer <= core->config.replicas; peer++) {
+		struct synod_message *question;
+
+		if (peer == core->config.replica || core->peers[peer].granted)
+			continue;
+		question = synod_core_send(core, fx, SYNOD_CANVASS, peer);
+		question->ballot = core->ballot;
+		question->slot = core->chosen_through + 1;
+		question->argument = core->promised;
+	}
+	core->retry_deadline_ns = core->now_ns + core->config.retransmit_ns;
+}
+
+static void send_prepare(struct synod_core *core, struct synod_effects *fx, uint32_t to)
+{
+	struct synod_message *prepare = synod_core_send(core, fx, SYNOD_PREPARE, to);
+
+	/* I3: no restart may find this ballot unused. */
+	synod_assert(core->ticket_promised <= core->ticket_durable);
+	prepare->ballot = core->ballot;
+	prepare->slot = core->peers[to].promised_through + 1;
+}
+
+static void send_prepares(struct synod_core *core, struct synod_effects *fx)
+{
+	for (uint32_t peer = 1; peer <= core->config.replicas; peer++)
+		if (peer != core->config.replica && !core->peers[peer].promised)
+			send_prepare(core, fx, peer);
+	core->retry_deadline_ns = core->now_ns + core->config.retransmit_ns;
+}
+
+static void become_candidate(struct synod_core *core, struct synod_effects *fx)
+{
+	fx->counts[SYNOD_COUNT_ELECTIONS]++;
+	core->role = SYNOD_ROLE_CANDIDATE;
+	core->leader = 0;
+	core->ballot = next_ballot(core);
+	synod_log_write_promise(core, fx, core->ballot);
+	core->phase1_first = core->chosen_through + 1;
+	for (uint32_t peer = 1; peer <= core->config.replicas; peer++) {
+		core->peers[peer].promised = 0;
+		core->peers[peer].promised_through = core->chosen_through;
+	}
+	synod_core_arm_election(core);
+	/* PREPARE leaves when our own promise is durable: synod_election_on_durable. */
+	core->retry_deadline_ns = core->election_deadline_ns;
+}
+
+static void become_canvasser(struct synod_core *core, struct synod_effects *fx)
+{
+	core->role = SYNOD_ROLE_CANVASSER;
+	core->leader = 0;
+	core->ballot = next_ballot(core);
+	for (uint32_t peer = 1; peer <= core->config.replicas; peer++)
+		core->peers[peer].granted = 0;
+	synod_core_arm_election(core);
+	if (core->config.replicas == 1)
+		become_candidate(core, fx);
+	else
+		canvass(core, fx);
+}
+
+/* 1: we would rather have a new leader, and this one knows enough to lead. */
+static int would_grant(const struct synod_core *core, const struct synod_message *message)
+{
+	int led = core->role == SYNOD_ROLE_LEADER ||
+		  (core->role == SYNOD_ROLE_FOLLOWER && core->leader &&
+		   core->leader_contact_ns + core->config.election_ns > core->now_ns);
+
+	/* It can be told by promises only what is still in memory here. */
+	return !led && message->slot - 1 + core->config.window / 2 >= core->chosen_through;
+}
+
+void synod_election_on_canvass(struct synod_core *core, struct synod_effects *fx,
+			       const struct synod_message *message)
+{
+	struct synod_message *answer;
+
+	if (!would_grant(core, message)) {
+		fx->dropped = SYNOD_DROP_UNEXPECTED;
+		return;
+	}
+	if (message->ballot <= core->promised) {
+		answer = synod_core_send(core, fx, SYNOD_REJECT, message->from);
+		answer->ballot = message->ballot;
+		answer->argument = core->promised;
+		return;
+	}
+	answer = synod_core_send(core, fx, SYNOD_CANVASS_GRANTED, message->from);
+	answer->ballot = message->ballot;
+	answer->argument = core->promised;
+}
+
+void synod_election_on_granted(struct synod_core *core, struct synod_effects *fx,
+			       const struct synod_message *message)
+{
+	uint32_t grants = 1;
+
+	if (core->role != SYNOD_ROLE_CANVASSER || message->ballot != core->ballot) {
+		fx->dropped = SYNOD_DROP_UNEXPECTED;
+		return;
+	}
+	core->peers[message->from].granted = 1;
+	for (uint32_t peer = 1; peer <= core->config.replicas; peer++)
+		grants += peer != core->config.replica && core->peers[peer].granted;
+	if (grants >= synod_core_quorum(core))
+		become_candidate(core, fx);
+}
+
+/* Phase 1b, from the cursor: what we accepted, slot by slot, and "nothing more" at the end. */
+static void send_promises(struct synod_core *core, struct synod_effects *fx, uint32_t to)
+{
+	struct synod_core_peer *peer = &core->peers[to];
+	struct synod_message *part = NULL;
+	int behind = peer->owed_slot <= core->chosen_through &&
+		     !synod_log_at(core, peer->owed_slot);
+	int parts = 0;
+
+	for (uint64_t slot = peer->owed_slot; !behind && slot <= core->slot_last; slot++) {
+		struct synod_core_slot *place = synod_log_at(core, slot);
+
+		if (!place || place->ballot == 0)
+			continue;
+		if (place->ticket > core->ticket_durable)
+			return; /* the rest is owed until this is durable too (I4) */
+		if (parts++ == SYNOD_CORE_PROMISE_BURST) {
+			part->flags |= SYNOD_FLAG_MORE;
+			peer->owed_slot = 0;
+			return;
+		}
+		part = synod_core_send_slot(core, fx, SYNOD_PROMISE, to, place);
+		part->ballot = core->promised;
+		part->slot = peer->owed_slot;
+		part->argument = slot;
+		peer->owed_slot = slot + 1;
+	}
+	part = synod_core_send(core, fx, SYNOD_PROMISE, to);
+	part->ballot = core->promised;
+	part->slot = peer->owed_slot;
+	part->argument = UINT64_MAX;
+	part->flags = behind ? SYNOD_FLAG_BEHIND : 0;
+	peer->owed_slot = 0;
+}
+
+static void send_owed_promises(struct synod_core *core, struct synod_effects *fx)
+{
+	if (core->ticket_promised > core->ticket_durable)
+		return;
+	for (uint32_t peer = 1; peer <= core->config.replicas; peer++) {
+		if (!core->peers[peer].owed_slot)
+			continue;
+		if (core->peers[peer].owed_ballot != core->promised)
+			core->peers[peer].owed_slot = 0; /* overtaken by a higher ballot */
+		else
+			send_promises(core, fx, peer);
+	}
+}
+
+void synod_election_on_prepare(struct synod_core *core, struct synod_effects *fx,
+			       const struct synod_message *message)
+{
+	struct synod_core_peer *peer = &core->peers[message->from];
+
+	if (message->ballot < core->promised) {
+		struct synod_message *answer =
+			synod_core_send(core, fx, SYNOD_REJECT, message->from);
+
+		answer->ballot = message->ballot;
+		answer->argument = core->promised;
+		fx->dropped = SYNOD_DROP_STALE_BALLOT;
+		return;
+	}
+	if (message->ballot > core->promised) {
+		synod_log_write_promise(core, fx, message->ballot);
+		synod_election_become_follower(core, fx, message->ballot, 0);
+	}
+	peer->owed_slot = message->slot;
+	peer->owed_ballot = message->ballot;
+	send_owed_promises(core, fx);
+}
+
+/* Remembers the value of the highest ballot that any promise told of a slot. */
+static int take_found(struct synod_core *core, struct synod_effects *fx,
+		      const struct synod_message *message)
+{
+	struct synod_core_slot *place;
+
+	if (message->value_flags & SYNOD_ENTRY_CHOSEN)
+		return synod_catchup_learn(core, fx, message);
+	if (message->value_slot <= core->chosen_through) {
+		synod_log_release(fx, message->value.handle);
+		return 0;
+	}
+	if (!synod_log_has_room(core, message->value_slot)) {
+		synod_log_release(fx, message->value.handle);
+		return SYNOD_DROP_WINDOW;
+	}
+	place = synod_log_claim(core, fx, message->value_slot);
+	if (place->chosen || (place->has_found && place->found_ballot >= message->value_ballot)) {
+		synod_log_release(fx, message->value.handle);
+		return 0;
+	}
+	if (place->has_found)
+		synod_log_release(fx, place->found.handle);
+	place->has_found = 1;
+	place->found_ballot = message->value_ballot;
+	place->found = message->value;
+	return 0;
+}
+
+static void maybe_lead(struct synod_core *core, struct synod_effects *fx)
+{
+	uint32_t promises = 1; /* our own, durable before any PREPARE left */
+
+	for (uint32_t peer = 1; peer <= core->config.replicas; peer++)
+		promises += peer != core->config.replica && core->peers[peer].promised;
+	if (promises >= synod_core_quorum(core) && core->ticket_promised <= core->ticket_durable)
+		synod_leader_begin(core, fx);
+}
+
+int synod_election_on_promise(struct synod_core *core, struct synod_effects *fx,
+			      const struct synod_message *message)
+{
+	struct synod_core_peer *peer = &core->peers[message->from];
+	int dropped = 0;
+
+	if (core->role != SYNOD_ROLE_CANDIDATE || message->ballot != core->ballot ||
+	    peer->promised || message->slot > peer->promised_through + 1 ||
+	    message->argument <= peer->promised_through) {
+		synod_log_release(fx, message->has_value ? message->value.handle : 0);
+		return SYNOD_DROP_UNEXPECTED;
+	}
+	if (message->flags & SYNOD_FLAG_BEHIND) {
+		/* It has executed and let go what we would have to ask for: catch up first. */
+		synod_log_release(fx, message->has_value ? message->value.handle : 0);
+		synod_election_become_follower(core, fx, core->ballot, 0);
+		return 0;
+	}
+	if (message->has_value)
+		dropped = take_found(core, fx, message);
+	if (dropped)
+		return dropped;
+	peer->promised_through = message->argument;
+	if (message->argument == UINT64_MAX) {
+		peer->promised = 1;
+		maybe_lead(core, fx);
+	} else if (message->flags & SYNOD_FLAG_MORE) {
+		send_prepare(core, fx, message->from);
+	}
+	return 0;
+}
+
+void synod_election_on_reject(struct synod_core *core, struct synod_effects *fx,
+			      const struct synod_message *message)
+{
+	core->ballot_highest = synod_core_max(core->ballot_highest, message->argument);
+	if (message->ballot != core->ballot || core->role == SYNOD_ROLE_FOLLOWER ||
+	    message->argument < core->ballot) {
+		fx->dropped = SYNOD_DROP_UNEXPECTED;
+		return;
+	}
+	if (core->role == SYNOD_ROLE_CANVASSER) {
+		become_canvasser(core, fx); /* ask again with a ballot above it */
+		return;
+	}
+	/* Somebody is bound to a higher ballot: its owner may lead, or we try above it later. */
+	synod_election_become_follower(core, fx, core->ballot, 0);
+}
+
+void synod_election_on_durable(struct synod_core *core, struct synod_effects *fx)
+{
+	if (core->role == SYNOD_ROLE_CANDIDATE &&
+	    core->retry_deadline_ns == core->election_deadline_ns &&
+	    core->ticket_promised <= core->ticket_durable) {
+		send_prepares(core, fx);
+		maybe_lead(core, fx); /* a quorum of one */
+	}
+	send_owed_promises(core, fx);
+}
+
+void synod_election_on_tick(struct synod_core *core, struct synod_effects *fx)
+{
+	uint64_t sign_ns = core->leader_contact_ns + core->config.election_ns;
+
+	if (core->now_ns >= core->election_deadline_ns) {
+		if (core->role == SYNOD_ROLE_FOLLOWER && core->leader && sign_ns > core->now_ns)
+			core->election_deadline_ns =
+				sign_ns + synod_random_below(&core->random,
+							     core->config.election_ns);
+		else
+			become_canvasser(core, fx);
+		return;
+	}
+	if (core->role == SYNOD_ROLE_FOLLOWER || core->now_ns < core->retry_deadline_ns)
+		return;
+	if (core->role == SYNOD_ROLE_CANVASSER)
+		canvass(core, fx);
+	else if (core->ticket_promised <= core->ticket_durable)
+		send_prepares(core, fx);
+}

@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Phase 2 seen from the proposer: propose, count votes, repeat what stays unanswered, give signs of
+ * life, step down when no quorum gives any.
+ */
+#include "engine/core/internal.h"
+
+static uint64_t inflight(const struct synod_core *core)
+{
+	return core->propose_next - 1 - core->chosen_through;
+}
+
+static void send_accepts(struct synod_core *core, struct synod_effects *fx,
+			 struct synod_core_slot *place)
+{
+	place->sent_ns = core->now_ns;
+	for (uint32_t peer = 1; peer <= core->config.replicas; peer++) {
+		struct synod_message *accept;
+
+		if (peer == core->config.replica)
+			continue;
+		accept = synod_core_send_slot(core, fx, SYNOD_ACCEPT, peer, place);
+		accept->ballot = core->ballot;
+		accept->value_ballot = core->ballot;
+		accept->value_flags = 0;
+		accept->argument = core->sequence;
+	}
+	core->announced_sent = core->chosen_through;
+	core->sequence++;
+}
+
+/* Our own vote is a vote like any other: only when the write is durable. */
+static void count_own(struct synod_core *core)
+{
+	uint64_t before = core->accepted_through;
+
+	(void)synod_log_advance_accepted(core);
+	for (uint64_t slot = before + 1; slot <= core->accepted_through; slot++) {
+		struct synod_core_slot *place = synod_log_at(core, slot);
+
+		synod_assert(place != NULL || slot <= core->chosen_through);
+		if (place)
+			place->votes |= (uint8_t)(1u << core->config.replica);
+	}
+}
+
+static void choose(struct synod_core *core, struct synod_effects *fx)
+{
+	for (uint64_t slot = core->chosen_through + 1; slot < core->propose_next; slot++) {
+		struct synod_core_slot *place = synod_log_at(core, slot);
+
+		synod_assert(place != NULL);
+		if (!place->chosen) {
+			if ((uint32_t)__builtin_popcount(place->votes) < synod_core_quorum(core))
+				break;
+			synod_assert(place->ballot == core->ballot); /* I6: votes at one ballot */
+			synod_log_mark_chosen(fx, place);
+		}
+	}
+	synod_log_advance_chosen(core, fx);
+	/* Followers learn soon even when nothing more is proposed. */
+	if (core->announced_sent < core->chosen_through)
+		core->heartbeat_ns_next = synod_core_min(
+			core->heartbeat_ns_next, core->now_ns + core->config.heartbeat_ns / 16);
+}
+
+/* Phase 2a for a slot of the suffix that phase 1 spoke of (Paxos Made Simple, 2.2 and 3). */
+static void repropose(struct synod_core *core, struct synod_effects *fx, uint64_t slot)
+{
+	struct synod_core_slot *place = synod_log_claim(core, fx, slot);
+	struct synod_value value = {0}; /* nobody of a quorum accepted anything: a no-op */
+
+	if (place->chosen) {
+		send_accepts(core, fx, place); /* whoever lacks it gets it the usual way */
+		return;
+	}
+	if (place->ballot != 0)
+		value = place->value;
+	if (place->has_found && place->found_ballot > place->ballot)
+		value = place->found;
+	synod_log_store(core, fx, place, core->ballot, &value, 0);
+	send_accepts(core, fx, place);
+}
+
+void synod_leader_pump(struct synod_core *core, struct synod_effects *fx)
+{
+	for (int i = 0; i < SYNOD_CORE_PUMP_SLOTS; i++) {
+		if (core->role != SYNOD_ROLE_LEADER || core->propose_next > core->phase1_last ||
+		    inflight(core) >= core->config.inflight ||
+		    !synod_log_has_room(core, core->propose_next))
+			return;
+		repropose(core, fx, core->propose_next++);
+		/* A chosen one needs no votes. */
+		choose(core, fx);
+	}
+}
+
+static void send_heartbeats(struct synod_core *core, struct synod_effects *fx)
+{
+	for (uint32_t peer = 1; peer <= core->config.replicas; peer++) {
+		struct synod_message *sign;
+
+		if (peer == core->config.replica)
+			continue;
+		sign = synod_core_send(core, fx, SYNOD_HEARTBEAT, peer);
+		sign->ballot = core->ballot;
+		sign->slot = core->propose_next - 1;
+		sign->argument = core->sequence;
+	}
+	core->sequence++;
+	core->announced_sent = core->chosen_through;
+	core->heartbeat_ns_next = core->now_ns + core->config.heartbeat_ns;
+}
+
+void synod_leader_begin(struct synod_core *core, struct synod_effects *fx)
+{
+	core->role = SYNOD_ROLE_LEADER;
+	core->leader = core->config.replica;
+	core->propose_next = core->chosen_through + 1;
+	core->accepted_through = synod_log_durable_prefix(core);
+	core->phase1_last = core->chosen_through;
+	for (uint32_t i = 0; i < core->config.window; i++)
+		core->phase1_last = synod_core_max(core->phase1_last, core->slots[i].slot);
+	for (uint32_t peer = 1; peer <= core->config.replicas; peer++) {
+		core->peers[peer].accepted_through = 0;
+		core->peers[peer].contact_ns = core->now_ns;
+		core->peers[peer].resend_ns = core->now_ns + core->config.retransmit_ns;
+	}
+	send_heartbeats(core, fx);
+	synod_leader_pump(core, fx);
+}
+
+void synod_leader_submit(struct synod_core *core, struct synod_effects *fx,
+			 const struct synod_value *value)
+{
+	struct synod_core_slot *place;
+
+	if (!synod_core_can_submit(core)) {
+		fx->refused = core->role == SYNOD_ROLE_LEADER ? SYNOD_BUSY : SYNOD_NOT_LEADER;
+		synod_log_release(fx, value->handle);
+		return;
+	}
+	place = synod_log_claim(core, fx, core->propose_next++);
+	synod_assert(place->ballot == 0 && !place->has_found);
+	synod_log_store(core, fx, place, core->ballot, value, 0);
+	send_accepts(core, fx, place);
+	choose(core, fx);
+}
+
+void synod_leader_on_accepted(struct synod_core *core, struct synod_effects *fx,
+			      const struct synod_message *message)
+{
+	struct synod_core_peer *peer = &core->peers[message->from];
+	uint8_t bit = (uint8_t)(1u << message->from);
+	uint64_t through = synod_core_min(message->slot, core->propose_next - 1);
+	uint64_t first = synod_core_max(peer->accepted_through, core->chosen_through) + 1;
+
+	for (uint64_t slot = first; slot <= through; slot++) {
+		struct synod_core_slot *place = synod_log_at(core, slot);
+
+		synod_assert(place != NULL);
+		place->votes |= bit;
+	}
+	for (unsigned int i = 1; i < 64 && message->argument >> i; i++) {
+		struct synod_core_slot *place = synod_log_at(core, message->slot + 1 + i);
+
+		if (message->argument >> i & 1 && place && place->slot < core->propose_next)
+			place->votes |= bit;
+	}
+	if (through > peer->accepted_through) {
+		peer->accepted_through = through;
+		peer->resend_ns = core->now_ns + core->config.retransmit_ns;
+	}
+	choose(core, fx);
+	synod_leader_pump(core, fx);
+}
+
+void synod_leader_on_durable(struct synod_core *core, struct synod_effects *fx)
+{
+	if (core->role != SYNOD_ROLE_LEADER)
+		return;
+	count_own(core);
+	choose(core, fx);
+	synod_leader_pump(core, fx);
+}
+
+/* What one follower has not answered: unchosen slots only; it asks for the chosen ones itself. */
+static void resend(struct synod_core *core, struct synod_effects *fx, uint32_t to)
+{
+	struct synod_core_peer *peer = &core->peers[to];
+	uint64_t slot = synod_core_max(peer->accepted_through, core->chosen_through) + 1;
+	int burst = 0;
+
+	if (core->now_ns < peer->resend_ns)
+		return;
+	for (; slot < core->propose_next && burst < SYNOD_CORE_RESEND_BURST; slot++) {
+		struct synod_core_slot *place = synod_log_at(core, slot);
+		struct synod_message *accept;
+
+		synod_assert(place != NULL);
+		if (place->votes >> to & 1 ||
+		    place->sent_ns + core->config.retransmit_ns > core->now_ns)
+			continue;
+		accept = synod_core_send_slot(core, fx, SYNOD_ACCEPT, to, place);
+		accept->ballot = core->ballot;
+		accept->value_ballot = core->ballot;
+		accept->value_flags = 0;
+		accept->argument = core->sequence;
+		fx->counts[SYNOD_COUNT_RETRANSMITS]++;
+		burst++;
+	}
+	peer->resend_ns = core->now_ns + core->config.retransmit_ns;
+}
+
+uint32_t synod_core_voters_in_contact(const struct synod_core *core)
+{
+	uint32_t count = 1;
+
+	if (core->role != SYNOD_ROLE_LEADER)
+		return 0;
+	for (uint32_t peer = 1; peer <= core->config.replicas; peer++)
+		count += peer != core->config.replica &&
+			 core->peers[peer].contact_ns + core->config.election_ns > core->now_ns;
+	return count;
+}
+
+void synod_leader_on_tick(struct synod_core *core, struct synod_effects *fx)
+{
+	if (synod_core_voters_in_contact(core) < synod_core_quorum(core)) {
+		/* Nobody can be promised anything without a quorum: let the others find another. */
+		synod_election_become_follower(core, fx, core->ballot, 0);
+		return;
+	}
+	synod_leader_pump(core, fx);
+	for (uint32_t peer = 1; peer <= core->config.replicas; peer++)
+		if (peer != core->config.replica)
+			resend(core, fx, peer);
+	if (core->now_ns >= core->heartbeat_ns_next)
+		send_heartbeats(core, fx);
+}
+
+uint64_t synod_leader_deadline(const struct synod_core *core)
+{
+	uint64_t deadline = core->heartbeat_ns_next;
+
+	if (core->propose_next <= core->phase1_last && inflight(core) < core->config.inflight &&
+	    synod_log_has_room(core, core->propose_next))
+		return core->now_ns;
+	if (inflight(core) == 0)
+		return deadline;
+	for (uint32_t peer = 1; peer <= core->config.replicas; peer++)
+		if (peer != core->config.replica &&
+		    core->peers[peer].accepted_through + 1 < core->propose_next)
+			deadline = synod_core_min(deadline,
+						  synod_core_max(core->peers[peer].resend_ns,
+								 core->now_ns + 1));
+	return deadline;
+}
+
+uint32_t synod_core_can_submit(const struct synod_core *core)
+{
+	uint64_t window_end = core->applied + core->config.window + 1;
+	uint64_t count;
+
+	if (core->role != SYNOD_ROLE_LEADER || core->propose_next <= core->phase1_last ||
+	    inflight(core) >= core->config.inflight || core->propose_next >= window_end ||
+	    !synod_log_has_room(core, core->propose_next))
+		return 0;
+	count = synod_core_min(core->config.inflight - inflight(core),
+			       window_end - core->propose_next);
+	return (uint32_t)count;
+}
