@@ -57,19 +57,38 @@ enum {
 	SYNOD_CONFIG_PATH_SIZE = 1024, /* with its NUL */
 	SYNOD_CONFIG_NAME_SIZE = 32,
 	SYNOD_CONFIG_LINKS_MAX = 16,
-	SYNOD_CONFIG_CORES_MAX = 128, /* as RTE_MAX_LCORE */
+	SYNOD_CONFIG_CORES_MAX = 128,	/* as RTE_MAX_LCORE */
 	SYNOD_CONFIG_ERROR_SIZE = 1536, /* enough for any error of load: a path and a sentence */
 };
 
-enum synod_poll { SYNOD_POLL_AUTO, SYNOD_POLL_SPIN, SYNOD_POLL_PAUSE, SYNOD_POLL_YIELD };
+enum synod_poll {
+	SYNOD_POLL_AUTO,
+	SYNOD_POLL_SPIN,
+	SYNOD_POLL_PAUSE,
+	SYNOD_POLL_YIELD
+};
 
-enum synod_huge { SYNOD_HUGE_AUTO, SYNOD_HUGE_YES, SYNOD_HUGE_NO };
+enum synod_huge {
+	SYNOD_HUGE_AUTO,
+	SYNOD_HUGE_YES,
+	SYNOD_HUGE_NO
+};
 
-enum synod_durability_wanted { SYNOD_WANT_DIRECT, SYNOD_WANT_ANY };
+enum synod_durability_wanted {
+	SYNOD_WANT_DIRECT,
+	SYNOD_WANT_ANY
+};
 
-enum synod_transport_kind { SYNOD_TRANSPORT_MEMIF, SYNOD_TRANSPORT_PCI };
+enum synod_transport_kind {
+	SYNOD_TRANSPORT_MEMIF,
+	SYNOD_TRANSPORT_PCI
+};
 
-enum synod_door_kind { SYNOD_DOOR_NONE, SYNOD_DOOR_AF_PACKET, SYNOD_DOOR_TAP };
+enum synod_door_kind {
+	SYNOD_DOOR_NONE,
+	SYNOD_DOOR_AF_PACKET,
+	SYNOD_DOOR_TAP
+};
 
 /* In the order of a command's life; the order of `cores`. */
 enum synod_stage_id {
@@ -127,8 +146,8 @@ struct synod_config {
  * Reads and checks a file. Returns 0, or -EINVAL with one line "FILE:LINE: what, and the remedy" in
  * error (LINE is left out where the file cannot be read: then -errno), always terminated.
  */
-int synod_config_load(const char *path, struct synod_config *config, char *error,
-		      size_t error_size) __attribute__((warn_unused_result));
+int synod_config_load(const char *path, struct synod_config *config, char *error, size_t error_size)
+	__attribute__((warn_unused_result));
 
 /* Writes it with every key, in an order that load reads back to the same values. 0 or -errno. */
 int synod_config_print(const struct synod_config *config, FILE *stream);
