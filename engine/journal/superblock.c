@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Superblocks: see superblock.h. */
+#include "engine/journal/superblock.h"
+
+#include "engine/base/assert.h"
+#include "engine/base/crc32c.h"
+
+#include <string.h>
+
+static uint32_t checksum(const struct synod_format_superblock *sector)
+{
+	return synod_crc32c(sector, offsetof(struct synod_format_superblock, checksum));
+}
+
+void synod_superblock_encode(const struct synod_format_superblock *superblock, uint32_t copy,
+			     struct synod_format_superblock *sector)
+{
+	synod_assert_cmp(copy, <, (uint32_t)SYNOD_SUPERBLOCK_COPIES);
+	synod_assert(superblock->magic == SYNOD_FORMAT_SUPERBLOCK_MAGIC);
+	synod_assert(superblock->sequence > 0);
+	synod_assert(superblock->fence >= superblock->log_begin);
+	synod_assert(superblock->fence <= superblock->log_end);
+	*sector = *superblock;
+	sector->copy = copy;
+	sector->checksum = checksum(sector);
+	synod_assert(synod_superblock_valid(sector, copy)); /* what is written can be read */
+}
+
+/* A checksum says that bytes are as written; this, that what was written makes sense. */
+static int geometry_valid(const struct synod_format_superblock *sector)
+{
+	const uint64_t block = SYNOD_BLOCK_SIZE;
+
+	return sector->block_size == block && sector->group_size_max == SYNOD_GROUP_SIZE_MAX &&
+	       sector->log_begin >= SYNOD_SUPERBLOCK_COPIES * block &&
+	       sector->log_begin % block == 0 && sector->log_end % block == 0 &&
+	       sector->log_begin < sector->log_end && sector->log_end <= sector->file_size &&
+	       sector->file_size <= INT64_MAX && sector->fence >= sector->log_begin &&
+	       sector->fence <= sector->log_end && sector->fence % block == 0 &&
+	       sector->head_offset >= sector->log_begin && sector->head_offset <= sector->log_end &&
+	       sector->head_offset % block == 0;
+}
+
+int synod_superblock_valid(const struct synod_format_superblock *sector, uint32_t copy)
+{
+	synod_assert_cmp(copy, <, (uint32_t)SYNOD_SUPERBLOCK_COPIES);
+	if (sector->magic != SYNOD_FORMAT_SUPERBLOCK_MAGIC ||
+	    sector->version != SYNOD_FORMAT_VERSION)
+		return 0;
+	if (sector->checksum != checksum(sector) || sector->copy != copy)
+		return 0;
+	return geometry_valid(sector) && sector->sequence > 0 && sector->head_group > 0 &&
+	       sector->replica >= 1 && sector->replica <= SYNOD_REPLICAS_MAX;
+}
+
+void synod_superblock_choose(const struct synod_format_superblock sectors[SYNOD_SUPERBLOCK_COPIES],
+			     struct synod_superblock_choice *choice)
+{
+	uint64_t sequence = 0;
+	int magic = 0;
+
+	memset(choice, 0, sizeof(*choice));
+	for (uint32_t copy = 0; copy < SYNOD_SUPERBLOCK_COPIES; copy++) {
+		const struct synod_format_superblock *sector = &sectors[copy];
+
+		if (sector->magic != SYNOD_FORMAT_SUPERBLOCK_MAGIC)
+			continue;
+		magic = 1;
+		if (sector->version != SYNOD_FORMAT_VERSION)
+			choice->version = sector->version;
+		if (!synod_superblock_valid(sector, copy))
+			continue;
+		choice->copies_valid |= 1u << copy;
+		if (sector->sequence > sequence) {
+			sequence = sector->sequence;
+			choice->copy = copy;
+			choice->copies_newest = 0;
+		}
+		if (sector->sequence == sequence)
+			choice->copies_newest |= 1u << copy;
+	}
+	if (choice->copies_valid)
+		choice->verdict = SYNOD_SUPERBLOCK_FOUND;
+	else if (choice->version)
+		choice->verdict = SYNOD_SUPERBLOCK_VERSION;
+	else
+		choice->verdict = magic ? SYNOD_SUPERBLOCK_DAMAGED : SYNOD_SUPERBLOCK_ABSENT;
+	synod_assert_implies(choice->verdict == SYNOD_SUPERBLOCK_FOUND,
+			     choice->copies_valid & 1u << choice->copy);
+	synod_assert((choice->copies_newest & ~choice->copies_valid) == 0);
+}
+
+uint32_t synod_superblock_seed(const struct synod_format_superblock *superblock)
+{
+	uint64_t words[4] = { superblock->salt, superblock->cluster, superblock->incarnation,
+			      superblock->replica };
+
+	return synod_crc32c(words, sizeof(words));
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Superblocks: bytes to structs and back, and which of the four copies counts. Pure; disk bytes are
+ * judged, never asserted on. Format and the order of writes: format.h.
+ */
+#ifndef SYNOD_JOURNAL_SUPERBLOCK_H
+#define SYNOD_JOURNAL_SUPERBLOCK_H
+
+#include "engine/journal/format.h"
+
+/* What four sectors turned out to be. */
+enum synod_superblock_verdict {
+	SYNOD_SUPERBLOCK_FOUND,
+	SYNOD_SUPERBLOCK_ABSENT,  /* not one copy has the magic: not a journal */
+	SYNOD_SUPERBLOCK_VERSION, /* copies of another version, none of ours */
+	SYNOD_SUPERBLOCK_DAMAGED, /* was a journal; no copy is whole */
+};
+
+struct synod_superblock_choice {
+	enum synod_superblock_verdict verdict;
+	uint32_t copy;		/* FOUND: which copy counts */
+	uint32_t copies_valid;	/* bit mask: whole copies */
+	uint32_t copies_newest; /* bit mask: whole copies with the sequence that counts */
+	uint32_t version;	/* VERSION: what they say */
+};
+
+/* Fills in copy and checksum of a sector whose other fields are the superblock's. */
+void synod_superblock_encode(const struct synod_format_superblock *superblock, uint32_t copy,
+			     struct synod_format_superblock *sector);
+
+/* Is this sector a whole copy of that number, with fields that fit together? */
+int synod_superblock_valid(const struct synod_format_superblock *sector, uint32_t copy);
+
+/* Chooses among the four sectors at the start of the file. */
+void synod_superblock_choose(const struct synod_format_superblock sectors[SYNOD_SUPERBLOCK_COPIES],
+			     struct synod_superblock_choice *choice);
+
+/* The pair of copies (0: 0 and 1; 1: 2 and 3) that a sequence goes to first. */
+static inline uint32_t synod_superblock_pair(uint64_t sequence)
+{
+	return (uint32_t)(sequence & 1);
+}
+
+/* What every checksum in the log starts from. */
+uint32_t synod_superblock_seed(const struct synod_format_superblock *superblock);
+
+#endif

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The journal on a real disk: a file or raw block device, by io_uring, behind struct
+ * synod_journal_port. O_DIRECT and RWF_DSYNC: a write is complete when it is on stable media. The
+ * file is preallocated and pre-written by synod_journal_format, so a full disk can only be met there.
+ * All memory is taken by synod_journal_open.
+ *
+ * Threads: open, close, walk and read_sync belong to whoever owns the journal then; the port's verbs
+ * to one thread, the one that calls the first of them (the ring is enabled there). read_sync must not
+ * be called while the port is in use.
+ *
+ * Errors: 0 or -errno, and one sentence in error that says what, where and the remedy. After a
+ * failed or short write every verb returns the same -errno for ever and synod_journal_error says what
+ * happened: nothing is retried.
+ */
+#ifndef SYNOD_JOURNAL_URING_H
+#define SYNOD_JOURNAL_URING_H
+
+#include "engine/base/counters.h"
+#include "engine/journal/scan.h"
+#include "engine/pipeline/ports.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct synod_journal;
+
+/* Whose journal. In an expectation incarnation 0 and replicas 0 mean: whatever the file says. */
+struct synod_journal_identity {
+	uint64_t cluster;
+	uint64_t incarnation; /* from 1 */
+	uint32_t replica;     /* 1..SYNOD_REPLICAS_MAX */
+	uint32_t replicas;    /* voters at format */
+};
+
+enum {
+	SYNOD_JOURNAL_FORCE = 1, /* format: overwrite what is there */
+	SYNOD_JOURNAL_READ_ONLY =
+		2, /* open: no lock, no ring, no writes; faults are told, not refused */
+	SYNOD_JOURNAL_NO_URING = 4, /* open: for tests; the ring is not made */
+
+	SYNOD_JOURNAL_FAULTS_MAX = 64,	  /* told one by one; more are counted */
+	SYNOD_JOURNAL_SIZE_MIN = 1 << 20, /* bytes of the smallest file */
+	SYNOD_JOURNAL_MARKER_MS = 50,	  /* quiet time after which a marker group is written */
+};
+
+/*
+ * Makes a journal at path. size: bytes of the file, rounded down to whole blocks; 0 for a raw block
+ * device: all of it. An existing file is never overwritten without FORCE, a device that is not blank
+ * neither. Returns 0, or -errno with a sentence in error; then a file that was begun is gone.
+ */
+int synod_journal_format(const char *path, const struct synod_journal_identity *identity,
+			 uint64_t size, unsigned int flags, char *error, size_t error_size)
+	__attribute__((warn_unused_result));
+
+struct synod_journal_options {
+	const char *path;
+	const struct synod_journal_identity *expect; /* NULL: any (tools) */
+	unsigned int flags;
+	struct synod_counters *counters; /* of the thread that uses the port; may be NULL */
+};
+
+/* What the journal held when it was opened. */
+struct synod_journal_recovery {
+	struct synod_journal_identity identity;
+	uint64_t promised;	 /* ballot: the highest promise; 0: none */
+	uint64_t ballot_max;	 /* of any record */
+	uint64_t chosen_through; /* slots 1..this are chosen, and their records are here */
+	uint64_t slot_last;	 /* highest slot with a record; 0: none */
+	uint64_t groups;
+	uint64_t records;
+	uint64_t group_last;
+	uint64_t group_durable; /* marked durable by the journal itself */
+	uint64_t offset_tail;	/* end of the last group that counts */
+	uint64_t file_size;
+	uint64_t life; /* openings for writing before this one */
+	int locked;    /* READ_ONLY: another process has it open for writing */
+
+	struct synod_scan_gap torn; /* reason FINE: the log ends clean */
+	struct synod_scan_gap faulty[SYNOD_JOURNAL_FAULTS_MAX];
+	uint32_t faults; /* of which the first SYNOD_JOURNAL_FAULTS_MAX are in faulty */
+};
+
+/*
+ * Opens, locks, checks and scans. Returns 0, or -errno with a sentence in error:
+ *   -EBUSY     another process has it open
+ *   -EINVAL    not a journal, or of another version, cluster, replica, incarnation, size
+ *   -EBADMSG   corrupt below the durable mark (recovery->faulty says where), or no whole superblock
+ *   -ENOENT …  from the system
+ * On failure *journal is NULL; recovery is filled in as far as it was known.
+ */
+int synod_journal_open(struct synod_journal **journal, const struct synod_journal_options *options,
+		       struct synod_journal_recovery *recovery, char *error, size_t error_size)
+	__attribute__((warn_unused_result));
+
+/* Writes what waits (if the port was never used or its thread is this one), frees all. NULL is fine. */
+void synod_journal_close(struct synod_journal *journal);
+
+/* The port: valid until close. */
+struct synod_journal_port synod_journal_port(struct synod_journal *journal);
+
+/*
+ * Blocking: the record that counts for a slot. record->body is valid until the next call. Fast in
+ * slot order. Returns 0, -ENOENT, -EBADMSG, or -errno of the read.
+ */
+int synod_journal_read_sync(struct synod_journal *journal, uint64_t slot,
+			    struct synod_journal_record *record)
+	__attribute__((warn_unused_result));
+
+/* Calls for everything in a journal, in file order; any may be NULL. Non-zero stops the walk. */
+struct synod_journal_visitor {
+	void *context;
+	int (*group)(void *context, const struct synod_format_group *group);
+	int (*record)(void *context, const struct synod_format_group *group,
+		      const struct synod_format_record *record, const void *body);
+	int (*faulty)(void *context, const struct synod_scan_gap *gap);
+	int (*torn)(void *context, const struct synod_scan_gap *gap);
+};
+
+/* Scans again. Returns 0, -errno of a read, or what a call returned to stop it. */
+int synod_journal_walk(struct synod_journal *journal, const struct synod_journal_visitor *visitor)
+	__attribute__((warn_unused_result));
+
+/* What a write that is called durable has really got, and what could not be had. */
+enum synod_durability synod_journal_durability(const struct synod_journal *journal);
+
+struct synod_journal_status {
+	uint64_t bytes_used; /* of the log */
+	uint64_t bytes_total;
+	uint64_t slots_max;	     /* highest slot that the index has room for */
+	uint32_t registered_buffers; /* 0: refused (RLIMIT_MEMLOCK); works, a little slower */
+	uint32_t registered_file;
+	uint32_t defer_taskrun; /* SINGLE_ISSUER and DEFER_TASKRUN are on */
+};
+
+/* By the thread that uses the port. */
+void synod_journal_status(const struct synod_journal *journal, struct synod_journal_status *status);
+
+/* "" while all is well; else what failed: file, offset, error. */
+const char *synod_journal_error(const struct synod_journal *journal);
+
+/*
+ * port.room() counts at the worst: room / SYNOD_BATCH_SIZE_MAX records of any size fit for certain,
+ * each in a group of its own, and their slots in the index.
+ */
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Files and devices: opening, size, lock, whole reads and writes. */
+#include "engine/journal/uring_internal.h"
+
+#include "engine/base/assert.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <linux/magic.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <time.h>
+#include <unistd.h>
+
+int synod_uring_say(char *error, size_t error_size, int result, const char *format, ...)
+{
+	va_list arguments;
+
+	synod_assert(result < 0);
+	synod_assert(error_size > 0);
+	va_start(arguments, format);
+	vsnprintf(error, error_size, format, arguments);
+	va_end(arguments);
+	return result;
+}
+
+/* A file system in memory keeps nothing, whatever it says to a sync. */
+static int in_memory(int fd)
+{
+	struct statfs fs;
+
+	synod_assert(fd >= 0);
+	return fstatfs(fd, &fs) == 0 && (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
+}
+
+int synod_uring_open_file(const char *path, int flags, enum synod_durability *durability)
+{
+	int fd = open(path, flags | O_DIRECT | O_CLOEXEC, 0600);
+
+	*durability = SYNOD_DURABILITY_DIRECT_DSYNC;
+	/* Some file systems make the file before they refuse O_DIRECT: no O_EXCL the second time. */
+	if (fd < 0 && errno == EINVAL) {
+		fd = open(path, (flags & ~O_EXCL) | O_CLOEXEC, 0600);
+		*durability = SYNOD_DURABILITY_DSYNC;
+	}
+	if (fd < 0)
+		return -errno;
+	if (in_memory(fd))
+		*durability = SYNOD_DURABILITY_NONE;
+	return fd;
+}
+
+int64_t synod_uring_file_size(int fd)
+{
+	struct stat status;
+	uint64_t size;
+
+	synod_assert(fd >= 0);
+	if (fstat(fd, &status) < 0)
+		return -errno;
+	if (S_ISREG(status.st_mode))
+		return status.st_size;
+	if (!S_ISBLK(status.st_mode))
+		return -ENOTBLK;
+	if (ioctl(fd, BLKGETSIZE64, &size) < 0)
+		return -errno;
+	return (int64_t)size;
+}
+
+/*
+ * The lock belongs to the open file, which a killed process holds until the last of its writes in
+ * flight has come back: a moment of patience, and nobody writes beside us.
+ */
+int synod_uring_lock(int fd)
+{
+	enum {
+		TRIES = 50
+	}; /* of 20 ms: one second */
+	const struct timespec pause = { .tv_nsec = 20 * 1000 * 1000 };
+
+	synod_assert(fd >= 0);
+	for (int i = 0; i < TRIES; i++) {
+		struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+		if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
+			return 0;
+		if (errno != EAGAIN && errno != EACCES)
+			return -errno;
+		nanosleep(&pause, NULL);
+	}
+	return -EBUSY;
+}
+
+int synod_uring_read_all(int fd, void *bytes, size_t size, uint64_t offset)
+{
+	size_t done = 0;
+
+	while (done < size) {
+		const ssize_t n =
+			pread(fd, (uint8_t *)bytes + done, size - done, (off_t)(offset + done));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			return -EIO;
+		done += (size_t)n;
+	}
+	synod_assert(done == size);
+	return 0;
+}
+
+int synod_uring_write_all(int fd, const void *bytes, size_t size, uint64_t offset)
+{
+	size_t done = 0;
+
+	while (done < size) {
+		const ssize_t n = pwrite(fd, (const uint8_t *)bytes + done, size - done,
+					 (off_t)(offset + done));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			return -EIO;
+		done += (size_t)n;
+	}
+	synod_assert(done == size);
+	return 0;
+}
+
+/* Populated: memory is taken now or not at all. */
+void *synod_uring_map(size_t size)
+{
+	void *memory;
+
+	synod_assert(size > 0);
+	memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	return memory == MAP_FAILED ? NULL : memory;
+}

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Opening and closing a journal: lock, check, scan, and only then the first write. */
+#include "engine/journal/uring_internal.h"
+
+#include "engine/base/assert.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+struct opening {
+	struct synod_journal *journal;
+	const struct synod_journal_options *options;
+	struct synod_journal_recovery *recovery;
+	char *error;
+	size_t error_size;
+};
+
+static size_t index_size(const struct synod_journal *journal)
+{
+	return (journal->index_slots + 1) * sizeof(struct synod_uring_index);
+}
+
+/* READ_ONLY: is somebody else writing to it? */
+static int locked_elsewhere(int fd)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+	synod_assert(fd >= 0);
+	return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
+static int open_and_lock(struct opening *opening)
+{
+	struct synod_journal *journal = opening->journal;
+	const char *path = opening->options->path;
+
+	journal->fd = synod_uring_open_file(path, journal->read_only ? O_RDONLY : O_RDWR,
+					    &journal->durability);
+	if (journal->fd == -ENOENT)
+		return synod_uring_say(opening->error, opening->error_size, -ENOENT,
+				       "%s: no such journal; make one with `synod format`", path);
+	if (journal->fd < 0)
+		return synod_uring_say(opening->error, opening->error_size, journal->fd,
+				       "%s: cannot open: %s", path, strerror(-journal->fd));
+	if (journal->read_only) {
+		opening->recovery->locked = locked_elsewhere(journal->fd);
+		return 0;
+	}
+	if (synod_uring_lock(journal->fd) < 0)
+		return synod_uring_say(opening->error, opening->error_size, -EBUSY,
+				       "%s: in use by another process: is this replica running "
+				       "already?",
+				       path);
+	return 0;
+}
+
+static void tell_identity(struct opening *opening)
+{
+	const struct synod_format_superblock *found = &opening->journal->opened;
+	struct synod_journal_recovery *recovery = opening->recovery;
+
+	recovery->identity.cluster = found->cluster;
+	recovery->identity.incarnation = found->incarnation;
+	recovery->identity.replica = found->replica;
+	recovery->identity.replicas = found->replicas;
+	recovery->promised = found->promised;
+	recovery->file_size = found->file_size;
+	recovery->life = found->life;
+}
+
+static int check(struct opening *opening)
+{
+	struct synod_journal *journal = opening->journal;
+	struct synod_format_superblock *sectors = (void *)journal->chunk;
+	struct synod_superblock_choice choice;
+	int64_t size = synod_uring_file_size(journal->fd);
+	int result = size < 0 ? (int)size : 0;
+
+	if (result == 0 && (uint64_t)size < SYNOD_URING_SUPERBLOCKS_SIZE)
+		return synod_uring_say(opening->error, opening->error_size, -EINVAL,
+				       "%s: not a Synod journal: only %" PRId64
+				       " bytes; make one with "
+				       "`synod format`, or correct the path",
+				       opening->options->path, size);
+	if (result == 0)
+		result =
+			synod_uring_read_all(journal->fd, sectors, SYNOD_URING_SUPERBLOCKS_SIZE, 0);
+	if (result < 0)
+		return synod_uring_say(opening->error, opening->error_size, result,
+				       "%s: cannot read the superblock: %s", opening->options->path,
+				       strerror(-result));
+	result = synod_uring_check(sectors, opening->options, size, &choice, opening->error,
+				   opening->error_size);
+	if (result < 0)
+		return result;
+	synod_assert(choice.verdict == SYNOD_SUPERBLOCK_FOUND);
+	journal->opened = sectors[choice.copy];
+	journal->seed = synod_superblock_seed(&journal->opened);
+	tell_identity(opening);
+	return 0;
+}
+
+static int no_memory(const struct opening *opening)
+{
+	return synod_uring_say(opening->error, opening->error_size, -ENOMEM,
+			       "%s: out of memory for the journal's buffers and index",
+			       opening->options->path);
+}
+
+static int take_memory(struct opening *opening)
+{
+	struct synod_journal *journal = opening->journal;
+
+	synod_assert(journal->opened.log_end > journal->opened.log_begin);
+	journal->index_slots =
+		(journal->opened.log_end - journal->opened.log_begin) / SYNOD_URING_SLOT_BYTES;
+	journal->index = synod_uring_map(index_size(journal));
+	if (!journal->index)
+		return no_memory(opening);
+	if (journal->read_only)
+		return 0;
+	journal->memory = synod_uring_map(SYNOD_URING_MEMORY_SIZE);
+	return journal->memory ? 0 : no_memory(opening);
+}
+
+/*
+ * From now on this is a new life: what was recovered is flushed (a killed process may have left it in
+ * the device's cache), and the superblock says so before anything is written behind it.
+ */
+static int begin_life(struct opening *opening)
+{
+	struct synod_journal *journal = opening->journal;
+	int result = fdatasync(journal->fd) < 0 ? -errno : 0;
+
+	synod_assert(!journal->read_only);
+	journal->superblock.want.life++;
+	journal->superblock.want.promised = opening->recovery->promised;
+	journal->superblock.want.durable_group = opening->recovery->group_last;
+	synod_uring_raise_fence(journal);
+	if (result == 0)
+		result = synod_uring_superblock_write_sync(journal);
+	if (result < 0)
+		return synod_uring_say(opening->error, opening->error_size, result,
+				       "%s: cannot write the superblock: %s",
+				       opening->options->path, strerror(-result));
+	journal->plan.life = journal->superblock.want.life;
+	return 0;
+}
+
+static int open_for_writing(struct opening *opening)
+{
+	struct synod_journal *journal = opening->journal;
+	int result;
+
+	synod_prefix_init(&journal->prefix, opening->recovery->group_last,
+			  opening->recovery->offset_tail);
+	journal->chosen_through = opening->recovery->chosen_through;
+	journal->group_marked = opening->recovery->group_last;
+	synod_uring_superblock_init(journal);
+	result = begin_life(opening);
+	if (result < 0 || (opening->options->flags & SYNOD_JOURNAL_NO_URING))
+		return result;
+	result = synod_uring_make_ring(journal);
+	if (result < 0)
+		return synod_uring_say(
+			opening->error, opening->error_size, result,
+			"%s: cannot set up io_uring: %s; it needs Linux 5.10 or later "
+			"and kernel.io_uring_disabled = 0",
+			opening->options->path, strerror(-result));
+	return 0;
+}
+
+static int open_steps(struct opening *opening)
+{
+	struct synod_journal *journal = opening->journal;
+	int result;
+
+	journal->chunk = synod_uring_map(SYNOD_URING_CHUNK_SIZE);
+	if (!journal->chunk)
+		return no_memory(opening);
+	result = open_and_lock(opening);
+	if (result == 0)
+		result = check(opening);
+	if (result == 0)
+		result = take_memory(opening);
+	if (result == 0)
+		result = synod_uring_recover(journal, opening->recovery, opening->error,
+					     opening->error_size);
+	/* Who only reads wants to see what is wrong. */
+	if (result == -EBADMSG && journal->read_only && opening->recovery->faults)
+		result = 0;
+	if (result == 0 && !journal->read_only)
+		result = open_for_writing(opening);
+	return result;
+}
+
+int synod_journal_open(struct synod_journal **journal, const struct synod_journal_options *options,
+		       struct synod_journal_recovery *recovery, char *error, size_t error_size)
+{
+	struct opening opening = { NULL, options, recovery, error, error_size };
+	int result;
+
+	synod_assert(options && options->path && recovery);
+	synod_assert(error && error_size > 0);
+	*journal = NULL;
+	error[0] = '\0';
+	memset(recovery, 0, sizeof(*recovery));
+	opening.journal = calloc(1, sizeof(*opening.journal));
+	if (!opening.journal)
+		return no_memory(&opening);
+	opening.journal->fd = -1;
+	opening.journal->open_buffer = -1;
+	opening.journal->read_shown = -1;
+	opening.journal->counters = options->counters;
+	opening.journal->read_only = (options->flags & SYNOD_JOURNAL_READ_ONLY) != 0;
+	snprintf(opening.journal->path, sizeof(opening.journal->path), "%s", options->path);
+	result = open_steps(&opening);
+	if (result < 0) {
+		synod_journal_close(opening.journal);
+		return result;
+	}
+	*journal = opening.journal;
+	return 0;
+}
+
+/* Waits for what is in flight, and leaves a marker, if the ring is this thread's. */
+static void drain(struct synod_journal *journal)
+{
+	enum {
+		TURNS = 1000
+	}; /* no more than this many completions are waited for */
+
+	for (int i = 0; i < TURNS && !journal->failed; i++) {
+		struct io_uring_cqe *cqe;
+		struct __kernel_timespec limit = { .tv_sec = 1 };
+		uint64_t ticket;
+
+		/* A clock far ahead: the log has been quiet for long enough. */
+		if (synod_uring_poll(journal, UINT64_MAX, &ticket) < 0)
+			return;
+		if (journal->inflight == 0)
+			return; /* with nothing in flight, nothing waits either */
+		if (io_uring_wait_cqe_timeout(&journal->ring, &cqe, &limit) < 0)
+			return;
+	}
+	synod_assert(journal->read_only == 0);
+}
+
+void synod_journal_close(struct synod_journal *journal)
+{
+	if (!journal)
+		return;
+	synod_assert_implies(journal->ring_made, !journal->read_only);
+	if (journal->ring_made) {
+		if (journal->ring_enabled && journal->owner == gettid())
+			drain(journal);
+		io_uring_queue_exit(&journal->ring);
+	}
+	if (journal->fd >= 0)
+		close(journal->fd);
+	if (journal->memory)
+		munmap(journal->memory, SYNOD_URING_MEMORY_SIZE);
+	if (journal->index)
+		munmap(journal->index, index_size(journal));
+	if (journal->chunk)
+		munmap(journal->chunk, SYNOD_URING_CHUNK_SIZE);
+	free(journal);
+}
+
+enum synod_durability synod_journal_durability(const struct synod_journal *journal)
+{
+	synod_assert(journal != NULL);
+	return journal->durability;
+}
+
+const char *synod_journal_error(const struct synod_journal *journal)
+{
+	synod_assert_implies(journal->failed, journal->error[0] != '\0');
+	return journal->error;
+}
+
+void synod_journal_status(const struct synod_journal *journal, struct synod_journal_status *status)
+{
+	synod_assert(journal && status);
+	*status = (struct synod_journal_status){
+		.bytes_used = journal->plan.offset_next - journal->opened.log_begin,
+		.bytes_total = journal->opened.log_end - journal->opened.log_begin,
+		.slots_max = journal->index_slots,
+		.registered_buffers = journal->registered_buffers,
+		.registered_file = journal->registered_file,
+		.defer_taskrun = journal->defer_taskrun,
+	};
+}

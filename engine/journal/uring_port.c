@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The port: one turn of the journal, and the table of verbs. */
+#include "engine/journal/uring_internal.h"
+
+#include "engine/base/assert.h"
+
+int synod_uring_poll(void *context, uint64_t now_ns, uint64_t *ticket_durable)
+{
+	struct synod_journal *journal = context;
+	int work;
+
+	synod_assert(!journal->read_only && journal->ring_made);
+	*ticket_durable = journal->prefix.ticket_durable;
+	if (journal->failed)
+		return journal->failed;
+	if (!journal->ring_enabled && synod_uring_enable(journal) < 0)
+		return journal->failed;
+	work = synod_uring_reap(journal);
+	if (work < 0)
+		return work;
+	/* In this order nothing that could start now is left for a poll that may not come soon. */
+	synod_uring_maybe_mark(journal, now_ns);
+	work += synod_uring_submit_groups(journal);
+	synod_uring_superblock_progress(journal);
+	if (synod_uring_submit(journal) < 0)
+		return journal->failed;
+	synod_assert_cmp(journal->prefix.ticket_durable, <=, journal->ticket_given);
+	*ticket_durable = journal->prefix.ticket_durable;
+	return work;
+}
+
+/* The ring itself: readable when a completion waits. */
+static int wait_fd(void *context)
+{
+	const struct synod_journal *journal = context;
+
+	synod_assert(journal->ring_made);
+	return journal->ring.ring_fd;
+}
+
+struct synod_journal_port synod_journal_port(struct synod_journal *journal)
+{
+	synod_assert(journal && !journal->read_only);
+	return (struct synod_journal_port){
+		.context = journal,
+		.write = synod_uring_write,
+		.poll = synod_uring_poll,
+		.room = synod_uring_room,
+		.ready = synod_uring_ready,
+		.read = synod_uring_read_start,
+		.read_poll = synod_uring_read_poll,
+		.wait_fd = wait_fd,
+	};
+}

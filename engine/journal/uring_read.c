@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Reading records back: blocking in slot order at start, by the ring while the journal is written. */
+#include "engine/journal/uring_internal.h"
+
+#include "engine/base/assert.h"
+
+#include <errno.h>
+#include <string.h>
+
+static uint8_t *read_memory(struct synod_journal *journal, uint32_t index)
+{
+	synod_assert_cmp(index, <, (uint32_t)SYNOD_URING_READS);
+	return journal->memory + SYNOD_URING_GROUPS_SIZE + SYNOD_URING_SUPERBLOCKS_SIZE +
+	       (size_t)index * SYNOD_URING_READ_SIZE;
+}
+
+/* Judges the bytes of a record and describes it. 0, or -EBADMSG. */
+static int describe(const struct synod_journal *journal, uint64_t slot, const void *bytes,
+		    uint64_t size, struct synod_journal_record *record)
+{
+	const struct synod_format_record *header = bytes;
+
+	synod_assert(slot > 0);
+	record->slot = slot;
+	if (synod_scan_record(journal->seed, bytes, size, 0) != SYNOD_SCAN_FINE ||
+	    header->entry.slot != slot)
+		return -EBADMSG;
+	record->ballot = header->entry.ballot;
+	record->chosen = (header->entry.flags & SYNOD_ENTRY_CHOSEN) != 0;
+	record->value = (struct synod_value){
+		.size = header->entry.size,
+		.count = header->entry.count,
+		.crc = header->entry.crc,
+	};
+	record->body = header + 1;
+	return 0;
+}
+
+/* Where the record that counts stands; 0: there is none. */
+static uint64_t place_of(const struct synod_journal *journal, uint64_t slot)
+{
+	synod_assert(journal->index != NULL);
+	if (slot == 0 || slot > journal->index_slots)
+		return 0;
+	return journal->index[slot].place & ~7ull;
+}
+
+/* Bytes that a record at that place can take at most. */
+static uint32_t span_max(const struct synod_journal *journal, uint64_t place)
+{
+	const uint64_t left = journal->opened.log_end - place;
+	const uint32_t span = synod_format_record_size(SYNOD_BATCH_SIZE_MAX);
+
+	synod_assert_cmp(place, <, journal->opened.log_end);
+	return left < span ? (uint32_t)left : span;
+}
+
+int synod_journal_read_sync(struct synod_journal *journal, uint64_t slot,
+			    struct synod_journal_record *record)
+{
+	const uint64_t place = place_of(journal, slot);
+	const uint8_t *bytes;
+	int result;
+
+	synod_assert(record != NULL);
+	memset(record, 0, sizeof(*record));
+	if (!place)
+		return -ENOENT;
+	result = synod_uring_chunk(journal, place, span_max(journal, place), &bytes);
+	if (result < 0)
+		return result;
+	return describe(journal, slot, bytes, span_max(journal, place), record);
+}
+
+int synod_uring_read_start(void *context, uint64_t slot, uint64_t cookie)
+{
+	struct synod_journal *journal = context;
+	const uint64_t place = place_of(journal, slot);
+	uint64_t begin;
+	uint32_t size;
+
+	synod_assert(!journal->read_only);
+	if (journal->failed)
+		return journal->failed;
+	if (!place)
+		return -ENOENT;
+	if (place >= journal->prefix.offset_durable)
+		return -EAGAIN; /* still on its way */
+	if (!journal->ring_enabled && synod_uring_enable(journal) < 0)
+		return journal->failed;
+	begin = place - place % SYNOD_BLOCK_SIZE;
+	size = synod_format_blocks((uint32_t)(place - begin) + span_max(journal, place));
+	for (uint32_t i = 0; i < SYNOD_URING_READS; i++) {
+		struct synod_uring_read *read = &journal->reads[i];
+
+		if (read->used)
+			continue;
+		*read = (struct synod_uring_read){
+			.slot = slot, .cookie = cookie, .place = place, .used = 1
+		};
+		synod_uring_prepare_read(journal, i, read_memory(journal, i), size, begin);
+		return 0;
+	}
+	return -EAGAIN;
+}
+
+void synod_uring_read_done(struct synod_journal *journal, uint32_t index, int result)
+{
+	struct synod_uring_read *read = &journal->reads[index];
+	const uint32_t span = span_max(journal, read->place);
+	const uint32_t need = (uint32_t)(read->place % SYNOD_BLOCK_SIZE) + span;
+
+	synod_assert(read->used && !read->done);
+	read->done = 1;
+	if (result < 0)
+		read->error = result;
+	else if ((uint32_t)result < need)
+		read->error = -EIO; /* the file ends too early */
+}
+
+unsigned int synod_uring_read_poll(void *context, struct synod_journal_record *record)
+{
+	struct synod_journal *journal = context;
+
+	synod_assert(record != NULL);
+	if (journal->read_shown >= 0) {
+		journal->reads[journal->read_shown].used = 0;
+		journal->read_shown = -1;
+	}
+	for (uint32_t i = 0; i < SYNOD_URING_READS; i++) {
+		struct synod_uring_read *read = &journal->reads[i];
+
+		if (!read->used || !read->done)
+			continue;
+		memset(record, 0, sizeof(*record));
+		record->slot = read->slot;
+		record->cookie = read->cookie;
+		record->error = read->error;
+		if (read->error == 0)
+			record->error =
+				describe(journal, read->slot,
+					 read_memory(journal, i) + read->place % SYNOD_BLOCK_SIZE,
+					 span_max(journal, read->place), record);
+		journal->read_shown = (int)i;
+		return 1;
+	}
+	return 0;
+}

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The scan over a file: reads the log once, in large pieces, checks every byte of it, and builds the
+ * index. What was corrupted is told with file, offset, groups and slots; nothing is repaired here,
+ * and nothing below the durable mark is ever dropped.
+ */
+#include "engine/journal/uring_internal.h"
+
+#include "engine/base/assert.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+int synod_uring_chunk(struct synod_journal *journal, uint64_t offset, uint32_t size,
+		      const uint8_t **bytes)
+{
+	const uint64_t end = journal->opened.log_end;
+	uint64_t begin = offset - offset % SYNOD_BLOCK_SIZE;
+	int result;
+
+	synod_assert_cmp(size, <=, (uint32_t)SYNOD_GROUP_SIZE_MAX);
+	synod_assert_cmp(offset + size, <=, end);
+	if (offset < journal->chunk_offset ||
+	    offset + size > journal->chunk_offset + journal->chunk_size) {
+		const uint64_t left = end - begin;
+
+		journal->chunk_offset = begin;
+		journal->chunk_size =
+			left < SYNOD_URING_CHUNK_SIZE ? (uint32_t)left : SYNOD_URING_CHUNK_SIZE;
+		result = synod_uring_read_all(journal->fd, journal->chunk, journal->chunk_size,
+					      begin);
+		if (result < 0) {
+			journal->chunk_size = 0;
+			return result;
+		}
+	}
+	*bytes = journal->chunk + (offset - journal->chunk_offset);
+	return 0;
+}
+
+void synod_uring_index_put(struct synod_journal *journal, const struct synod_wire_entry *entry,
+			   uint64_t offset)
+{
+	const uint32_t chosen = (entry->flags & SYNOD_ENTRY_CHOSEN) != 0;
+	struct synod_uring_index *index = &journal->index[entry->slot];
+
+	synod_assert_cmp(entry->slot, <=, journal->index_slots);
+	synod_assert_cmp(offset % 8, ==, 0u);
+	if (index->place && !synod_format_later_counts((uint32_t)(index->place & 1), index->ballot,
+						       chosen, entry->ballot))
+		return;
+	index->place = offset | chosen;
+	index->ballot = entry->ballot;
+	if (entry->slot > journal->slot_last)
+		journal->slot_last = entry->slot;
+}
+
+struct recovering {
+	struct synod_journal *journal;
+	struct synod_journal_recovery *recovery;
+	uint64_t slot_beyond; /* a record's slot that the index has no room for */
+};
+
+static int on_group(void *context, const struct synod_format_group *group)
+{
+	struct synod_journal_recovery *recovery = ((struct recovering *)context)->recovery;
+
+	recovery->groups++;
+	recovery->records += group->records;
+	recovery->group_last = group->number;
+	recovery->offset_tail = group->offset + group->bytes;
+	if (group->ballot_max > recovery->ballot_max)
+		recovery->ballot_max = group->ballot_max;
+	return 0;
+}
+
+static int on_record(void *context, const struct synod_format_group *group,
+		     const struct synod_format_record *record, const void *body)
+{
+	struct recovering *recovering = context;
+	const uint64_t offset =
+		group->offset + (uint64_t)((const uint8_t *)record - (const uint8_t *)group);
+
+	(void)body;
+	if (record->entry.slot > recovering->journal->index_slots) {
+		recovering->slot_beyond = record->entry.slot;
+		return -EBADMSG;
+	}
+	synod_uring_index_put(recovering->journal, &record->entry, offset);
+	return 0;
+}
+
+static int on_faulty(void *context, const struct synod_scan_gap *gap)
+{
+	struct synod_journal_recovery *recovery = ((struct recovering *)context)->recovery;
+
+	synod_assert(gap->reason != SYNOD_SCAN_FINE);
+	if (recovery->faults < SYNOD_JOURNAL_FAULTS_MAX)
+		recovery->faulty[recovery->faults] = *gap;
+	recovery->faults++;
+	return 0;
+}
+
+static int visit_records(const struct synod_journal_visitor *visitor, const uint8_t *bytes)
+{
+	const struct synod_format_group *group = (const void *)bytes;
+	uint32_t at = sizeof(*group);
+	int result = 0;
+
+	for (uint32_t i = 0; i < group->records && result == 0; i++) { /* the scan has checked it */
+		const struct synod_format_record *record = (const void *)(bytes + at);
+
+		synod_assert_cmp(at, <, group->used);
+		result = visitor->record(visitor->context, group, record, record + 1);
+		at += synod_format_record_size(record->entry.size);
+	}
+	return result;
+}
+
+/* Passes what the scan found on. */
+static int visit(const struct synod_journal_visitor *visitor, const struct synod_scan *scan,
+		 enum synod_scan_event event, const uint8_t *bytes)
+{
+	int result = 0;
+
+	switch (event) {
+	case SYNOD_SCAN_MORE:
+		break;
+	case SYNOD_SCAN_GROUP:
+		synod_assert(bytes != NULL);
+		if (visitor->group)
+			result = visitor->group(visitor->context, (const void *)bytes);
+		if (result == 0 && visitor->record)
+			result = visit_records(visitor, bytes);
+		break;
+	case SYNOD_SCAN_FAULTY:
+		if (visitor->faulty)
+			result = visitor->faulty(visitor->context, &scan->faulty);
+		break;
+	case SYNOD_SCAN_END:
+		if (visitor->torn && scan->torn.reason != SYNOD_SCAN_FINE)
+			result = visitor->torn(visitor->context, &scan->torn);
+		break;
+	}
+	return result;
+}
+
+static int run_scan(struct synod_journal *journal, struct synod_scan *scan,
+		    const struct synod_journal_visitor *visitor)
+{
+	enum synod_scan_event event;
+
+	synod_scan_begin(scan, &journal->opened);
+	do { /* ends: every turn moves on by a block at least, or ends */
+		const uint8_t *bytes = NULL;
+		int result = 0;
+
+		if (scan->want_size)
+			result = synod_uring_chunk(journal, scan->want_offset, scan->want_size,
+						   &bytes);
+		else
+			bytes = journal->chunk; /* nothing is wanted, nothing is looked at */
+		if (result < 0)
+			return result;
+		event = synod_scan_give(scan, bytes);
+		result = visit(visitor, scan, event, bytes);
+		if (result != 0)
+			return result;
+	} while (event != SYNOD_SCAN_END);
+	return 0;
+}
+
+int synod_journal_walk(struct synod_journal *journal, const struct synod_journal_visitor *visitor)
+{
+	struct synod_scan scan;
+
+	synod_assert(journal && visitor);
+	journal->chunk_size = 0; /* what was cached may be older than the file */
+	return run_scan(journal, &scan, visitor);
+}
+
+static int say_corrupt(const struct synod_journal *journal,
+		       const struct synod_journal_recovery *recovery, char *error,
+		       size_t error_size)
+{
+	const struct synod_scan_gap *gap = &recovery->faulty[0];
+	char slots[96] = "slots not known";
+	char more[48] = "";
+
+	synod_assert(recovery->faults > 0);
+	if (gap->slots_known && gap->slot_first == 0)
+		snprintf(slots, sizeof(slots), "no slots");
+	else if (gap->slot_first)
+		snprintf(slots, sizeof(slots), "slots %" PRIu64 " to %" PRIu64 "%s",
+			 gap->slot_first, gap->slot_last,
+			 gap->slots_known ? "" : " and others not known");
+	if (recovery->faults > 1)
+		snprintf(more, sizeof(more), "; and %u more places", recovery->faults - 1);
+	return synod_uring_say(error, error_size, -EBADMSG,
+			       "%s: corrupt at offset %" PRIu64 ": group %" PRIu64 " to %" PRIu64
+			       ", %s: %s, though it was durable%s. Nothing was changed. The other "
+			       "replicas hold these slots: move the file away, and rejoin as a new "
+			       "incarnation (`synod recover`)",
+			       journal->path, gap->offset, gap->group_first, gap->group_last, slots,
+			       synod_scan_reason_text(gap->reason), more);
+}
+
+/* The hint must be true of what is here: every slot up to it has a record. */
+static int check_chosen(const struct synod_journal *journal,
+			const struct synod_journal_recovery *recovery, char *error,
+			size_t error_size)
+{
+	for (uint64_t slot = journal->opened.snapshot_slot + 1; slot <= recovery->chosen_through;
+	     slot++)
+		if (slot > journal->index_slots || journal->index[slot].place == 0)
+			return synod_uring_say(
+				error, error_size, -EBADMSG,
+				"%s: slot %" PRIu64 " has no record, though slots up to "
+				"%" PRIu64 " are marked chosen: the file was written by a "
+				"faulty program; move it away, and rejoin as a new "
+				"incarnation (`synod recover`)",
+				journal->path, slot, recovery->chosen_through);
+	return 0;
+}
+
+int synod_uring_recover(struct synod_journal *journal, struct synod_journal_recovery *recovery,
+			char *error, size_t error_size)
+{
+	struct recovering recovering = { journal, recovery, 0 };
+	const struct synod_journal_visitor visitor = {
+		.context = &recovering,
+		.group = on_group,
+		.record = on_record,
+		.faulty = on_faulty,
+	};
+	struct synod_scan scan;
+	int result;
+
+	recovery->offset_tail = journal->opened.head_offset;
+	recovery->group_last = journal->opened.head_group - 1;
+	result = run_scan(journal, &scan, &visitor);
+	if (recovering.slot_beyond)
+		return synod_uring_say(
+			error, error_size, -EBADMSG,
+			"%s: a record of slot %" PRIu64 ", beyond the %" PRIu64
+			" that a journal of this size can hold; use the program that "
+			"wrote it",
+			journal->path, recovering.slot_beyond, journal->index_slots);
+	if (result < 0)
+		return synod_uring_say(error, error_size, result,
+				       "%s: cannot read at offset %" PRIu64 ": %s; nothing was "
+				       "changed; check the device",
+				       journal->path, journal->chunk_offset, strerror(-result));
+	synod_plan_start(&journal->plan, &journal->opened, scan.groups ? &scan.group : NULL);
+	recovery->promised = scan.promised;
+	recovery->chosen_through = scan.chosen_through;
+	recovery->group_durable = scan.mark;
+	recovery->torn = scan.torn;
+	recovery->slot_last = journal->slot_last;
+	if (recovery->faults)
+		return say_corrupt(journal, recovery, error, error_size);
+	synod_assert_cmp(recovery->offset_tail, ==, journal->plan.offset_next);
+	synod_assert_cmp(recovery->group_last + 1, ==, journal->plan.number_next);
+	return check_chosen(journal, recovery, error, error_size);
+}

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The ring: set up at open, enabled by the thread that uses it, entered only when there is something
+ * to submit or something has come back. A poll with nothing in flight makes no system call, and one
+ * with something in flight none either until the kernel raises the task-run flag.
+ */
+#include "engine/journal/uring_internal.h"
+
+#include "engine/base/assert.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* The best the kernel has: 6.1, 5.19, 5.10. Disabled at first: see synod_uring_enable. */
+static const unsigned int setups[] = {
+	IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG |
+		IORING_SETUP_R_DISABLED,
+	IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_R_DISABLED,
+	IORING_SETUP_R_DISABLED,
+};
+
+static void register_memory(struct synod_journal *journal)
+{
+	uint8_t *superblocks = journal->memory + SYNOD_URING_GROUPS_SIZE;
+	const struct iovec memory[3] = {
+		[SYNOD_URING_MEMORY_GROUPS] = { journal->memory, SYNOD_URING_GROUPS_SIZE },
+		[SYNOD_URING_MEMORY_SUPERBLOCKS] = { superblocks, SYNOD_URING_SUPERBLOCKS_SIZE },
+		[SYNOD_URING_MEMORY_READS] = { superblocks + SYNOD_URING_SUPERBLOCKS_SIZE,
+					       SYNOD_URING_READS_SIZE },
+	};
+
+	synod_assert(journal->memory != NULL);
+	/* Refused when it would exceed RLIMIT_MEMLOCK: then the kernel maps the pages each time. */
+	journal->registered_buffers = io_uring_register_buffers(&journal->ring, memory, 3) == 0;
+	journal->registered_file = io_uring_register_files(&journal->ring, &journal->fd, 1) == 0;
+}
+
+int synod_uring_make_ring(struct synod_journal *journal)
+{
+	int result = -EINVAL;
+
+	synod_assert(!journal->ring_made && !journal->read_only);
+	for (size_t i = 0; i < sizeof(setups) / sizeof(setups[0]) && result < 0; i++) {
+		struct io_uring_params params = { .flags = setups[i] };
+
+		memset(&journal->ring, 0, sizeof(journal->ring));
+		result = io_uring_queue_init_params(SYNOD_URING_ENTRIES, &journal->ring, &params);
+		journal->defer_taskrun = (params.flags & IORING_SETUP_DEFER_TASKRUN) != 0;
+		if (result < 0 && result != -EINVAL)
+			return result;
+	}
+	if (result < 0)
+		return result;
+	journal->ring_made = 1;
+	register_memory(journal);
+	return 0;
+}
+
+int synod_uring_enable(struct synod_journal *journal)
+{
+	int result;
+
+	synod_assert(journal->ring_made && !journal->ring_enabled);
+	/* Not io_uring_enable_rings: liburing 2.3 declares it and does not export it. */
+	result = (int)syscall(__NR_io_uring_register, journal->ring.ring_fd,
+			      IORING_REGISTER_ENABLE_RINGS, NULL, 0);
+	if (result < 0)
+		return synod_uring_fail(journal, -errno, "cannot enable io_uring", 0, 0);
+	journal->ring_enabled = 1;
+	journal->owner = gettid();
+	return 0;
+}
+
+int synod_uring_fail(struct synod_journal *journal, int result, const char *what, uint64_t offset,
+		     uint32_t size)
+{
+	synod_assert(result < 0);
+	if (journal->failed)
+		return journal->failed; /* the first failure is the one to tell */
+	journal->failed = result;
+	return synod_uring_say(
+		journal->error, sizeof(journal->error), result,
+		"%s: %s at offset %" PRIu64 " (%u bytes): %s; the replica stops: after "
+		"a failed write nothing is known of the disk, and it is not tried again",
+		journal->path, what, offset, size, strerror(-result));
+}
+
+static struct io_uring_sqe *take_entry(struct synod_journal *journal)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&journal->ring);
+
+	synod_assert(sqe != NULL); /* there is one for all that can be in flight */
+	journal->prepared++;
+	journal->inflight++;
+	return sqe;
+}
+
+static void finish_entry(struct synod_journal *journal, struct io_uring_sqe *sqe, uint32_t kind,
+			 uint32_t index)
+{
+	synod_assert(kind >= SYNOD_URING_GROUP && kind <= SYNOD_URING_READ);
+	io_uring_sqe_set_data64(sqe, (uint64_t)kind << 32 | index);
+	if (journal->registered_file)
+		sqe->flags |= IOSQE_FIXED_FILE;
+}
+
+void synod_uring_prepare_write(struct synod_journal *journal, uint32_t kind, uint32_t index,
+			       const void *bytes, uint32_t size, uint64_t offset)
+{
+	struct io_uring_sqe *sqe = take_entry(journal);
+	const int fd = journal->registered_file ? 0 : journal->fd;
+	const int memory = kind == SYNOD_URING_GROUP ? SYNOD_URING_MEMORY_GROUPS
+						     : SYNOD_URING_MEMORY_SUPERBLOCKS;
+
+	synod_assert_cmp(offset % SYNOD_BLOCK_SIZE, ==, 0u);
+	synod_assert_cmp(size % SYNOD_BLOCK_SIZE, ==, 0u);
+	if (journal->registered_buffers)
+		io_uring_prep_write_fixed(sqe, fd, bytes, size, offset, memory);
+	else
+		io_uring_prep_write(sqe, fd, bytes, size, offset);
+	sqe->rw_flags = RWF_DSYNC;
+	finish_entry(journal, sqe, kind, index);
+}
+
+void synod_uring_prepare_read(struct synod_journal *journal, uint32_t index, void *bytes,
+			      uint32_t size, uint64_t offset)
+{
+	struct io_uring_sqe *sqe = take_entry(journal);
+	const int fd = journal->registered_file ? 0 : journal->fd;
+
+	synod_assert_cmp(offset % SYNOD_BLOCK_SIZE, ==, 0u);
+	synod_assert_cmp(size, <=, (uint32_t)SYNOD_URING_READ_SIZE);
+	if (journal->registered_buffers)
+		io_uring_prep_read_fixed(sqe, fd, bytes, size, offset, SYNOD_URING_MEMORY_READS);
+	else
+		io_uring_prep_read(sqe, fd, bytes, size, offset);
+	finish_entry(journal, sqe, SYNOD_URING_READ, index);
+}
+
+int synod_uring_submit(struct synod_journal *journal)
+{
+	int result;
+
+	if (journal->prepared == 0)
+		return 0;
+	/* One call that submits and, where completions wait for it, lets them in. */
+	result = io_uring_submit_and_get_events(&journal->ring);
+	if (result == -EINTR || result == -EAGAIN || result == -EBUSY)
+		return 0; /* not a write that failed: the entries are still in the queue */
+	if (result < 0)
+		return synod_uring_fail(journal, result, "cannot submit", 0, 0);
+	synod_assert_cmp((uint32_t)result, <=, journal->prepared);
+	journal->prepared -= (uint32_t)result;
+	return 0;
+}
+
+static void group_completed(struct synod_journal *journal, uint32_t index, int result)
+{
+	const struct synod_plan_group *group = &journal->buffers[index].group;
+
+	synod_assert_cmp(index, <, (uint32_t)SYNOD_JOURNAL_BUFFERS);
+	if (result < 0)
+		synod_uring_fail(journal, result, "write failed", group->offset, group->bytes);
+	else if ((uint32_t)result != group->bytes)
+		synod_uring_fail(journal, -EIO, "short write", group->offset, group->bytes);
+	else
+		synod_uring_group_done(journal, index);
+}
+
+static void superblock_completed(struct synod_journal *journal, uint32_t copy, int result)
+{
+	const uint64_t offset = (uint64_t)copy * SYNOD_BLOCK_SIZE;
+
+	synod_assert_cmp(copy, <, (uint32_t)SYNOD_SUPERBLOCK_COPIES);
+	if (result < 0)
+		synod_uring_fail(journal, result, "superblock write failed", offset,
+				 SYNOD_BLOCK_SIZE);
+	else if (result != SYNOD_BLOCK_SIZE)
+		synod_uring_fail(journal, -EIO, "short superblock write", offset, SYNOD_BLOCK_SIZE);
+	else
+		synod_uring_superblock_done(journal);
+}
+
+static void completed(struct synod_journal *journal, uint64_t data, int result)
+{
+	const uint32_t index = (uint32_t)data;
+
+	synod_assert(journal->inflight > 0);
+	journal->inflight--;
+	switch (data >> 32) {
+	case SYNOD_URING_GROUP:
+		group_completed(journal, index, result);
+		break;
+	case SYNOD_URING_SUPERBLOCK:
+		superblock_completed(journal, index, result);
+		break;
+	case SYNOD_URING_READ:
+		synod_uring_read_done(journal, index, result);
+		break;
+	default:
+		synod_assert(0 && "a completion of nothing we asked for");
+	}
+}
+
+int synod_uring_reap(struct synod_journal *journal)
+{
+	struct io_uring_cqe *cqe;
+	unsigned int head;
+	unsigned int count = 0;
+
+	if (journal->inflight == 0)
+		return 0;
+	/* A1: relaxed: the kernel raises the flag again for whatever we miss this turn. */
+	if (__atomic_load_n(journal->ring.sq.kflags, __ATOMIC_RELAXED) &
+	    (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) {
+		const int result = io_uring_get_events(&journal->ring);
+
+		if (result < 0 && result != -EINTR && result != -EAGAIN && result != -EBUSY)
+			return synod_uring_fail(journal, result, "cannot reap", 0, 0);
+	}
+	io_uring_for_each_cqe(&journal->ring, head, cqe)
+	{
+		completed(journal, cqe->user_data, cqe->res);
+		count++;
+	}
+	if (count)
+		io_uring_cq_advance(&journal->ring, count);
+	return journal->failed ? journal->failed : (int)count;
+}
