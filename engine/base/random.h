@@ -20,7 +20,9 @@ static inline uint64_t synod_random_next(uint64_t *state)
 /* Uniform enough in [0, bound): the bias is bound / 2^64. bound > 0. */
 static inline uint64_t synod_random_below(uint64_t *state, uint64_t bound)
 {
-	return (uint64_t)(((unsigned __int128)synod_random_next(state) * bound) >> 64);
+	__extension__ unsigned __int128 wide = synod_random_next(state);
+
+	return (uint64_t)((wide * bound) >> 64);
 }
 
 #endif

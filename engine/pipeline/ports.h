@@ -75,4 +75,33 @@ struct synod_journal_port {
 	int (*wait_fd)(void *context);
 };
 
+struct rte_mbuf;
+
+/* Where a datagram came from; only the net port knows what is in it. Compared as bytes. */
+struct synod_address {
+	uint64_t opaque[2];
+};
+
+/* One datagram received: one segment that starts at the Synod header, the receiver's from now on. */
+struct synod_packet {
+	struct rte_mbuf *mbuf;
+	uint32_t peer; /* the replica at the other end of a dedicated link; 0: it must prove itself */
+	uint32_t door; /* 1: came where only clients are; a replica's message there is refused */
+	struct synod_address from;
+};
+
+/*
+ * The net port. receive and poll_links are called by the ingress stage, the others by egress. The
+ * mbufs of send_ have headroom for the headers of the network; a second segment is shared and only
+ * read. What cannot be sent is freed and counted: the protocol sends again.
+ */
+struct synod_net_port {
+	void *context;
+	uint32_t (*receive)(void *context, struct synod_packet *packets, uint32_t max);
+	void (*send_peer)(void *context, uint32_t replica, struct rte_mbuf *mbuf);
+	void (*send_to)(void *context, const struct synod_address *to, struct rte_mbuf *mbuf);
+	void (*flush)(void *context);
+	void (*poll_links)(void *context, uint64_t now_ns);
+};
+
 #endif

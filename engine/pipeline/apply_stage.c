@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Apply: executes the chosen slots in order and answers the clients whose commands were gathered
+ * here. Results of one client that stand together leave in one datagram.
+ */
+#include "engine/pipeline/pipeline.h"
+
+#include <string.h>
+
+static void send_reply(struct synod_pipeline *p)
+{
+	struct synod_apply_stage *stage = &p->apply;
+
+	if (!stage->reply)
+		return;
+	synod_count(&stage->counters, SYNOD_REPLIES, 1);
+	synod_pipeline_answer(p, p->out_apply, &stage->counters, stage->reply, &stage->reply_to);
+	stage->reply = NULL;
+}
+
+static int begin_reply(struct synod_pipeline *p, const struct synod_origin *origin,
+		       uint64_t session)
+{
+	struct synod_apply_stage *stage = &p->apply;
+	struct synod_wire_header *header;
+
+	stage->reply = synod_pipeline_datagram(p->config.mbufs, &stage->counters);
+	if (!stage->reply)
+		return -1;
+	stage->reply_to = origin->from;
+	stage->reply_session = session;
+	header = rte_pktmbuf_mtod(stage->reply, struct synod_wire_header *);
+	header->type = SYNOD_REPLY;
+	header->slot = session;
+	header->argument = atomic_load_explicit(&p->published.leader, memory_order_relaxed);
+	return 0;
+}
+
+static void add_result(struct synod_pipeline *p, const struct synod_origin *origin,
+		       const struct synod_apply_result *result)
+{
+	struct synod_apply_stage *stage = &p->apply;
+	uint32_t padded = SYNOD_WIRE_ALIGN(result->size);
+	uint32_t size = (uint32_t)sizeof(struct synod_wire_result) + padded;
+	struct synod_wire_result wire = {
+		.number = result->number,
+		.position = result->position,
+		.status = result->status,
+		.size = (uint16_t)result->size,
+	};
+	char *to;
+
+	if (stage->reply && (stage->reply_session != result->session ||
+			     memcmp(&stage->reply_to, &origin->from, sizeof(origin->from)) != 0 ||
+			     stage->reply->data_len + size > origin->reply_size_max))
+		send_reply(p);
+	if (!stage->reply && begin_reply(p, origin, result->session) != 0)
+		return; /* counted; the client asks again */
+	to = rte_pktmbuf_append(stage->reply, (uint16_t)size);
+	synod_assert(to != NULL);
+	memcpy(to, &wire, sizeof(wire));
+	if (padded) {
+		memset(to + size - 8, 0, 8);
+		memcpy(to + sizeof(wire), result->data, result->size);
+	}
+}
+
+static void sink(void *context, uint32_t index, const struct synod_apply_result *result)
+{
+	struct synod_pipeline *p = context;
+	struct synod_apply_stage *stage = &p->apply;
+	const struct synod_item *item = stage->item;
+
+	if (result->executed)
+		synod_count(&stage->counters, SYNOD_COMMANDS_APPLIED, 1);
+	else
+		synod_tail_note_skip(p, stage->slot, index);
+	if (result->duplicate)
+		synod_count(&stage->counters, SYNOD_COMMANDS_DUPLICATE, 1);
+	if (result->status == SYNOD_SESSION_EVICTED)
+		synod_count(&stage->counters, SYNOD_REFUSED_SESSION, 1);
+	if (!item || !item->origins_count)
+		return;
+	while (index >= (uint32_t)item->origins[stage->origin].first +
+				item->origins[stage->origin].count)
+		stage->origin++;
+	synod_assert_cmp(stage->origin, <, item->origins_count);
+	add_result(p, &item->origins[stage->origin], result);
+}
+
+static void apply_slot(struct synod_pipeline *p, const struct synod_pipeline_chosen *chosen)
+{
+	struct synod_apply_stage *stage = &p->apply;
+	struct synod_item *item = chosen->item;
+
+	stage->item = item;
+	stage->slot = chosen->slot;
+	stage->origin = 0;
+	synod_tail_note_slot(p, chosen->slot);
+	synod_apply_batch(stage->apply, chosen->slot, item ? synod_item_body(item) : NULL,
+			  item ? item->value.size : 0, sink, p);
+	synod_tail_note_slot(p, chosen->slot + 1);
+	stage->item = NULL;
+	if (item)
+		synod_item_put(&p->items, item);
+}
+
+int synod_apply_stage_poll(struct synod_pipeline *p, uint64_t now_ns)
+{
+	struct synod_pipeline_chosen burst[SYNOD_PIPELINE_BURST];
+	struct synod_published *out = &p->published;
+	struct synod_apply_stage *stage = &p->apply;
+	unsigned int n;
+
+	(void)now_ns;
+	n = rte_ring_dequeue_burst_elem(p->to_apply, burst, sizeof(burst[0]), SYNOD_PIPELINE_BURST,
+					NULL);
+	for (unsigned int i = 0; i < n; i++)
+		apply_slot(p, &burst[i]);
+	send_reply(p);
+	if (n) {
+		atomic_store_explicit(&out->position, synod_apply_position(stage->apply),
+				      memory_order_relaxed);
+		atomic_store_explicit(&out->state_hash, synod_apply_hash(stage->apply),
+				      memory_order_relaxed);
+		atomic_store_explicit(&out->sessions, synod_apply_sessions(stage->apply),
+				      memory_order_relaxed);
+		/* R1: release; pairs with P1 in order.c: the items are no longer read here. */
+		atomic_store_explicit(&out->slot_applied, synod_apply_slot(stage->apply),
+				      memory_order_release);
+	}
+	return (int)n + synod_tail_poll(p);
+}

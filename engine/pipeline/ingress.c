@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Ingress: receives, checks, gathers commands into batches, refuses what cannot be done. Batches are
+ * greedy and know no timer: one closes when it is full, or when nothing more has arrived and the
+ * disk and the log would take it now. While they are busy, batches grow.
+ */
+#include "engine/pipeline/pipeline.h"
+
+#include "engine/base/crc32c.h"
+
+#include <string.h>
+
+#define LINKS_EVERY_NS 1000000u
+#define REPLY_SIZE_MIN 1400u /* any network carries this */
+
+static uint64_t load(const _Atomic uint64_t *number)
+{
+	return atomic_load_explicit(number, memory_order_relaxed);
+}
+
+static int leads(struct synod_pipeline *p)
+{
+	return atomic_load_explicit(&p->published.role, memory_order_relaxed) == SYNOD_ROLE_LEADER;
+}
+
+/* Order would take another batch. */
+static int order_takes(struct synod_pipeline *p)
+{
+	return p->ingress.handed < load(&p->published.submit_total);
+}
+
+static void hand_over(struct synod_pipeline *p)
+{
+	struct synod_ingress *ingress = &p->ingress;
+	struct synod_item *item = ingress->open;
+
+	synod_assert(item != NULL && item->value.count > 0);
+	item->value.handle = item->handle;
+	item->value.size = item->mbuf->data_len;
+	item->value.crc = synod_crc32c(synod_item_body(item), item->value.size);
+	ingress->open = NULL;
+	ingress->handed++;
+	ingress->batch_commands_sum += item->value.count;
+	if (item->value.count > ingress->batch_commands_max)
+		ingress->batch_commands_max = item->value.count;
+	if (rte_ring_enqueue(p->to_order, item) != 0) {
+		synod_count(&ingress->counters, SYNOD_NO_BUFFER, 1);
+		synod_item_put(&p->items, item);
+	}
+}
+
+static int open_batch(struct synod_pipeline *p)
+{
+	struct synod_item *item = synod_item_get(&p->items);
+
+	if (!item)
+		return -1;
+	item->mbuf = rte_pktmbuf_alloc(p->config.mbufs);
+	if (!item->mbuf) {
+		synod_item_put(&p->items, item);
+		return -1;
+	}
+	item->kind = SYNOD_ITEM_BATCH;
+	p->ingress.open = item;
+	return 0;
+}
+
+/* A refusal for each command of a request; a datagram for each run of one session. */
+static void refuse(struct synod_pipeline *p, const struct synod_wire_view *view,
+		   const struct synod_address *from, uint16_t status)
+{
+	struct synod_counters *counters = &p->ingress.counters;
+	struct rte_mbuf *mbuf = NULL;
+	struct synod_wire_header *header = NULL;
+	uint32_t at = 0;
+
+	while (at < view->body_size) {
+		struct synod_wire_command command;
+		struct synod_wire_result result = {.status = status};
+
+		memcpy(&command, view->body + at, sizeof(command));
+		at += synod_wire_command_size(&command);
+		if (mbuf && (header->slot != command.session ||
+			     mbuf->data_len + sizeof(result) > REPLY_SIZE_MIN)) {
+			synod_pipeline_answer(p, p->out_ingress, counters, mbuf, from);
+			mbuf = NULL;
+		}
+		if (!mbuf) {
+			mbuf = synod_pipeline_datagram(p->config.mbufs, counters);
+			if (!mbuf)
+				return;
+			header = rte_pktmbuf_mtod(mbuf, struct synod_wire_header *);
+			header->type = SYNOD_REPLY;
+			header->slot = command.session;
+			header->argument = atomic_load_explicit(&p->published.leader,
+								memory_order_relaxed);
+		}
+		result.number = command.number;
+		memcpy(rte_pktmbuf_append(mbuf, sizeof(result)), &result, sizeof(result));
+	}
+	if (mbuf)
+		synod_pipeline_answer(p, p->out_ingress, counters, mbuf, from);
+}
+
+/* A place in the open batch for a request of that size, or NULL: the log is behind, BUSY. */
+static struct synod_item *batch_for(struct synod_pipeline *p, uint32_t size)
+{
+	struct synod_ingress *ingress = &p->ingress;
+	struct synod_item *open = ingress->open;
+
+	if (open && (open->mbuf->data_len + size > p->config.batch_size_max ||
+		     open->origins_count == SYNOD_BATCH_ORIGINS_MAX)) {
+		if (!order_takes(p))
+			return NULL;
+		hand_over(p);
+	}
+	if (!ingress->open && open_batch(p) != 0)
+		return NULL;
+	return ingress->open;
+}
+
+static void gather(struct synod_item *batch, const struct synod_wire_view *view, uint32_t count,
+		   const struct synod_address *from)
+{
+	struct synod_origin *last =
+		batch->origins_count ? &batch->origins[batch->origins_count - 1] : NULL;
+	uint32_t size = SYNOD_HEADER_SIZE + view->body_size;
+
+	if (!last || memcmp(&last->from, from, sizeof(*from)) != 0) {
+		last = &batch->origins[batch->origins_count++];
+		*last = (struct synod_origin){
+			.from = *from,
+			.first = (uint16_t)batch->value.count,
+			.reply_size_max = REPLY_SIZE_MIN,
+		};
+	}
+	if (size > last->reply_size_max)
+		last->reply_size_max = size;
+	last->count = (uint16_t)(last->count + count);
+	batch->value.count += count;
+	memcpy(rte_pktmbuf_append(batch->mbuf, (uint16_t)view->body_size), view->body,
+	       view->body_size);
+}
+
+static void on_request(struct synod_pipeline *p, const struct synod_wire_view *view,
+		       const struct synod_address *from)
+{
+	struct synod_counters *counters = &p->ingress.counters;
+	int count = synod_wire_commands_check(view->body, view->body_size);
+	struct synod_item *batch;
+
+	if (count <= 0) {
+		synod_count(counters, SYNOD_DROP_BATCH, 1);
+		return;
+	}
+	if (!leads(p)) {
+		synod_count(counters, SYNOD_REFUSED_NOT_LEADER, (uint64_t)count);
+		refuse(p, view, from, SYNOD_NOT_LEADER);
+		return;
+	}
+	if (view->body_size > p->config.batch_size_max) {
+		refuse(p, view, from, SYNOD_TOO_LARGE);
+		return;
+	}
+	if (load(&p->published.journal_room) < SYNOD_PIPELINE_RESERVE_LEADER) {
+		synod_count(counters, SYNOD_REFUSED_FULL, (uint64_t)count);
+		refuse(p, view, from, SYNOD_FULL);
+		return;
+	}
+	batch = batch_for(p, view->body_size);
+	if (!batch) {
+		synod_count(counters, SYNOD_REFUSED_BUSY, (uint64_t)count);
+		refuse(p, view, from, SYNOD_BUSY);
+		return;
+	}
+	gather(batch, view, (uint32_t)count, from);
+	synod_count(counters, SYNOD_COMMANDS, (uint64_t)count);
+}
+
+/* A peer's message becomes an item; the packet's bytes stay where they are. Takes the mbuf. */
+static void on_replica_message(struct synod_pipeline *p, const struct synod_packet *packet,
+			       const struct synod_wire_view *view)
+{
+	struct synod_counters *counters = &p->ingress.counters;
+	struct synod_item *item;
+	struct synod_message *message;
+
+	if (packet->door || (packet->peer && packet->peer != view->header->sender)) {
+		synod_count(counters, SYNOD_DROP_SENDER, 1);
+		rte_pktmbuf_free(packet->mbuf);
+		return;
+	}
+	item = synod_item_get(&p->items);
+	if (!item) {
+		synod_count(counters, SYNOD_NO_BUFFER, 1);
+		rte_pktmbuf_free(packet->mbuf);
+		return;
+	}
+	item->kind = SYNOD_ITEM_MESSAGE;
+	message = &item->message;
+	*message = (struct synod_message){
+		.type = view->header->type,
+		.from = (uint8_t)view->header->sender,
+		.to = (uint8_t)view->header->receiver,
+		.flags = view->header->flags & (SYNOD_FLAG_MORE | SYNOD_FLAG_BEHIND),
+		.ballot = view->header->ballot,
+		.slot = view->header->slot,
+		.chosen_through = view->header->chosen_through,
+		.argument = view->header->argument,
+	};
+	if (view->entry) {
+		message->has_value = 1;
+		message->value_slot = view->entry->slot;
+		message->value_ballot = view->entry->ballot;
+		message->value_flags = view->entry->flags;
+		message->value.size = view->entry->size;
+		message->value.count = view->entry->count;
+		message->value.crc = view->entry->crc;
+	}
+	if (view->entry && view->entry->size) {
+		message->value.handle = item->handle;
+		item->mbuf = packet->mbuf;
+		/* From here on the buffer is the batch and nothing else. */
+		(void)rte_pktmbuf_adj(item->mbuf, SYNOD_HEADER_SIZE + SYNOD_ENTRY_SIZE);
+	} else {
+		rte_pktmbuf_free(packet->mbuf);
+	}
+	item->value = message->value;
+	if (rte_ring_enqueue(p->to_order, item) != 0) {
+		synod_count(counters, SYNOD_NO_BUFFER, 1);
+		synod_item_put(&p->items, item);
+	}
+}
+
+static void on_tail_query(struct synod_pipeline *p, const struct synod_wire_view *view,
+			  const struct synod_address *from)
+{
+	struct synod_item *item = synod_item_get(&p->items);
+
+	if (!item) {
+		synod_count(&p->ingress.counters, SYNOD_NO_BUFFER, 1);
+		return;
+	}
+	item->kind = SYNOD_ITEM_TAIL;
+	item->from = *from;
+	item->tail_first = view->header->slot;
+	item->tail_count = view->header->argument;
+	item->tail_room = view->body_size;
+	if (rte_ring_enqueue(p->to_tail, item) != 0)
+		synod_item_put(&p->items, item);
+}
+
+static void on_packet(struct synod_pipeline *p, const struct synod_packet *packet, uint64_t now_ns)
+{
+	struct synod_wire_view view;
+	int wrong = synod_wire_decode(rte_pktmbuf_mtod(packet->mbuf, void *), packet->mbuf->data_len,
+				      p->config.cluster, p->config.replica, &view);
+
+	if (!wrong && view.header->type < SYNOD_REPLICA_TYPES_END) {
+		on_replica_message(p, packet, &view);
+		return;
+	}
+	if (wrong)
+		synod_count(&p->ingress.counters, (enum synod_counter)wrong, 1);
+	else if (view.header->type == SYNOD_REQUEST)
+		on_request(p, &view, &packet->from);
+	else if (view.header->type == SYNOD_STATUS_QUERY)
+		synod_status_answer(p, &view, &packet->from, now_ns);
+	else if (view.header->type == SYNOD_TAIL_QUERY)
+		on_tail_query(p, &view, &packet->from);
+	else
+		synod_count(&p->ingress.counters, SYNOD_DROP_TYPE, 1);
+	rte_pktmbuf_free(packet->mbuf);
+}
+
+static void maybe_close_batch(struct synod_pipeline *p)
+{
+	struct synod_ingress *ingress = &p->ingress;
+	uint64_t under_way;
+
+	if (!ingress->open || !ingress->open->value.count)
+		return;
+	if (!leads(p)) {
+		/* Leadership went meanwhile; the clients ask again, elsewhere. */
+		synod_count(&ingress->counters, SYNOD_REFUSED_NOT_LEADER,
+			    ingress->open->value.count);
+		synod_item_put(&p->items, ingress->open);
+		ingress->open = NULL;
+		return;
+	}
+	under_way = load(&p->published.unchosen) + ingress->handed - load(&p->published.submitted);
+	if (order_takes(p) && under_way < SYNOD_PIPELINE_GREEDY_SLOTS &&
+	    atomic_load_explicit(&p->published.journal_ready, memory_order_relaxed))
+		hand_over(p);
+}
+
+int synod_ingress_poll(struct synod_pipeline *p, uint64_t now_ns)
+{
+	struct synod_packet packets[SYNOD_PIPELINE_BURST];
+	const struct synod_net_port *net = &p->config.net;
+	uint32_t n = net->receive(net->context, packets, SYNOD_PIPELINE_BURST);
+
+	for (uint32_t i = 0; i < n; i++)
+		on_packet(p, &packets[i], now_ns);
+	if (n < SYNOD_PIPELINE_BURST)
+		maybe_close_batch(p);
+	if (now_ns - p->ingress.links_ns >= LINKS_EVERY_NS) {
+		p->ingress.links_ns = now_ns;
+		net->poll_links(net->context, now_ns);
+	}
+	return (int)n;
+}

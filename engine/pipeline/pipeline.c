@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Making the pipeline, feeding it what recovery found, and the turn of a stage. See pipeline.h. */
+#include "engine/pipeline/pipeline.h"
+
+#include <rte_malloc.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+/* A single-producer single-consumer ring; element size 0: of pointers. */
+static struct rte_ring *make_ring(const struct synod_pipeline *pipeline, const char *name,
+				  size_t element_size)
+{
+	char full[RTE_RING_NAMESIZE];
+
+	/* Two replicas may live in one process. */
+	snprintf(full, sizeof(full), "s%u.%s.%04x", pipeline->config.replica, name,
+		 (unsigned int)((uintptr_t)pipeline >> 6 & 0xffff));
+	return rte_ring_create_elem(full, (unsigned int)(element_size ? element_size : 8),
+				    SYNOD_PIPELINE_RING, SOCKET_ID_ANY,
+				    RING_F_SP_ENQ | RING_F_SC_DEQ);
+}
+
+static int make_rings(struct synod_pipeline *p)
+{
+	p->to_order = make_ring(p, "order", 0);
+	p->to_journal = make_ring(p, "journal", sizeof(struct synod_pipeline_write));
+	p->to_read = make_ring(p, "read", sizeof(struct synod_pipeline_read));
+	p->to_read_tail = make_ring(p, "readt", sizeof(struct synod_pipeline_read));
+	p->to_apply = make_ring(p, "apply", sizeof(struct synod_pipeline_chosen));
+	p->to_tail = make_ring(p, "tail", 0);
+	p->tail_read = make_ring(p, "tailr", sizeof(struct synod_pipeline_read));
+	p->out_ingress = make_ring(p, "outi", sizeof(struct synod_outgoing));
+	p->out_order = make_ring(p, "outo", sizeof(struct synod_outgoing));
+	p->out_journal = make_ring(p, "outj", sizeof(struct synod_outgoing));
+	p->out_apply = make_ring(p, "outa", sizeof(struct synod_outgoing));
+	return p->to_order && p->to_journal && p->to_read && p->to_read_tail && p->to_apply &&
+			       p->to_tail && p->tail_read && p->out_ingress && p->out_order &&
+			       p->out_journal && p->out_apply
+		       ? 0
+		       : -ENOMEM;
+}
+
+int synod_pipeline_create(struct synod_pipeline **pipeline,
+			  const struct synod_pipeline_config *config)
+{
+	struct synod_pipeline *p = rte_zmalloc("synod_pipeline", sizeof(*p), 64);
+	char name[RTE_RING_NAMESIZE];
+	int error;
+
+	*pipeline = NULL;
+	if (!p)
+		return -ENOMEM;
+	p->config = *config;
+	snprintf(name, sizeof(name), "s%u.items.%04x", config->replica,
+		 (unsigned int)((uintptr_t)p >> 6 & 0xffff));
+	error = synod_items_init(&p->items, SYNOD_PIPELINE_ITEMS, name);
+	if (!error)
+		error = make_rings(p);
+	if (error) {
+		synod_pipeline_destroy(p);
+		return error;
+	}
+	p->apply.apply = config->apply;
+	p->apply.positions = config->positions;
+	p->apply.skips = config->skips;
+	*pipeline = p;
+	return 0;
+}
+
+void synod_pipeline_destroy(struct synod_pipeline *p)
+{
+	if (!p)
+		return;
+	rte_ring_free(p->to_order);
+	rte_ring_free(p->to_journal);
+	rte_ring_free(p->to_read);
+	rte_ring_free(p->to_read_tail);
+	rte_ring_free(p->to_apply);
+	rte_ring_free(p->to_tail);
+	rte_ring_free(p->tail_read);
+	rte_ring_free(p->out_ingress);
+	rte_ring_free(p->out_order);
+	rte_ring_free(p->out_journal);
+	rte_ring_free(p->out_apply);
+	if (p->items.table)
+		synod_items_close(&p->items);
+	rte_free(p);
+}
+
+static void replay_sink(void *context, uint32_t index, const struct synod_apply_result *result)
+{
+	struct synod_pipeline *p = context;
+
+	if (!result->executed)
+		synod_tail_note_skip(p, p->apply.slot, index);
+}
+
+void synod_pipeline_replay(struct synod_pipeline *p, uint64_t slot, const void *body, uint32_t size)
+{
+	p->apply.slot = slot;
+	synod_tail_note_slot(p, slot);
+	synod_apply_batch(p->apply.apply, slot, body, size, replay_sink, p);
+	synod_tail_note_slot(p, slot + 1);
+}
+
+void synod_pipeline_recover(struct synod_pipeline *p, const struct synod_pipeline_start *start)
+{
+	struct synod_published *out = &p->published;
+
+	synod_assert_cmp(synod_apply_slot(p->apply.apply), ==, start->chosen_through);
+	p->started_ns = start->now_ns;
+	synod_core_init(&p->order.core, &p->config.core, start->now_ns);
+	synod_core_recover(&p->order.core, start->promised, start->chosen_through);
+	p->order.slot_applied = start->chosen_through;
+	atomic_store_explicit(&out->slot_applied, start->chosen_through, memory_order_relaxed);
+	atomic_store_explicit(&out->slot_chosen, start->chosen_through, memory_order_relaxed);
+	atomic_store_explicit(&out->position, synod_apply_position(p->apply.apply),
+			      memory_order_relaxed);
+	atomic_store_explicit(&out->state_hash, synod_apply_hash(p->apply.apply),
+			      memory_order_relaxed);
+	atomic_store_explicit(&out->journal_room, p->config.journal.room(p->config.journal.context),
+			      memory_order_relaxed);
+}
+
+int synod_pipeline_recover_slot(struct synod_pipeline *p, const struct synod_journal_record *record)
+{
+	struct synod_core_recovered slot = {
+		.slot = record->slot,
+		.ballot = record->ballot,
+		.chosen = record->chosen,
+		.value = record->value,
+	};
+	struct synod_item *item;
+	char *body;
+
+	if (record->value.size) {
+		item = synod_item_get(&p->items);
+		if (!item)
+			return -ENOMEM;
+		item->mbuf = rte_pktmbuf_alloc(p->config.mbufs);
+		body = item->mbuf ? rte_pktmbuf_append(item->mbuf, (uint16_t)record->value.size)
+				  : NULL;
+		if (!body) {
+			synod_item_put(&p->items, item);
+			return -ENOMEM;
+		}
+		memcpy(body, record->body, record->value.size);
+		slot.value.handle = item->handle;
+		item->value = slot.value;
+	}
+	synod_core_recover_slot(&p->order.core, &slot);
+	return 0;
+}
+
+struct rte_mbuf *synod_pipeline_datagram(struct rte_mempool *pool, struct synod_counters *counters)
+{
+	struct rte_mbuf *mbuf = rte_pktmbuf_alloc(pool);
+
+	if (!mbuf) {
+		synod_count(counters, SYNOD_NO_BUFFER, 1);
+		return NULL;
+	}
+	memset(rte_pktmbuf_append(mbuf, SYNOD_HEADER_SIZE), 0, SYNOD_HEADER_SIZE);
+	return mbuf;
+}
+
+void synod_pipeline_answer(struct synod_pipeline *p, struct rte_ring *out,
+			   struct synod_counters *counters, struct rte_mbuf *mbuf,
+			   const struct synod_address *to)
+{
+	struct synod_wire_header *header = rte_pktmbuf_mtod(mbuf, struct synod_wire_header *);
+	struct synod_outgoing outgoing = {.mbuf = mbuf, .to = *to};
+
+	header->cluster = p->config.cluster;
+	header->sender = (uint16_t)p->config.replica;
+	header->ballot = atomic_load_explicit(&p->published.ballot, memory_order_relaxed);
+	header->chosen_through =
+		atomic_load_explicit(&p->published.slot_chosen, memory_order_relaxed);
+	synod_wire_seal(header, NULL, header + 1, mbuf->data_len - SYNOD_HEADER_SIZE);
+	if (rte_ring_enqueue_elem(out, &outgoing, sizeof(outgoing)) != 0) {
+		synod_count(counters, SYNOD_TX_FULL, 1);
+		rte_pktmbuf_free(mbuf);
+	}
+}
+
+int synod_pipeline_poll(struct synod_pipeline *pipeline, enum synod_pipeline_stage stage,
+			uint64_t now_ns)
+{
+	switch (stage) {
+	case SYNOD_PIPELINE_INGRESS:
+		return synod_ingress_poll(pipeline, now_ns);
+	case SYNOD_PIPELINE_ORDER:
+		return synod_order_poll(pipeline, now_ns);
+	case SYNOD_PIPELINE_JOURNAL:
+		return synod_journal_stage_poll(pipeline, now_ns);
+	case SYNOD_PIPELINE_APPLY:
+		return synod_apply_stage_poll(pipeline, now_ns);
+	default:
+		return synod_egress_poll(pipeline, now_ns);
+	}
+}

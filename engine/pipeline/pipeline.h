@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The pipeline: five stages, each a function that does what there is to do and returns how much that
+ * was. A core calls the stages that it was given, so the same code runs as one core for everything
+ * or a core for each. Stages meet in single-producer single-consumer rings and in a few published
+ * numbers, and nowhere else.
+ *
+ *            requests                 batches               writes
+ *   net ──► INGRESS ──messages──────► ORDER ──────────────► JOURNAL ──► disk
+ *              │                      │   ▲ ─ durable ─────────┘│
+ *              │ refusals      sends  │   └──── applied ──┐     │ chosen slots read back
+ *              ▼                      ▼      chosen       │     ▼
+ *   net ◄── EGRESS ◄──────────────────┴────────────────► APPLY (sessions, state machine)
+ *              ▲──────────────── replies ─────────────────┘
+ *
+ * Ordering never touches a command: that is ingress's and apply's work. Memory is taken at create.
+ */
+#ifndef SYNOD_PIPELINE_PIPELINE_H
+#define SYNOD_PIPELINE_PIPELINE_H
+
+#include "engine/base/counters.h"
+#include "engine/core/core.h"
+#include "engine/machine/apply.h"
+#include "engine/pipeline/item.h"
+#include "engine/pipeline/ports.h"
+
+#include <rte_mempool.h>
+#include <rte_ring.h>
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+enum synod_pipeline_stage {
+	SYNOD_PIPELINE_INGRESS,
+	SYNOD_PIPELINE_ORDER,
+	SYNOD_PIPELINE_JOURNAL,
+	SYNOD_PIPELINE_APPLY,
+	SYNOD_PIPELINE_EGRESS,
+	SYNOD_PIPELINE_STAGES,
+};
+
+enum {
+	SYNOD_PIPELINE_BURST = 32,
+	SYNOD_PIPELINE_ITEMS = 4096,	/* the window twice, rings, packets under way */
+	SYNOD_PIPELINE_RING = 2048,
+	SYNOD_PIPELINE_HEADER_MBUFS = 8192, /* one a send that shares its payload */
+	SYNOD_PIPELINE_HEADER_ROOM = 512,
+	/* Unchosen slots above which a batch waits to be full: enough to keep disk and links busy. */
+	SYNOD_PIPELINE_GREEDY_SLOTS = 4,
+	/* Journal bytes a leader keeps back, and a follower: what is under way must fit. */
+	SYNOD_PIPELINE_RESERVE_LEADER = 8 << 20,
+	SYNOD_PIPELINE_RESERVE_FOLLOWER = 2 << 20,
+	SYNOD_PIPELINE_SKIPS_MAX = 1 << 20, /* commands without a position that tail can step over */
+};
+
+struct synod_pipeline_config {
+	uint64_t cluster;
+	uint32_t replica;
+	uint32_t replicas;
+	uint64_t incarnation;
+	uint32_t durability;	 /* enum synod_durability, as obtained */
+	uint32_t datagram_max;	 /* largest datagram to a peer and in a batch */
+	uint32_t batch_size_max; /* bytes of a batch that fits it, at most SYNOD_BATCH_SIZE_MAX */
+	uint64_t slots_max;	 /* slots that the journal can index */
+	uint64_t journal_bytes;	 /* of its log: for status */
+	struct synod_core_config core;
+	struct synod_net_port net;
+	struct synod_journal_port journal;
+	struct synod_apply *apply;	  /* fresh */
+	uint64_t *positions;		  /* slots_max + 2 of them, zeroed */
+	uint64_t *skips;		  /* SYNOD_PIPELINE_SKIPS_MAX of them */
+	struct rte_mempool *mbufs;	  /* room for any frame */
+	struct rte_mempool *header_mbufs; /* SYNOD_PIPELINE_HEADER_ROOM */
+	struct synod_counters *net_counters;	 /* of the net port: for status */
+	struct synod_counters *journal_counters; /* of the journal port: for status */
+};
+
+/* What waits for egress. */
+struct synod_outgoing {
+	struct rte_mbuf *mbuf;
+	uint64_t replica; /* 0: to the address */
+	struct synod_address to;
+};
+
+/* What the journal is to write, and the item that holds its bytes. */
+struct synod_pipeline_write {
+	struct synod_core_write write;
+	struct synod_item *item; /* held; NULL: no bytes */
+};
+
+/* What the journal is to read back: for a peer (to > 0), or for a tail query (item). */
+struct synod_pipeline_read {
+	uint64_t slot;
+	uint64_t to;
+	struct synod_item *item;
+};
+
+struct synod_pipeline_chosen {
+	uint64_t slot;
+	struct synod_item *item; /* held; NULL: a no-op */
+};
+
+/* The open batch: ingress only. */
+struct synod_ingress {
+	struct synod_counters counters;
+	struct synod_item *open;
+	uint64_t handed; /* batches given to order */
+	uint64_t batch_commands_sum;
+	uint64_t batch_commands_max;
+	uint64_t links_ns;
+};
+
+struct synod_order {
+	struct synod_counters counters;
+	struct synod_core core;
+	struct synod_effects effects;
+	uint64_t ticket_durable;
+	uint64_t slot_applied;
+	uint64_t deadline_ns;
+	uint64_t submitted; /* batches taken */
+};
+
+struct synod_journal_stage {
+	struct synod_counters counters;
+	struct synod_pipeline_write waiting[64];
+	uint32_t waiting_count;
+	uint32_t reads_under_way;
+	struct synod_pipeline_read reads[8]; /* by cookie */
+	uint8_t reads_used[8];
+};
+
+struct synod_apply_stage {
+	struct synod_counters counters;
+	struct synod_apply *apply;
+	uint64_t *positions; /* by slot: last position before it; slots_max + 2 of them */
+	uint64_t *skips;     /* slot << 16 | index of commands that took no position, ascending */
+	uint64_t skips_count;
+	uint64_t skips_full_slot; /* from this slot on the table knows nothing; 0: it knows all */
+	/* The reply under construction. */
+	struct rte_mbuf *reply;
+	struct synod_address reply_to;
+	uint64_t reply_session;
+	const struct synod_item *item; /* the batch being applied */
+	uint64_t slot;
+	uint32_t origin;
+};
+
+struct synod_egress {
+	struct synod_counters counters;
+};
+
+/*
+ * Numbers that one stage publishes for others. Each has one writer; a store with release pairs with
+ * the loads with acquire (P1) where the reader acts on more than the number itself.
+ */
+struct synod_published {
+	_Alignas(64) _Atomic uint64_t ticket_durable; /* journal -> order */
+	_Atomic uint64_t journal_room;		      /* journal -> ingress, order */
+	_Atomic uint32_t journal_ready;		      /* journal -> ingress */
+	_Alignas(64) _Atomic uint64_t slot_applied;   /* apply -> order */
+	_Atomic uint64_t position;		      /* apply -> status */
+	_Atomic uint64_t state_hash;
+	_Atomic uint64_t sessions;
+	_Alignas(64) _Atomic uint64_t submit_total; /* order -> ingress: batches it will have taken */
+	_Atomic uint64_t submitted;		    /* order -> ingress: batches it has taken */
+	_Atomic uint64_t unchosen;		    /* order -> ingress: slots proposed, not chosen */
+	_Atomic uint32_t role;
+	_Atomic uint32_t leader;
+	_Atomic uint64_t ballot;
+	_Atomic uint64_t slot_chosen;
+	_Atomic uint64_t slot_proposed;
+	_Atomic uint64_t voters;
+	_Alignas(64) _Atomic int failed; /* any -> all: 0, or -errno: the replica stops */
+};
+
+struct synod_pipeline {
+	struct synod_pipeline_config config;
+	struct synod_items items;
+	uint64_t started_ns;
+
+	struct rte_ring *to_order;	/* item *: ingress -> order */
+	struct rte_ring *to_journal;	/* struct synod_pipeline_write: order -> journal */
+	struct rte_ring *to_read;	/* struct synod_pipeline_read: order -> journal */
+	struct rte_ring *to_read_tail;	/* struct synod_pipeline_read: apply -> journal */
+	struct rte_ring *to_apply;	/* struct synod_pipeline_chosen: order -> apply */
+	struct rte_ring *to_tail;	/* item *: ingress -> apply, queries */
+	struct rte_ring *tail_read;	/* struct synod_pipeline_read: journal -> apply */
+	struct rte_ring *out_ingress;	/* struct synod_outgoing: each stage -> egress */
+	struct rte_ring *out_order;
+	struct rte_ring *out_journal;
+	struct rte_ring *out_apply;
+
+	struct synod_published published;
+
+	/* Each stage's own, on lines of its own. */
+	_Alignas(64) struct synod_ingress ingress;
+	_Alignas(64) struct synod_order order;
+	_Alignas(64) struct synod_journal_stage journal;
+	_Alignas(64) struct synod_apply_stage apply;
+	_Alignas(64) struct synod_egress egress;
+};
+
+/* What recovery found: see engine/host. Slots (suffix) move their handles in. */
+struct synod_pipeline_start {
+	uint64_t promised;
+	uint64_t chosen_through;
+	uint64_t now_ns;
+};
+
+/*
+ * Takes all memory (rte_malloc and rings: EAL must be up). What config points to stays the caller's
+ * and outlives the pipeline. Returns 0 or -ENOMEM.
+ */
+int synod_pipeline_create(struct synod_pipeline **pipeline,
+			  const struct synod_pipeline_config *config)
+	__attribute__((warn_unused_result));
+void synod_pipeline_destroy(struct synod_pipeline *pipeline);
+
+/* Executes one chosen slot during recovery, before the first poll: slot by slot from 1. */
+void synod_pipeline_replay(struct synod_pipeline *pipeline, uint64_t slot, const void *body,
+			   uint32_t size);
+void synod_pipeline_recover(struct synod_pipeline *pipeline,
+			    const struct synod_pipeline_start *start);
+/* One slot of the suffix; body is copied. Returns 0 or -ENOMEM. */
+int synod_pipeline_recover_slot(struct synod_pipeline *pipeline,
+				const struct synod_journal_record *record)
+	__attribute__((warn_unused_result));
+
+/* One turn of a stage; only from the core that owns it. Returns the work done. */
+int synod_pipeline_poll(struct synod_pipeline *pipeline, enum synod_pipeline_stage stage,
+			uint64_t now_ns);
+
+/* 0, or -errno: the journal has failed, and every stage should stop. Any thread. */
+static inline int synod_pipeline_failed(struct synod_pipeline *pipeline)
+{
+	return atomic_load_explicit(&pipeline->published.failed, memory_order_acquire);
+}
+
+/* Everything below is between the files of the pipeline. */
+
+int synod_ingress_poll(struct synod_pipeline *pipeline, uint64_t now_ns);
+int synod_order_poll(struct synod_pipeline *pipeline, uint64_t now_ns);
+int synod_journal_stage_poll(struct synod_pipeline *pipeline, uint64_t now_ns);
+int synod_apply_stage_poll(struct synod_pipeline *pipeline, uint64_t now_ns);
+int synod_egress_poll(struct synod_pipeline *pipeline, uint64_t now_ns);
+
+/* tail.c: the positions' index, and the queries over it. Apply's. */
+void synod_tail_note_slot(struct synod_pipeline *pipeline, uint64_t slot);
+void synod_tail_note_skip(struct synod_pipeline *pipeline, uint64_t slot, uint32_t index);
+int synod_tail_poll(struct synod_pipeline *pipeline);
+
+/* status.c: answers a STATUS_QUERY into the same mbuf's successor. Ingress's. */
+void synod_status_answer(struct synod_pipeline *pipeline, const struct synod_wire_view *query,
+			 const struct synod_address *from, uint64_t now_ns);
+
+/* An empty datagram: an mbuf with a zeroed header in front; its size set. NULL: no buffer. */
+struct rte_mbuf *synod_pipeline_datagram(struct rte_mempool *pool, struct synod_counters *counters);
+
+/* Fills in the header of a datagram to a client, seals it and hands it to egress. */
+void synod_pipeline_answer(struct synod_pipeline *pipeline, struct rte_ring *out,
+			   struct synod_counters *counters, struct rte_mbuf *mbuf,
+			   const struct synod_address *to);
+
+#endif
