@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Batches in, results out. The state is one flat block, so that it can be copied and compared:
+ *
+ *   | struct synod_apply | session table | machine's state |
+ *
+ * Only the pointer to the machine's functions points outside, and no hash reads it.
+ */
+#include "engine/machine/apply.h"
+
+#include "engine/base/assert.h"
+#include "engine/base/limits.h"
+#include "engine/machine/fold.h"
+#include "engine/machine/session.h"
+#include "engine/wire/wire.h"
+
+#include <string.h>
+
+struct synod_apply {
+	const struct synod_machine *machine;
+	uint64_t slot;	   /* last applied */
+	uint64_t position; /* last given */
+	uint64_t hash;	   /* of slots and of what each command came to, folded in order */
+	/* Offsets in bytes from the beginning of this struct. */
+	uint64_t at_sessions;
+	uint64_t at_machine;
+};
+
+static uint64_t line_round(uint64_t size)
+{
+	return (size + 63) & ~63ull;
+}
+
+static struct synod_sessions *sessions_of(const struct synod_apply *apply)
+{
+	return (struct synod_sessions *)((uintptr_t)apply + apply->at_sessions);
+}
+
+static void *machine_of(const struct synod_apply *apply)
+{
+	return (void *)((uintptr_t)apply + apply->at_machine);
+}
+
+size_t synod_apply_size(const struct synod_machine *machine, uint32_t sessions)
+{
+	return line_round(sizeof(struct synod_apply)) + synod_session_table_size(sessions) +
+	       line_round(machine->size());
+}
+
+struct synod_apply *synod_apply_init(void *memory, const struct synod_machine *machine,
+				     uint32_t sessions)
+{
+	struct synod_apply *apply = memory;
+
+	synod_assert(((uintptr_t)memory & 63) == 0);
+	apply->machine = machine;
+	apply->slot = 0;
+	apply->position = 0;
+	apply->hash = 0;
+	apply->at_sessions = line_round(sizeof(*apply));
+	apply->at_machine = apply->at_sessions + synod_session_table_size(sessions);
+	synod_session_table_init(sessions_of(apply), sessions);
+	machine->init(machine_of(apply));
+	return apply;
+}
+
+static void apply_register(struct synod_apply *apply, uint64_t slot, uint32_t index,
+			   struct synod_apply_result *result)
+{
+	uint64_t evicted;
+
+	result->position =
+		synod_session_open(sessions_of(apply), result->number, slot, index, &evicted);
+	apply->hash = synod_fold(apply->hash, evicted);
+}
+
+static void execute(struct synod_apply *apply, uint64_t slot, const void *payload, uint32_t size,
+		    struct synod_session_entry *entry, struct synod_apply_result *result)
+{
+	struct synod_outcome outcome = { 0 };
+
+	apply->position++;
+	apply->machine->apply(machine_of(apply), apply->position, payload, size, &outcome);
+	synod_assert_cmp(outcome.size, <=, SYNOD_RESULT_SIZE_MAX);
+	synod_session_store(sessions_of(apply), entry, result->number, apply->position,
+			    outcome.status, slot);
+	result->position = apply->position;
+	result->status = outcome.status;
+	result->size = outcome.size;
+	result->data = outcome.data;
+	result->executed = 1;
+}
+
+static void repeat(const struct synod_apply *apply, const void *payload, uint32_t size,
+		   const struct synod_session_entry *entry, struct synod_apply_result *result)
+{
+	struct synod_outcome outcome = { 0 };
+
+	result->position = synod_session_entry_position(entry);
+	apply->machine->repeat(machine_of(apply), result->position,
+			       synod_session_entry_status(entry), payload, size, &outcome);
+	synod_assert_cmp(outcome.size, <=, SYNOD_RESULT_SIZE_MAX);
+	result->status = outcome.status;
+	result->size = outcome.size;
+	result->data = outcome.data;
+	result->duplicate = 1;
+}
+
+static void apply_command(struct synod_apply *apply, uint64_t slot, const void *payload,
+			  uint32_t size, struct synod_apply_result *result)
+{
+	struct synod_session_entry *entry = NULL;
+
+	switch (synod_session_check(sessions_of(apply), result->session, result->number, &entry)) {
+	case SYNOD_SESSION_NEW:
+		execute(apply, slot, payload, size, entry, result);
+		break;
+	case SYNOD_SESSION_DUPLICATE:
+		repeat(apply, payload, size, entry, result);
+		break;
+	case SYNOD_SESSION_TOO_OLD:
+		result->status = SYNOD_STALE;
+		break;
+	case SYNOD_SESSION_NONE:
+		result->status = SYNOD_SESSION_EVICTED;
+		break;
+	}
+}
+
+void synod_apply_batch(struct synod_apply *apply, uint64_t slot, const void *body, uint32_t size,
+		       synod_apply_sink sink, void *context)
+{
+	const uint8_t *bytes = body;
+	uint32_t at = 0;
+	uint32_t index = 0;
+
+	synod_assert_cmp(slot, ==, apply->slot + 1); /* I9: every slot, once, in order */
+	synod_assert_cmp(size, <=, SYNOD_BATCH_SIZE_MAX);
+	while (at < size) { /* at most SYNOD_BATCH_COMMANDS_MAX turns */
+		struct synod_apply_result result;
+		struct synod_wire_command command;
+
+		synod_assert_cmp(size - at, >=, sizeof(command));
+		memcpy(&command, bytes + at, sizeof(command)); /* not aligned behind a frame */
+		synod_assert_cmp(size - at, >=, synod_wire_command_size(&command));
+		result = (struct synod_apply_result){
+			.session = command.session,
+			.number = command.number,
+			.status = SYNOD_OK,
+		};
+		if (command.kind == SYNOD_COMMAND_REGISTER)
+			apply_register(apply, slot, index, &result);
+		else
+			apply_command(apply, slot, bytes + at + sizeof(command), command.size,
+				      &result);
+		apply->hash = synod_fold(apply->hash ^ command.session, command.number);
+		apply->hash = synod_fold(apply->hash, result.position << 8 | result.status);
+		if (sink)
+			sink(context, index, &result);
+		at += synod_wire_command_size(&command);
+		index++;
+	}
+	apply->slot = slot;
+}
+
+uint64_t synod_apply_slot(const struct synod_apply *apply)
+{
+	return apply->slot;
+}
+
+uint64_t synod_apply_position(const struct synod_apply *apply)
+{
+	return apply->position;
+}
+
+uint64_t synod_apply_sessions(const struct synod_apply *apply)
+{
+	return synod_session_count(sessions_of(apply));
+}
+
+uint64_t synod_apply_hash(const struct synod_apply *apply)
+{
+	uint64_t hash = synod_fold(apply->hash, apply->slot);
+
+	hash = synod_fold(hash, apply->position);
+	hash = synod_fold(hash, synod_session_count(sessions_of(apply)));
+	return synod_fold(hash, apply->machine->hash(machine_of(apply)));
+}

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The session table. See session.h for the rules and the picture. */
+#include "engine/machine/session.h"
+
+#include "engine/base/assert.h"
+#include "engine/base/limits.h"
+
+#include <string.h>
+
+enum {
+	SLOT_BITS = 48,
+	INDEX_BITS = 16,
+	POSITION_BITS = 56
+};
+
+_Static_assert(SYNOD_BATCH_COMMANDS_MAX < (1 << INDEX_BITS), "index + 1 fits below the slot");
+_Static_assert(sizeof(struct synod_session_entry) == 16, "no padding: tables are compared");
+
+/* One place, apart from its window. Read for each command. */
+struct place {
+	uint64_t id;	     /* 0: never used */
+	uint64_t number_max; /* highest number stored: what must be wiped at eviction */
+};
+
+struct synod_sessions {
+	uint32_t capacity;     /* places */
+	uint32_t count;	       /* places taken: 0..count-1, for ever */
+	uint32_t bucket_count; /* a power of two, at least twice the places */
+	uint32_t bucket_shift; /* 64 - log2(bucket_count) */
+	uint32_t place_last;   /* the place of the last lookup: commands come in runs */
+	uint32_t reserved;
+	/* Offsets in bytes from the beginning of this struct. */
+	uint64_t at_places;  /* struct place [capacity] */
+	uint64_t at_nonces;  /* uint64_t [capacity]: a column of its own, searched at REGISTER */
+	uint64_t at_used;    /* uint64_t [capacity]: slot of last use; also searched there */
+	uint64_t at_buckets; /* uint32_t [bucket_count]: place + 1, or 0 */
+	uint64_t at_windows; /* struct synod_session_entry [capacity][SYNOD_SESSION_WINDOW] */
+};
+
+static uint64_t line_round(uint64_t size)
+{
+	return (size + 63) & ~63ull;
+}
+
+static void *column(const struct synod_sessions *table, uint64_t at)
+{
+	return (uint8_t *)(uintptr_t)table + at;
+}
+
+static uint32_t bucket_count_of(uint32_t sessions)
+{
+	uint32_t count = 64;
+
+	while (count < sessions * 2) /* at most 6 turns: SYNOD_SESSIONS_MAX is 1024 */
+		count *= 2;
+	return count;
+}
+
+/* Fills in the offsets; returns the size of it all. */
+static size_t lay_out(struct synod_sessions *table, uint32_t sessions)
+{
+	synod_assert_cmp(sessions, >=, 1);
+	synod_assert_cmp(sessions, <=, SYNOD_SESSIONS_MAX);
+	table->capacity = sessions;
+	table->bucket_count = bucket_count_of(sessions);
+	table->bucket_shift = 64 - (uint32_t)__builtin_ctz(table->bucket_count);
+	table->at_places = line_round(sizeof(*table));
+	table->at_nonces = table->at_places + line_round(sessions * sizeof(struct place));
+	table->at_used = table->at_nonces + line_round(sessions * sizeof(uint64_t));
+	table->at_buckets = table->at_used + line_round(sessions * sizeof(uint64_t));
+	table->at_windows = table->at_buckets + line_round(table->bucket_count * sizeof(uint32_t));
+	return table->at_windows +
+	       (size_t)sessions * SYNOD_SESSION_WINDOW * sizeof(struct synod_session_entry);
+}
+
+size_t synod_session_table_size(uint32_t sessions)
+{
+	struct synod_sessions table;
+
+	return lay_out(&table, sessions);
+}
+
+void synod_session_table_init(struct synod_sessions *table, uint32_t sessions)
+{
+	synod_assert(((uintptr_t)table & 63) == 0);
+	lay_out(table, sessions);
+}
+
+uint32_t synod_session_count(const struct synod_sessions *table)
+{
+	return table->count;
+}
+
+static struct synod_session_entry *window_of(const struct synod_sessions *table, uint32_t place)
+{
+	struct synod_session_entry *windows = column(table, table->at_windows);
+
+	return windows + (size_t)place * SYNOD_SESSION_WINDOW;
+}
+
+/* Fibonacci hashing: ids differ in their slot, multiplication spreads it to the top bits. */
+static uint32_t bucket_of(const struct synod_sessions *table, uint64_t id)
+{
+	return (uint32_t)((id * 0x9e3779b97f4a7c15ull) >> table->bucket_shift);
+}
+
+/* The place of a session, or capacity: none. At most bucket_count turns: half are empty. */
+static uint32_t find(const struct synod_sessions *table, uint64_t id)
+{
+	const struct place *places = column(table, table->at_places);
+	const uint32_t *buckets = column(table, table->at_buckets);
+	uint32_t bucket = bucket_of(table, id);
+
+	while (buckets[bucket]) {
+		if (places[buckets[bucket] - 1].id == id)
+			return buckets[bucket] - 1;
+		bucket = (bucket + 1) & (table->bucket_count - 1);
+	}
+	return table->capacity;
+}
+
+static void index_insert(struct synod_sessions *table, uint64_t id, uint32_t place)
+{
+	uint32_t *buckets = column(table, table->at_buckets);
+	uint32_t bucket = bucket_of(table, id);
+
+	while (buckets[bucket]) /* at most bucket_count / 2 turns */
+		bucket = (bucket + 1) & (table->bucket_count - 1);
+	buckets[bucket] = place + 1;
+}
+
+/*
+ * Removes an id and moves back what stood behind it only because of it (no tombstones: the index
+ * after any history is as short as a new one's; Knuth, volume 3, 6.4, algorithm R).
+ */
+static void index_remove(struct synod_sessions *table, uint64_t id)
+{
+	const struct place *places = column(table, table->at_places);
+	uint32_t *buckets = column(table, table->at_buckets);
+	uint32_t mask = table->bucket_count - 1;
+	uint32_t hole = bucket_of(table, id);
+	uint32_t next;
+
+	while (places[buckets[hole] - 1].id != id)
+		hole = (hole + 1) & mask;
+	for (next = (hole + 1) & mask; buckets[next]; next = (next + 1) & mask) {
+		uint32_t home = bucket_of(table, places[buckets[next] - 1].id);
+
+		/* Its home is not in (hole, next]: it may move into the hole. */
+		if (((next - home) & mask) >= ((next - hole) & mask)) {
+			buckets[hole] = buckets[next];
+			hole = next;
+		}
+	}
+	buckets[hole] = 0;
+}
+
+/* The place whose session was used longest ago; the lowest of several. Full tables only. */
+static uint32_t least_recently_used(const struct synod_sessions *table)
+{
+	const uint64_t *used = column(table, table->at_used);
+	uint32_t place;
+	uint32_t least = 0;
+
+	for (place = 1; place < table->capacity; place++) {
+		if (used[place] < used[least])
+			least = place;
+	}
+	return least;
+}
+
+static uint64_t evict(struct synod_sessions *table, uint32_t place)
+{
+	struct place *at = (struct place *)column(table, table->at_places) + place;
+	uint64_t id = at->id;
+	/* Numbers 1..n < window stand in entries 1..n: only those need wiping. */
+	uint64_t dirty = at->number_max < SYNOD_SESSION_WINDOW - 1 ? at->number_max + 1
+								   : SYNOD_SESSION_WINDOW;
+
+	synod_assert(id != 0);
+	index_remove(table, id);
+	memset(window_of(table, place), 0, dirty * sizeof(struct synod_session_entry));
+	memset(at, 0, sizeof(*at));
+	return id;
+}
+
+uint64_t synod_session_open(struct synod_sessions *table, uint64_t nonce, uint64_t slot,
+			    uint32_t index, uint64_t *evicted)
+{
+	struct place *places = column(table, table->at_places);
+	uint64_t *nonces = column(table, table->at_nonces);
+	uint64_t *used = column(table, table->at_used);
+	uint32_t place;
+
+	synod_assert_cmp(slot, <, 1ll << SLOT_BITS);
+	synod_assert_cmp(index, <, SYNOD_BATCH_COMMANDS_MAX);
+	*evicted = 0;
+	for (place = 0; place < table->count; place++) {
+		if (nonces[place] == nonce)
+			return places[place].id;
+	}
+	if (table->count < table->capacity) {
+		place = table->count++;
+	} else {
+		place = least_recently_used(table);
+		*evicted = evict(table, place);
+	}
+	places[place].id = slot << INDEX_BITS | (index + 1);
+	nonces[place] = nonce;
+	used[place] = slot;
+	index_insert(table, places[place].id, place);
+	return places[place].id;
+}
+
+enum synod_session_verdict synod_session_check(struct synod_sessions *table, uint64_t session,
+					       uint64_t number, struct synod_session_entry **entry)
+{
+	const struct place *places = column(table, table->at_places);
+	uint32_t place = table->place_last;
+	struct synod_session_entry *found;
+
+	if (places[place].id != session || session == 0) {
+		place = session ? find(table, session) : table->capacity;
+		if (place == table->capacity)
+			return SYNOD_SESSION_NONE;
+		table->place_last = place;
+	}
+	found = window_of(table, place) + (number & (SYNOD_SESSION_WINDOW - 1));
+	if (number == 0 || found->number > number)
+		return SYNOD_SESSION_TOO_OLD;
+	*entry = found;
+	return found->number == number ? SYNOD_SESSION_DUPLICATE : SYNOD_SESSION_NEW;
+}
+
+void synod_session_store(struct synod_sessions *table, struct synod_session_entry *entry,
+			 uint64_t number, uint64_t position, uint16_t status, uint64_t slot)
+{
+	struct place *at = (struct place *)column(table, table->at_places) + table->place_last;
+	uint64_t *used = column(table, table->at_used);
+
+	synod_assert(entry ==
+		     window_of(table, table->place_last) + (number & (SYNOD_SESSION_WINDOW - 1)));
+	synod_assert_cmp(entry->number, <, number);
+	synod_assert_cmp(position, <, 1ll << POSITION_BITS);
+	synod_assert_cmp(status, <=, 0xff);
+	entry->number = number;
+	entry->position_status = position << 8 | status;
+	used[table->place_last] = slot;
+	if (number > at->number_max)
+		at->number_max = number;
+}

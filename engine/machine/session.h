@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The session table: what makes every acknowledged command execute exactly once (I7). It is part of
+ * the replicated state: it changes only by chosen commands, so that every replica has the same
+ * table after the same slots, whoever leads.
+ *
+ * A client opens a session with a REGISTER that carries a random 64-bit nonce; the session's id says
+ * where in the log it was opened (slot << 16 | index in the batch + 1), so no id is ever used twice.
+ * A repeated REGISTER with the nonce of an open session finds that session again.
+ *
+ * A session remembers the last SYNOD_SESSION_WINDOW request numbers, one entry for each residue:
+ *
+ *      number        1    2    3   …  4095  4096  4097
+ *      entry         1    2    3   …  4095    0     1      (number % window)
+ *
+ *   entry.number == number   a duplicate: answer what was answered
+ *   entry.number >  number   the number has left the window: STALE
+ *   entry.number <  number   new: execute and remember
+ *
+ * An entry only ever grows, so a delayed copy of an old request can never be executed again. For the
+ * client it means: newest outstanding number - oldest outstanding number < window.
+ *
+ * The table has a fixed number of places, filled in order. When all are taken a REGISTER evicts the
+ * session whose last executed command (or registration) has the lowest slot; ties go to the lowest
+ * place. Commands of an evicted session are refused, never executed: their client does not know
+ * whether they were done, and is told so.
+ *
+ * Memory is one flat block, without pointers (it can be copied, compared and hashed): places by
+ * column, an open-addressed index from id to place, then the windows. Only synod_apply uses it.
+ */
+#ifndef SYNOD_MACHINE_SESSION_H
+#define SYNOD_MACHINE_SESSION_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct synod_sessions; /* the block's beginning */
+
+/* What a session remembers of one request. */
+struct synod_session_entry {
+	uint64_t number;	  /* 0: none yet */
+	uint64_t position_status; /* position << 8 | status: 16 bytes an entry, four to a line */
+};
+
+enum synod_session_verdict {
+	SYNOD_SESSION_NEW = 0,	 /* to be executed; then synod_session_store */
+	SYNOD_SESSION_DUPLICATE, /* executed before: the entry says how */
+	SYNOD_SESSION_TOO_OLD,	 /* left the window; number 0 too, which nobody may use */
+	SYNOD_SESSION_NONE,	 /* no such session, or no longer */
+};
+
+/* Bytes of a table of that many sessions (1..SYNOD_SESSIONS_MAX); a multiple of 64. */
+size_t synod_session_table_size(uint32_t sessions);
+
+/* Makes the empty table in zeroed, 64-byte-aligned memory of that size. */
+void synod_session_table_init(struct synod_sessions *table, uint32_t sessions);
+
+/*
+ * Opens the session of nonce, by the command at that index of that slot, or finds it open already.
+ * Returns its id; *evicted is the id that had to go, or 0.
+ */
+uint64_t synod_session_open(struct synod_sessions *table, uint64_t nonce, uint64_t slot,
+			    uint32_t index, uint64_t *evicted);
+
+/*
+ * Judges (session, number). With NEW and DUPLICATE *entry is the number's entry, valid until the
+ * next open.
+ */
+enum synod_session_verdict synod_session_check(struct synod_sessions *table, uint64_t session,
+					       uint64_t number, struct synod_session_entry **entry);
+
+/* Remembers the outcome of the number that the last check found NEW, executed in slot. */
+void synod_session_store(struct synod_sessions *table, struct synod_session_entry *entry,
+			 uint64_t number, uint64_t position, uint16_t status, uint64_t slot);
+
+/* Sessions open. */
+uint32_t synod_session_count(const struct synod_sessions *table);
+
+static inline uint64_t synod_session_entry_position(const struct synod_session_entry *entry)
+{
+	return entry->position_status >> 8;
+}
+
+static inline uint16_t synod_session_entry_status(const struct synod_session_entry *entry)
+{
+	return (uint16_t)(entry->position_status & 0xff);
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
