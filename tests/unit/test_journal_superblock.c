@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Which of the four superblock copies counts, whatever became of the others. */
+#include "tests/unit/journal_image.h"
+
+static void make(struct synod_format_superblock sectors[4], const uint64_t sequences[4])
+{
+	struct image image;
+
+	image_init(&image, 1 << 20);
+	for (uint32_t copy = 0; copy < 4; copy++) {
+		image.superblock.sequence = sequences[copy];
+		image.superblock.promised = sequences[copy] << 8 | 1;
+		synod_superblock_encode(&image.superblock, copy, &sectors[copy]);
+	}
+	image_free(&image);
+}
+
+static void any_one_whole_copy_suffices_and_none_is_told(void **state)
+{
+	const uint64_t sequences[4] = { 6, 6, 6, 6 };
+
+	(void)state;
+	for (uint32_t damaged = 0; damaged < 16; damaged++) {
+		struct synod_format_superblock sectors[4];
+		struct synod_superblock_choice choice;
+
+		make(sectors, sequences);
+		for (uint32_t copy = 0; copy < 4; copy++)
+			if (damaged & 1u << copy)
+				((uint8_t *)&sectors[copy])[96 + copy * 999] ^= 1;
+		synod_superblock_choose(sectors, &choice);
+		assert_int_equal(choice.copies_valid, ~damaged & 15);
+		if (damaged == 15) {
+			assert_int_equal(choice.verdict, SYNOD_SUPERBLOCK_DAMAGED);
+			continue;
+		}
+		assert_int_equal(choice.verdict, SYNOD_SUPERBLOCK_FOUND);
+		assert_int_equal(sectors[choice.copy].promised, 6 << 8 | 1);
+	}
+}
+
+static void the_newest_whole_copy_counts(void **state)
+{
+	/* Crashed between the pair of sequence 7 (odd: 2 and 3) and its mirror. */
+	const uint64_t sequences[4] = { 6, 6, 7, 7 };
+
+	(void)state;
+	for (uint32_t damaged = 0; damaged < 15; damaged++) {
+		struct synod_format_superblock sectors[4];
+		struct synod_superblock_choice choice;
+
+		make(sectors, sequences);
+		for (uint32_t copy = 0; copy < 4; copy++)
+			if (damaged & 1u << copy)
+				memset(&sectors[copy], 0xa5, 2048);
+		synod_superblock_choose(sectors, &choice);
+		assert_int_equal(choice.verdict, SYNOD_SUPERBLOCK_FOUND);
+		assert_int_equal(sectors[choice.copy].sequence, (damaged & 12) == 12 ? 6 : 7);
+		assert_int_equal(choice.copies_newest, ~damaged & ((damaged & 12) == 12 ? 3 : 12));
+	}
+	assert_int_equal(synod_superblock_pair(6), 0);
+	assert_int_equal(synod_superblock_pair(7), 1);
+}
+
+static void every_flipped_byte_is_seen(void **state)
+{
+	const uint64_t sequences[4] = { 6, 6, 6, 6 };
+	struct synod_format_superblock sectors[4];
+
+	(void)state;
+	make(sectors, sequences);
+	for (size_t at = 0; at < sizeof(sectors[1]); at++) {
+		((uint8_t *)&sectors[1])[at] ^= 0x10;
+		assert_false(synod_superblock_valid(&sectors[1], 1));
+		((uint8_t *)&sectors[1])[at] ^= 0x10;
+	}
+	assert_true(synod_superblock_valid(&sectors[1], 1));
+	assert_false(synod_superblock_valid(&sectors[1], 2)); /* misdirected */
+}
+
+static void another_version_and_no_journal_are_told_apart(void **state)
+{
+	const uint64_t sequences[4] = { 6, 6, 6, 6 };
+	struct synod_format_superblock sectors[4];
+	struct synod_superblock_choice choice;
+
+	(void)state;
+	make(sectors, sequences);
+	for (uint32_t copy = 0; copy < 4; copy++)
+		sectors[copy].version = 9;
+	synod_superblock_choose(sectors, &choice);
+	assert_int_equal(choice.verdict, SYNOD_SUPERBLOCK_VERSION);
+	assert_int_equal(choice.version, 9);
+	memset(sectors, 0, sizeof(sectors));
+	synod_superblock_choose(sectors, &choice);
+	assert_int_equal(choice.verdict, SYNOD_SUPERBLOCK_ABSENT);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(any_one_whole_copy_suffices_and_none_is_told),
+		cmocka_unit_test(the_newest_whole_copy_counts),
+		cmocka_unit_test(every_flipped_byte_is_seen),
+		cmocka_unit_test(another_version_and_no_journal_are_told_apart),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
