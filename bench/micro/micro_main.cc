@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Registers the C tables with Google Benchmark: synod-micro [--benchmark_filter=...
+// --benchmark_format=json]. compare.py reads its JSON.
+#include "bench/micro/micro.h"
+
+#include <benchmark/benchmark.h>
+
+static void run_one(benchmark::State &state, const struct synod_micro *micro)
+{
+	micro->run(0);
+	while (state.KeepRunningBatch(256))
+		micro->run(256);
+	if (micro->bytes)
+		state.SetBytesProcessed(state.iterations() * static_cast<int64_t>(micro->bytes));
+	state.SetItemsProcessed(state.iterations() *
+				static_cast<int64_t>(micro->items ? micro->items : 1));
+}
+
+int main(int argc, char **argv)
+{
+	const struct synod_micro *tables[] = {synod_micro_core, synod_micro_formats};
+
+	for (const struct synod_micro *table : tables)
+		for (const struct synod_micro *micro = table; micro->name; micro++)
+			benchmark::RegisterBenchmark(micro->name, run_one, micro);
+	benchmark::Initialize(&argc, argv);
+	if (benchmark::ReportUnrecognizedArguments(argc, argv))
+		return 1;
+	benchmark::RunSpecifiedBenchmarks();
+	benchmark::Shutdown();
+	return 0;
+}
