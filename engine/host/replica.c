@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Making a replica out of its parts, in one ladder, and taking it apart in the reverse order. */
+#include "engine/host/replica.h"
+
+#include "engine/host/internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <time.h>
+
+enum { MBUFS = 8191 }; /* the window, both directions of every link, and room for bursts */
+
+uint64_t synod_host_now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static const char *durability_name(enum synod_durability durability)
+{
+	switch (durability) {
+	case SYNOD_DURABILITY_DIRECT_DSYNC:
+		return "o_direct+rwf_dsync";
+	case SYNOD_DURABILITY_DSYNC:
+		return "rwf_dsync";
+	default:
+		return "none";
+	}
+}
+
+static int open_journal(struct synod_replica *replica, struct synod_replica_opened *opened,
+			char *error, size_t error_size)
+{
+	const struct synod_config_replica *own =
+		synod_config_replica(&replica->config, replica->id);
+	struct synod_journal_identity identity = {
+		.cluster = replica->config.id,
+		.replica = replica->id,
+		.replicas = replica->config.replicas,
+	};
+	struct synod_journal_options options = {
+		.path = own->journal,
+		.expect = &identity,
+		.counters = &replica->journal_counters,
+	};
+	struct synod_journal_status status;
+	int failed = synod_journal_open(&replica->journal, &options, &replica->recovery, error,
+					error_size);
+
+	if (failed)
+		return failed;
+	opened->durability = durability_name(synod_journal_durability(replica->journal));
+	if (replica->config.durability == SYNOD_WANT_DIRECT &&
+	    synod_journal_durability(replica->journal) != SYNOD_DURABILITY_DIRECT_DSYNC) {
+		snprintf(error, error_size,
+			 "%s: its file system gives %s, and durability = direct was asked for; put "
+			 "the journal on a disk with O_DIRECT, or set durability = any",
+			 own->journal, opened->durability);
+		return -ENOTSUP;
+	}
+	synod_journal_status(replica->journal, &status);
+	opened->registered_buffers = status.registered_buffers;
+	opened->defer_taskrun = status.defer_taskrun;
+	opened->torn_bytes_at = replica->recovery.torn.reason ? replica->recovery.offset_tail : 0;
+	return 0;
+}
+
+static int take_memory(struct synod_replica *replica, char *error, size_t error_size)
+{
+	const struct synod_machine *machine = synod_machine_find(replica->config.machine);
+	size_t apply_size = synod_apply_size(machine, replica->config.sessions);
+	struct synod_journal_status status;
+	char name[RTE_MEMPOOL_NAMESIZE];
+
+	synod_journal_status(replica->journal, &status);
+	snprintf(name, sizeof(name), "synod%u.mbufs", replica->id);
+	replica->mbufs = rte_pktmbuf_pool_create(name, MBUFS, 128, 0, SYNOD_NET_MBUF_ROOM,
+						 SOCKET_ID_ANY);
+	snprintf(name, sizeof(name), "synod%u.headers", replica->id);
+	replica->header_mbufs =
+		rte_pktmbuf_pool_create(name, SYNOD_PIPELINE_HEADER_MBUFS - 1, 128, 0,
+					SYNOD_PIPELINE_HEADER_ROOM, SOCKET_ID_ANY);
+	if (!replica->mbufs || !replica->header_mbufs) {
+		snprintf(error, error_size,
+			 "no memory for packet buffers: raise memory_mb (now %u) to 128 or more",
+			 replica->config.memory_mb);
+		return -ENOMEM;
+	}
+	apply_size = (apply_size + 63) & ~(size_t)63;
+	replica->apply_memory = aligned_alloc(64, apply_size);
+	replica->positions_size = (status.slots_max + 2) * sizeof(uint64_t);
+	/* Touched only as the log grows into them. */
+	replica->positions = mmap(NULL, replica->positions_size, PROT_READ | PROT_WRITE,
+				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	replica->skips = mmap(NULL, SYNOD_PIPELINE_SKIPS_MAX * sizeof(uint64_t),
+			      PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+			      -1, 0);
+	if (!replica->apply_memory || replica->positions == MAP_FAILED ||
+	    replica->skips == MAP_FAILED) {
+		snprintf(error, error_size,
+			 "no memory for %u sessions (%zu bytes): lower sessions in the configuration",
+			 replica->config.sessions, apply_size);
+		return -ENOMEM;
+	}
+	memset(replica->apply_memory, 0, apply_size);
+	return 0;
+}
+
+static int make_pipeline(struct synod_replica *replica, char *error, size_t error_size)
+{
+	const struct synod_config *config = &replica->config;
+	struct synod_journal_status status;
+	struct synod_pipeline_config pipeline = {
+		.cluster = config->id,
+		.replica = replica->id,
+		.replicas = config->replicas,
+		.incarnation = replica->recovery.identity.incarnation,
+		.durability = synod_journal_durability(replica->journal),
+		.core = {
+			.replica = replica->id,
+			.replicas = config->replicas,
+			.election_ns = config->election_ms * UINT64_C(1000000),
+			.heartbeat_ns = config->heartbeat_ms * UINT64_C(1000000),
+			.retransmit_ns = config->retransmit_ms * UINT64_C(1000000),
+			.window = SYNOD_WINDOW_SLOTS,
+			.inflight = SYNOD_INFLIGHT_SLOTS,
+		},
+		.net = synod_host_net_port(replica),
+		.journal = synod_journal_port(replica->journal),
+		.positions = replica->positions,
+		.skips = replica->skips,
+		.mbufs = replica->mbufs,
+		.header_mbufs = replica->header_mbufs,
+		.net_counters = &replica->net_counters,
+		.journal_counters = &replica->journal_counters,
+	};
+
+	synod_journal_status(replica->journal, &status);
+	pipeline.slots_max = status.slots_max;
+	pipeline.journal_bytes = status.bytes_total;
+	pipeline.datagram_max = config->mtu - 28;
+	pipeline.batch_size_max =
+		(pipeline.datagram_max - SYNOD_HEADER_SIZE - SYNOD_ENTRY_SIZE) & ~7u;
+	if (pipeline.batch_size_max > SYNOD_BATCH_SIZE_MAX)
+		pipeline.batch_size_max = SYNOD_BATCH_SIZE_MAX;
+	if (getrandom(&pipeline.core.seed, sizeof(pipeline.core.seed), 0) < 0)
+		pipeline.core.seed = synod_host_now_ns();
+	pipeline.apply = synod_apply_init(replica->apply_memory,
+					  synod_machine_find(config->machine), config->sessions);
+	if (synod_pipeline_create(&replica->pipeline, &pipeline) != 0) {
+		snprintf(error, error_size, "no memory for the pipeline: raise memory_mb (now %u)",
+			 config->memory_mb);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+static int check(const struct synod_replica *replica, char *error, size_t error_size)
+{
+	const struct synod_config_replica *own =
+		synod_config_replica(&replica->config, replica->id);
+
+	if (own->core[SYNOD_STAGE_INGRESS] == own->core[SYNOD_STAGE_EGRESS])
+		return 0;
+	snprintf(error, error_size,
+		 "%s: [replica %u] cores: ingress and egress share the network ports and must share a "
+		 "core",
+		 replica->config.path, replica->id);
+	return -EINVAL;
+}
+
+int synod_replica_open(struct synod_replica **out, const struct synod_config *config, uint32_t id,
+		       struct synod_replica_opened *opened, char *error, size_t error_size)
+{
+	struct synod_replica *replica = calloc(1, sizeof(*replica));
+	int failed;
+
+	*out = NULL;
+	memset(opened, 0, sizeof(*opened));
+	if (!replica)
+		return -ENOMEM;
+	replica->config = *config;
+	replica->id = id;
+	failed = check(replica, error, error_size);
+	if (!failed)
+		failed = open_journal(replica, opened, error, error_size);
+	if (!failed)
+		failed = take_memory(replica, error, error_size);
+	if (!failed)
+		failed = make_pipeline(replica, error, error_size);
+	if (!failed)
+		failed = synod_host_recover(replica, synod_host_now_ns(), opened, error,
+					    error_size);
+	if (!failed)
+		failed = synod_host_open_net(replica, error, error_size);
+	if (failed) {
+		synod_replica_close(replica);
+		return failed;
+	}
+	*out = replica;
+	return 0;
+}
+
+void synod_replica_close(struct synod_replica *replica)
+{
+	if (!replica)
+		return;
+	synod_net_close(replica->net);
+	synod_pipeline_destroy(replica->pipeline);
+	synod_journal_close(replica->journal);
+	if (replica->skips && replica->skips != MAP_FAILED)
+		munmap(replica->skips, SYNOD_PIPELINE_SKIPS_MAX * sizeof(uint64_t));
+	if (replica->positions && replica->positions != MAP_FAILED)
+		munmap(replica->positions, replica->positions_size);
+	free(replica->apply_memory);
+	rte_mempool_free(replica->header_mbufs);
+	rte_mempool_free(replica->mbufs);
+	free(replica);
+}
+
+int synod_replica_poll(struct synod_replica *replica, uint32_t core)
+{
+	const struct synod_config_replica *own =
+		synod_config_replica(&replica->config, replica->id);
+	uint64_t now_ns = synod_host_now_ns(); /* once a turn */
+	int failed = synod_pipeline_failed(replica->pipeline);
+	int work = 0;
+
+	if (failed)
+		return failed;
+	for (int stage = 0; stage < SYNOD_STAGES_COUNT; stage++)
+		if (own->core[stage] == core)
+			work += synod_pipeline_poll(replica->pipeline,
+						    (enum synod_pipeline_stage)stage, now_ns);
+	return work;
+}
+
+uint32_t synod_replica_cores(const struct synod_replica *replica, uint32_t *cores)
+{
+	const struct synod_config_replica *own =
+		synod_config_replica(&replica->config, replica->id);
+	uint32_t count = 0;
+
+	for (int stage = 0; stage < SYNOD_STAGES_COUNT; stage++) {
+		uint32_t i = 0;
+
+		while (i < count && cores[i] != own->core[stage])
+			i++;
+		if (i == count)
+			cores[count++] = own->core[stage];
+	}
+	return count;
+}
+
+const char *synod_replica_error(const struct synod_replica *replica)
+{
+	return synod_journal_error(replica->journal);
+}
+
+int synod_replica_serves(struct synod_replica *replica)
+{
+	return atomic_load_explicit(&replica->pipeline->published.leader, memory_order_relaxed) != 0;
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A replica inside your process: the whole of Synod behind five calls. tools/synodd.c is a program of
+ * a hundred lines over them, and an example.
+ *
+ *     EAL is yours: initialise it first (net/eal.h helps programs; an application that has DPDK
+ *     already keeps its own). Threads are yours: call synod_replica_poll from one thread for each
+ *     core that the configuration names, as often as you like; it never blocks. Nothing here
+ *     creates a thread, handles a signal, prints or exits.
+ *
+ * Sources: the configuration is engine/config/config.h; the journal must have been made by
+ * `synod format` (synod_journal_format).
+ */
+#ifndef SYNOD_HOST_REPLICA_H
+#define SYNOD_HOST_REPLICA_H
+
+#include "engine/config/config.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct synod_replica;
+
+/* What opening found and obtained; for the log. */
+struct synod_replica_opened {
+	uint64_t slots_replayed; /* chosen slots executed again, from the journal */
+	uint64_t position;	 /* of the last command among them */
+	uint64_t suffix_slots;	 /* accepted and not known to be chosen */
+	uint64_t promised;	 /* ballot */
+	uint64_t replay_ns;
+	uint64_t torn_bytes_at; /* offset of a torn tail that was dropped; 0: the log ended clean */
+	const char *durability; /* "o_direct+rwf_dsync" … static storage */
+	uint32_t registered_buffers; /* 0: RLIMIT_MEMLOCK refused; works, a little slower */
+	uint32_t defer_taskrun;
+};
+
+/*
+ * Opens journal, ports and pipeline of replica id, and executes what the journal knows to be chosen.
+ * config is copied. Blocks while it reads the journal once. Returns 0, or -errno with one line in
+ * error: what, where, and the remedy. Call from the main thread.
+ */
+int synod_replica_open(struct synod_replica **replica, const struct synod_config *config,
+		       uint32_t id, struct synod_replica_opened *opened, char *error,
+		       size_t error_size) __attribute__((warn_unused_result));
+
+/* Stops and frees. No poll may be under way. NULL is accepted. */
+void synod_replica_close(struct synod_replica *replica);
+
+/*
+ * One turn of the stages of that core (a number from the configuration). Returns the work done, 0
+ * when idle, or -errno: the replica has failed (its disk), and must be closed; the others go on.
+ * One thread for each core, always the same.
+ */
+int synod_replica_poll(struct synod_replica *replica, uint32_t core)
+	__attribute__((warn_unused_result));
+
+/* The distinct cores that want a thread, at most SYNOD_STAGES_COUNT. Returns how many. */
+uint32_t synod_replica_cores(const struct synod_replica *replica, uint32_t *cores);
+
+/* After a failure: what failed, in one line. Else "". */
+const char *synod_replica_error(const struct synod_replica *replica);
+
+/* 1 when this replica leads or knows a leader. Any thread. */
+int synod_replica_serves(struct synod_replica *replica);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

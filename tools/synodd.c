@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * synodd: one replica as a process. `synodd --config FILE --id N`. Runs until SIGTERM or SIGINT
+ * (exit 0), or until its disk fails (exit 1, one line). Start-up errors: one line, exit 1; wrong
+ * arguments: exit 2.
+ */
+#include "engine/config/config.h"
+#include "engine/host/replica.h"
+#include "net/eal.h"
+
+#include <rte_eal.h>
+#include <rte_launch.h>
+#include <rte_lcore.h>
+#include <rte_pause.h>
+
+#include <getopt.h>
+#include <inttypes.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static _Atomic int stopping;
+
+struct loop {
+	struct synod_replica *replica;
+	uint32_t core;
+	enum synod_poll poll;
+	int failed;
+};
+
+static void on_signal(int number)
+{
+	(void)number;
+	atomic_store_explicit(&stopping, 1, memory_order_relaxed);
+}
+
+static int usage(FILE *to, int status)
+{
+	fputs("usage: synodd --config FILE --id N\n"
+	      "One replica of the cluster that FILE describes. Make its journal first:\n"
+	      "  synod format --config FILE --id N\n",
+	      to);
+	return status;
+}
+
+/* One core's loop. Returns when told to stop or when the replica fails. */
+static int run(void *argument)
+{
+	struct loop *loop = argument;
+
+	while (!atomic_load_explicit(&stopping, memory_order_relaxed)) {
+		int work = synod_replica_poll(loop->replica, loop->core);
+
+		if (work < 0) {
+			loop->failed = work;
+			on_signal(0); /* the other cores stop too */
+			break;
+		}
+		if (work > 0 || loop->poll == SYNOD_POLL_SPIN)
+			continue;
+		if (loop->poll == SYNOD_POLL_PAUSE)
+			rte_pause();
+		else
+			sched_yield();
+	}
+	return loop->failed;
+}
+
+static void say_opened(uint32_t id, const struct synod_config *config,
+		       const struct synod_replica_opened *opened)
+{
+	fprintf(stderr,
+		"synodd %" PRIu32 ": %" PRIu64 " slots replayed (position %" PRIu64
+		") in %.1f ms, %" PRIu64 " accepted beyond, promised %" PRIu64 ".%" PRIu64
+		", durability %s, poll %s%s\n",
+		id, opened->slots_replayed, opened->position, (double)opened->replay_ns / 1e6,
+		opened->suffix_slots, opened->promised >> 8, opened->promised & 0xff,
+		opened->durability, synod_poll_name(synod_config_poll(config, id)),
+		opened->registered_buffers
+			? ""
+			: ", buffers not registered (raise RLIMIT_MEMLOCK for a little speed)");
+	if (opened->torn_bytes_at)
+		fprintf(stderr, "synodd %" PRIu32 ": a torn tail at offset %" PRIu64 " was dropped\n",
+			id, opened->torn_bytes_at);
+}
+
+static int serve(struct synod_replica *replica, const struct synod_config *config, uint32_t id)
+{
+	struct loop loops[SYNOD_STAGES_COUNT] = {0};
+	uint32_t cores[SYNOD_STAGES_COUNT];
+	uint32_t count = synod_replica_cores(replica, cores);
+	unsigned int lcore = rte_get_next_lcore(-1, 1, 0);
+	int failed;
+
+	for (uint32_t i = 0; i < count; i++) {
+		loops[i] = (struct loop){.replica = replica,
+					 .core = cores[i],
+					 .poll = synod_config_poll(config, id)};
+		/* The first core's loop runs here; the others on their lcores, in the same order. */
+		if (i > 0) {
+			if (rte_eal_remote_launch(run, &loops[i], lcore) != 0) {
+				fprintf(stderr, "synodd: no thread for core %" PRIu32 "\n", cores[i]);
+				on_signal(0);
+				break;
+			}
+			lcore = rte_get_next_lcore(lcore, 1, 0);
+		}
+	}
+	failed = run(&loops[0]);
+	rte_eal_mp_wait_lcore();
+	for (uint32_t i = 1; i < count; i++)
+		failed = failed ? failed : loops[i].failed;
+	if (failed)
+		fprintf(stderr, "synodd %" PRIu32 ": stopped: %s\n", id,
+			synod_replica_error(replica));
+	return failed ? 1 : 0;
+}
+
+static int parse(int argc, char **argv, const char **path, uint32_t *id)
+{
+	static const struct option options[] = {
+		{"config", required_argument, NULL, 'c'},
+		{"id", required_argument, NULL, 'i'},
+		{"help", no_argument, NULL, 'h'},
+		{0},
+	};
+	char *end;
+	int option;
+
+	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (option == 'c') {
+			*path = optarg;
+		} else if (option == 'i') {
+			unsigned long value = strtoul(optarg, &end, 10);
+
+			*id = *end || value > SYNOD_REPLICAS_MAX ? 0 : (uint32_t)value;
+			if (!*id) {
+				fprintf(stderr, "synodd: --id %s: give a replica's number, from 1\n",
+					optarg);
+				return 2;
+			}
+		} else {
+			return option == 'h' ? 100 : 2;
+		}
+	}
+	return *path && *id && optind == argc ? 0 : 2;
+}
+
+int main(int argc, char **argv)
+{
+	static struct synod_config config;
+	struct synod_replica_opened opened;
+	struct synod_replica *replica = NULL;
+	char error[SYNOD_CONFIG_ERROR_SIZE];
+	const char *path = NULL;
+	uint32_t id = 0;
+	int status = parse(argc, argv, &path, &id);
+
+	if (status)
+		return status == 100 ? usage(stdout, 0) : usage(stderr, 2);
+	status = synod_config_load(path, &config, error, sizeof(error));
+	if (!status && id > config.replicas) {
+		snprintf(error, sizeof(error), "%s: no [replica %" PRIu32 "]: replicas = %" PRIu32,
+			 path, id, config.replicas);
+		status = -1;
+	}
+	if (!status)
+		status = synod_eal_start_replica(&config, id, error, sizeof(error));
+	if (!status)
+		status = synod_replica_open(&replica, &config, id, &opened, error, sizeof(error));
+	if (status) {
+		fprintf(stderr, "synodd: %s\n", error);
+		return 1;
+	}
+	say_opened(id, &config, &opened);
+	signal(SIGTERM, on_signal);
+	signal(SIGINT, on_signal);
+	status = serve(replica, &config, id);
+	synod_replica_close(replica);
+	rte_eal_cleanup();
+	return status;
+}
