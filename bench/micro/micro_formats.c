@@ -85,7 +85,7 @@ static void plan_group(uint64_t iterations)
 {
 	static struct synod_format_superblock superblock;
 	struct synod_wire_entry entry = {.slot = 1, .ballot = 257, .size = BODY, .count = COMMANDS};
-	struct synod_plan_marks marks = {0};
+	struct synod_plan_marks marks = {.fence = UINT64_MAX / 2};
 
 	if (iterations == 0) {
 		fill_body(body());
