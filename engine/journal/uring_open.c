@@ -167,6 +167,11 @@ static int open_for_writing(struct opening *opening)
 	if (result < 0 || (opening->options->flags & SYNOD_JOURNAL_NO_URING))
 		return result;
 	result = synod_uring_make_ring(journal);
+	if (result == -ENOMEM)
+		return synod_uring_say(opening->error, opening->error_size, result,
+				       "%s: io_uring may not lock enough memory: raise the limit "
+				       "(ulimit -l)",
+				       opening->options->path);
 	if (result < 0)
 		return synod_uring_say(
 			opening->error, opening->error_size, result,

@@ -186,10 +186,15 @@ static int say_corrupt(const struct synod_journal *journal,
 		       size_t error_size)
 {
 	const struct synod_scan_gap *gap = &recovery->faulty[0];
+	char groups[64];
 	char slots[96] = "slots not known";
 	char more[48] = "";
 
 	synod_assert(recovery->faults > 0);
+	snprintf(groups, sizeof(groups), "group %" PRIu64, gap->group_first);
+	if (gap->group_last > gap->group_first)
+		snprintf(groups, sizeof(groups), "groups %" PRIu64 " to %" PRIu64, gap->group_first,
+			 gap->group_last);
 	if (gap->slots_known && gap->slot_first == 0)
 		snprintf(slots, sizeof(slots), "no slots");
 	else if (gap->slot_first)
@@ -198,13 +203,14 @@ static int say_corrupt(const struct synod_journal *journal,
 			 gap->slots_known ? "" : " and others not known");
 	if (recovery->faults > 1)
 		snprintf(more, sizeof(more), "; and %u more places", recovery->faults - 1);
-	return synod_uring_say(error, error_size, -EBADMSG,
-			       "%s: corrupt at offset %" PRIu64 ": group %" PRIu64 " to %" PRIu64
-			       ", %s: %s, though it was durable%s. Nothing was changed. The other "
-			       "replicas hold these slots: move the file away, and rejoin as a new "
-			       "incarnation (`synod recover`)",
-			       journal->path, gap->offset, gap->group_first, gap->group_last, slots,
-			       synod_scan_reason_text(gap->reason), more);
+	return synod_uring_say(
+		error, error_size, -EBADMSG,
+		"%s: corrupt at offset %" PRIu64
+		": %s, %s: %s, though it was durable%s. Nothing was changed. The other "
+		"replicas hold these slots: move the file away, and rejoin as a new "
+		"incarnation (`synod recover`)",
+		journal->path, gap->offset, groups, slots, synod_scan_reason_text(gap->reason),
+		more);
 }
 
 /* The hint must be true of what is here: every slot up to it has a record. */
