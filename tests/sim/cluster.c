@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * One seed from beginning to end.
+ *
+ *   safety       everything that the seed drew goes wrong; nothing wrong may be said or chosen
+ *   liveness     a majority is healed, the rest stays broken: 100 new commands in 10 seconds
+ *   convergence  all are healed: every replica executes the same log to its end in 10 seconds
+ */
+#include "tests/sim/sim.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LIVENESS_COMMANDS = 100 };
+
+#define LIVENESS_NS (10 * SIM_SECOND)
+#define CONVERGENCE_NS (10 * SIM_SECOND)
+#define CONVERGENCE_LOOK_NS (50 * SIM_MS)
+
+const char *const sim_fault_names[SIM_FAULTS_COUNT] = {
+#define SIM_FAULT_NAME(symbol, name) name,
+	SIM_FAULTS(SIM_FAULT_NAME)
+#undef SIM_FAULT_NAME
+};
+
+void sim_fold(struct sim *sim, uint64_t value)
+{
+	sim->hash = (sim->hash ^ value) * 0xff51afd7ed558ccdull;
+	sim->hash ^= sim->hash >> 32;
+}
+
+void *sim_grow(void *table, uint64_t *capacity, uint64_t needed, uint64_t entry_size)
+{
+	uint64_t before = *capacity;
+
+	if (needed < before)
+		return table;
+	while (*capacity <= needed)
+		*capacity = *capacity ? *capacity * 2 : 256;
+	table = realloc(table, *capacity * entry_size);
+	if (!table)
+		abort();
+	memset((uint8_t *)table + before * entry_size, 0, (*capacity - before) * entry_size);
+	return table;
+}
+
+void sim_fail(struct sim *sim, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(sim->failure, sizeof(sim->failure), format, arguments);
+	va_end(arguments);
+	siglongjmp(sim->failed, 1);
+}
+
+void sim_trace(const struct sim *sim, const char *format, ...)
+{
+	va_list arguments;
+
+	printf("%11.6f ", (double)sim->now / 1e9);
+	va_start(arguments, format);
+	vprintf(format, arguments);
+	va_end(arguments);
+	putchar('\n');
+}
+
+static void on_packet(struct sim *sim, const struct sim_event *event)
+{
+	struct sim_packet packet = sim->packets[event->a];
+	struct sim_replica *replica = &sim->replicas[event->who];
+
+	sim_net_free(sim, (uint32_t)event->a);
+	if (packet.kind == SIM_PACKET_REPLY)
+		sim_client_reply(sim, &sim->clients[event->who], &packet.reply);
+	else if (!replica->up)
+		return;
+	else if (packet.kind == SIM_PACKET_REQUEST)
+		sim_replica_request(sim, replica, &packet.request);
+	else
+		sim_replica_message(sim, replica, &packet.message, packet.content);
+}
+
+/* Events that a replica's process handles: they wait while it pauses and die with it. */
+static int is_of_process(const struct sim *sim, const struct sim_event *event)
+{
+	switch (event->kind) {
+	case SIM_PACKET:
+		return sim->packets[event->a].kind != SIM_PACKET_REPLY;
+	case SIM_TICK:
+	case SIM_DURABLE:
+	case SIM_READ_DONE:
+	case SIM_APPLY:
+	case SIM_INGRESS:
+		return 1;
+	default:
+		return 0;
+	}
+}
+
+static void on_restart(struct sim *sim, struct sim_replica *replica, uint32_t life)
+{
+	if (replica->up || replica->life != life)
+		return;
+	if (sim->phase == SIM_LIVENESS && !(sim->core_set >> replica->id & 1))
+		return; /* it stays broken */
+	sim_replica_start(sim, replica);
+}
+
+static void dispatch_replica(struct sim *sim, struct sim_replica *replica,
+			     const struct sim_event *event)
+{
+	switch (event->kind) {
+	case SIM_TICK:
+		sim_replica_tick(sim, replica, event->a);
+		break;
+	case SIM_DISK_DONE:
+		sim_disk_done(sim, replica, event->a);
+		break;
+	case SIM_DURABLE:
+		sim_replica_durable(sim, replica);
+		break;
+	case SIM_READ_DONE:
+		sim_replica_read_done(sim, replica, event->a, event->b);
+		break;
+	case SIM_APPLY:
+		sim_replica_apply(sim, replica);
+		break;
+	case SIM_INGRESS:
+		sim_replica_ingress(sim, replica);
+		break;
+	default:
+		break;
+	}
+}
+
+static void dispatch(struct sim *sim, const struct sim_event *event)
+{
+	struct sim_replica *replica = &sim->replicas[event->who];
+
+	switch (event->kind) {
+	case SIM_PACKET:
+		on_packet(sim, event);
+		break;
+	case SIM_CLIENT_TIMER:
+		if (sim->clients[event->who].generation == event->a)
+			sim_client_timer(sim, &sim->clients[event->who]);
+		break;
+	case SIM_RESTART:
+		on_restart(sim, replica, event->life);
+		break;
+	case SIM_FAULT_NEXT:
+		sim_faults_next(sim, (enum sim_hazard)event->a);
+		break;
+	case SIM_HEAL:
+		if (sim->phase == SIM_SAFETY && event->a == sim->partition_generation)
+			sim_net_heal(sim);
+		break;
+	default:
+		if (replica->up && replica->life == event->life)
+			dispatch_replica(sim, replica, event);
+		break;
+	}
+}
+
+/* One event, at its time. Returns its time. */
+static void turn(struct sim *sim)
+{
+	struct sim_event event = sim_queue_pop(sim);
+
+	sim->now = event.at;
+	if (is_of_process(sim, &event) && sim->replicas[event.who].up &&
+	    sim->replicas[event.who].paused_until > sim->now) {
+		event.at = sim->replicas[event.who].paused_until;
+		sim_queue_push(sim, event);
+		return;
+	}
+	sim->events++;
+	sim_fold(sim, event.at ^ (uint64_t)event.kind << 56 ^ (uint64_t)event.who << 48);
+	dispatch(sim, &event);
+}
+
+static void run_until(struct sim *sim, uint64_t end)
+{
+	while (sim->queue.count && sim->queue.events[0].at <= end)
+		turn(sim);
+	sim->now = end;
+}
+
+static int is_converged(const struct sim *sim)
+{
+	for (uint32_t i = 0; i < sim->params.clients; i++)
+		if (sim->clients[i].outstanding_count)
+			return 0;
+	for (uint32_t id = 1; id <= sim->params.replicas; id++)
+		if (sim->replicas[id].applied != sim->observer.chosen_prefix)
+			return 0;
+	return sim->observer.chosen_prefix == sim->observer.applied_last;
+}
+
+static void run_liveness(struct sim *sim)
+{
+	uint64_t before = sim->observer.positions_count;
+	uint64_t end = sim->now + LIVENESS_NS;
+
+	sim->phase = SIM_LIVENESS;
+	sim_faults_end(sim);
+	while (sim->observer.positions_count < before + LIVENESS_COMMANDS && sim->now < end)
+		turn(sim);
+	sim_check(sim, sim->observer.positions_count >= before + LIVENESS_COMMANDS,
+		  "liveness: a healed majority chose %llu commands in 10 s",
+		  (unsigned long long)(sim->observer.positions_count - before));
+}
+
+static void run_convergence(struct sim *sim)
+{
+	uint64_t end = sim->now + CONVERGENCE_NS;
+
+	sim->phase = SIM_CONVERGENCE;
+	sim_faults_heal_all(sim);
+	do
+		run_until(sim, sim->now + CONVERGENCE_LOOK_NS);
+	while (!is_converged(sim) && sim->now < end);
+	for (uint32_t id = 1; id <= sim->params.replicas; id++)
+		sim_check(sim, sim->replicas[id].applied == sim->observer.chosen_prefix,
+			  "convergence: replica %u executed through %llu of %llu in 10 s", id,
+			  (unsigned long long)sim->replicas[id].applied,
+			  (unsigned long long)sim->observer.chosen_prefix);
+	sim_check(sim, is_converged(sim), "convergence: a client waits for ever");
+}
+
+static void reset(struct sim *sim, uint64_t seed)
+{
+	sim->seed = seed;
+	sim->random = seed;
+	sim->now = 0;
+	sim->hash = 0;
+	sim->events = 0;
+	sim->phase = SIM_SAFETY;
+	sim->core_set = 0;
+	sim->queue.count = 0;
+	sim->queue.order = 0;
+	sim->packets_count = 0;
+	sim->packets_free = 0;
+	sim->contents_count = 0;
+	sim->arena_size = 0;
+	sim->failure[0] = 0;
+	memset(sim->faults, 0, sizeof(sim->faults));
+	memset(&sim->params, 0, sizeof(sim->params));
+	memset(sim->cut, 0, sizeof(sim->cut));
+	memset(sim->clogged_until, 0, sizeof(sim->clogged_until));
+	sim->partition_generation = 0;
+	if (!sim->contents) {
+		uint64_t capacity = 0;
+
+		sim->contents = sim_grow(NULL, &capacity, 0, sizeof(*sim->contents));
+		sim->contents_capacity = (uint32_t)capacity;
+	}
+	memset(&sim->contents[0], 0, sizeof(sim->contents[0]));
+	sim_observer_reset(sim);
+}
+
+static void start(struct sim *sim)
+{
+	for (uint32_t id = 1; id <= sim->params.replicas; id++) {
+		struct sim_replica *replica = &sim->replicas[id];
+		size_t size = synod_apply_size(&synod_sequencer_machine, SIM_CLIENTS_MAX + 2);
+
+		if (!sim->apply_memory[id])
+			sim->apply_memory[id] = aligned_alloc(64, (size + 63) & ~(size_t)63);
+		if (!sim->apply_memory[id])
+			abort();
+		replica->id = id;
+		replica->up = 0;
+		replica->life = 0;
+		replica->tick_generation = 0;
+		sim_disk_reset(&replica->disk);
+		sim_replica_start(sim, replica);
+	}
+	for (uint32_t i = 0; i < sim->params.clients; i++) {
+		sim->clients[i].id = i;
+		sim_client_start(sim, &sim->clients[i]);
+	}
+	sim_faults_start(sim);
+}
+
+int sim_cluster_run(struct sim *sim, uint64_t seed)
+{
+	reset(sim, seed);
+	if (sigsetjmp(sim->failed, 1))
+		return -1;
+	sim_params_draw(sim);
+	start(sim);
+	run_until(sim, sim->params.safety_ns);
+	run_liveness(sim);
+	run_convergence(sim);
+	for (uint32_t id = 1; id <= sim->params.replicas; id++)
+		sim_fold(sim, synod_core_hash(&sim->replicas[id].core));
+	return 0;
+}
+
+void sim_cluster_free(struct sim *sim)
+{
+	for (uint32_t id = 0; id <= SYNOD_REPLICAS_MAX; id++) {
+		free(sim->apply_memory[id]);
+		free(sim->replicas[id].disk.durable);
+		free(sim->replicas[id].disk.issued);
+		free(sim->replicas[id].disk.pending);
+	}
+	free(sim->queue.events);
+	free(sim->packets);
+	free(sim->contents);
+	free(sim->arena);
+	free(sim->observer.slots);
+	free(sim->observer.proposals);
+	free(sim->observer.ballots);
+	free(sim->observer.positions);
+}

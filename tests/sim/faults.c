@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * When things break. Each hazard has a mean time between occurrences, drawn by the seed, or does not
+ * exist in this run: a run with few kinds of fault gets further than one with all of them.
+ */
+#include "tests/sim/sim.h"
+
+static void schedule(struct sim *sim, enum sim_hazard hazard)
+{
+	uint64_t mean = sim->params.hazard_mean[hazard];
+
+	if (!mean)
+		return;
+	sim_queue_push(sim, (struct sim_event){.at = sim->now + mean / 4 +
+						     sim_below(sim, mean + mean / 2),
+					       .kind = SIM_FAULT_NEXT, .a = hazard});
+}
+
+void sim_faults_start(struct sim *sim)
+{
+	for (int hazard = 0; hazard < SIM_HAZARDS_COUNT; hazard++)
+		schedule(sim, (enum sim_hazard)hazard);
+}
+
+static struct sim_replica *any_replica(struct sim *sim)
+{
+	return &sim->replicas[1 + sim_below(sim, sim->params.replicas)];
+}
+
+static void crash_one(struct sim *sim)
+{
+	struct sim_replica *replica = any_replica(sim);
+
+	if (!replica->up)
+		return;
+	sim_count(sim, SIM_FAULT_CRASH);
+	sim_replica_crash(sim, replica);
+}
+
+static void crash_all(struct sim *sim)
+{
+	sim_count(sim, SIM_FAULT_CRASH_ALL);
+	for (uint32_t id = 1; id <= sim->params.replicas; id++)
+		if (sim->replicas[id].up)
+			sim_replica_crash(sim, &sim->replicas[id]);
+}
+
+static void cut_groups(struct sim *sim, uint32_t group, int one_way)
+{
+	for (uint32_t from = 1; from <= sim->params.replicas; from++)
+		for (uint32_t to = 1; to <= sim->params.replicas; to++) {
+			int leaves = (group >> from & 1) && !(group >> to & 1);
+			int enters = !(group >> from & 1) && (group >> to & 1);
+
+			if (leaves || (enters && !one_way))
+				sim->cut[from][to] = 1;
+		}
+}
+
+static void partition(struct sim *sim)
+{
+	uint32_t group = (uint32_t)sim_below(sim, 1u << sim->params.replicas) << 1;
+	uint32_t from = 1 + (uint32_t)sim_below(sim, sim->params.replicas);
+	uint32_t to = 1 + (uint32_t)sim_below(sim, sim->params.replicas);
+
+	sim_net_heal(sim);
+	switch (sim_below(sim, 3)) {
+	case 0:
+		cut_groups(sim, group, 0);
+		sim_count(sim, SIM_FAULT_PARTITION);
+		sim_tell(sim, "partition, one side is %x", group >> 1);
+		break;
+	case 1:
+		cut_groups(sim, group, 1);
+		sim_count(sim, SIM_FAULT_PARTITION_ONE_WAY);
+		sim_tell(sim, "nothing leaves %x", group >> 1);
+		break;
+	default:
+		sim->cut[from][to] = 1;
+		sim->cut[to][from] = (uint8_t)sim_below(sim, 2);
+		sim_count(sim, SIM_FAULT_PARTITION_LINK);
+		sim_tell(sim, "link %u->%u cut", from, to);
+		break;
+	}
+	sim_queue_push(sim, (struct sim_event){.at = sim->now + sim_between(sim, 50 * SIM_MS,
+									    4 * SIM_SECOND),
+					       .kind = SIM_HEAL, .a = sim->partition_generation});
+}
+
+/* Some links hold everything back for a while, each for its own while. */
+static void clog_links(struct sim *sim)
+{
+	for (uint32_t from = 1; from <= sim->params.replicas; from++)
+		for (uint32_t to = 1; to <= sim->params.replicas; to++)
+			if (sim_below(sim, 3) == 0)
+				sim->clogged_until[from][to] =
+					sim->now + sim_below(sim, 2 * SIM_SECOND);
+}
+
+static void pause_one(struct sim *sim)
+{
+	struct sim_replica *replica = any_replica(sim);
+
+	replica->paused_until = sim->now + sim_between(sim, SIM_MS, 3 * SIM_SECOND);
+	sim_count(sim, SIM_FAULT_PAUSE);
+	sim_tell(sim, "%u pauses", replica->id);
+}
+
+void sim_faults_next(struct sim *sim, enum sim_hazard hazard)
+{
+	if (sim->phase != SIM_SAFETY)
+		return;
+	schedule(sim, hazard);
+	switch (hazard) {
+	case SIM_HAZARD_CRASH:
+		crash_one(sim);
+		break;
+	case SIM_HAZARD_CRASH_ALL:
+		crash_all(sim);
+		break;
+	case SIM_HAZARD_PARTITION:
+		partition(sim);
+		break;
+	case SIM_HAZARD_CLOG:
+		clog_links(sim);
+		break;
+	case SIM_HAZARD_PAUSE:
+		pause_one(sim);
+		break;
+	case SIM_HAZARD_DISK_STUCK:
+		any_replica(sim)->disk.stuck_until =
+			sim->now + sim_between(sim, 100 * SIM_MS, 2 * SIM_SECOND);
+		break;
+	case SIM_HAZARD_STORM:
+		sim_client_storm(sim, &sim->clients[sim_below(sim, sim->params.clients)]);
+		break;
+	case SIM_HAZARDS_COUNT:
+		break;
+	}
+}
+
+static void heal_replica(struct sim *sim, struct sim_replica *replica)
+{
+	replica->paused_until = 0;
+	replica->disk.stuck_until = 0;
+	if (!replica->up)
+		sim_replica_start(sim, replica);
+}
+
+/* What stays broken, stays broken in one of several ways: the majority must do without it. */
+static void break_replica(struct sim *sim, struct sim_replica *replica)
+{
+	uint32_t self = 1u << replica->id;
+
+	switch (sim_below(sim, 5)) {
+	case 0:
+		if (replica->up)
+			sim_replica_crash(sim, replica);
+		break;
+	case 1:
+		replica->paused_until = UINT64_MAX / 2;
+		break;
+	case 2:
+		cut_groups(sim, self, 0);
+		break;
+	case 3:
+		cut_groups(sim, self, 1); /* it hears, and is not heard */
+		break;
+	default:
+		cut_groups(sim, ~self, 1); /* it is heard, and does not hear */
+		break;
+	}
+}
+
+void sim_faults_end(struct sim *sim)
+{
+	uint32_t left = sim_quorum(sim) +
+			(uint32_t)sim_below(sim, sim->params.replicas - sim_quorum(sim) + 1);
+
+	sim_net_heal(sim);
+	sim->core_set = 0;
+	while (left) {
+		uint32_t id = any_replica(sim)->id;
+
+		if (sim->core_set >> id & 1)
+			continue;
+		sim->core_set |= 1u << id;
+		left--;
+	}
+	sim_tell(sim, "liveness: %x is healed", sim->core_set >> 1);
+	for (uint32_t id = 1; id <= sim->params.replicas; id++) {
+		if (sim->core_set >> id & 1)
+			heal_replica(sim, &sim->replicas[id]);
+		else
+			break_replica(sim, &sim->replicas[id]);
+	}
+}
+
+void sim_faults_heal_all(struct sim *sim)
+{
+	sim_tell(sim, "convergence: all are healed");
+	sim_net_heal(sim);
+	sim->core_set = ~0u;
+	for (uint32_t id = 1; id <= sim->params.replicas; id++)
+		heal_replica(sim, &sim->replicas[id]);
+}

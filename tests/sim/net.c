@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The simulated network. Datagrams are lost, copied, delayed past one another, cut off, held back in
+ * a clogged link and set free later in another order. A flipped bit goes through the real encoder
+ * and decoder: it must be noticed, and is then a loss.
+ *
+ * Knows nothing of the protocol. Faults end with the safety phase, but for the links of the replicas
+ * that stay broken.
+ */
+#include "tests/sim/sim.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { CLUSTER = 42, CORRUPT_BATCH_MAX = 4096 };
+
+uint32_t sim_net_packet(struct sim *sim)
+{
+	uint32_t packet = sim->packets_free;
+
+	if (packet) {
+		sim->packets_free = sim->packets[packet].free_next;
+		return packet;
+	}
+	if (sim->packets_count + 1 >= sim->packets_capacity) {
+		uint64_t capacity = sim->packets_capacity;
+
+		sim->packets = sim_grow(sim->packets, &capacity, sim->packets_count + 1,
+					sizeof(*sim->packets));
+		sim->packets_capacity = (uint32_t)capacity;
+	}
+	return ++sim->packets_count;
+}
+
+void sim_net_free(struct sim *sim, uint32_t packet)
+{
+	sim->packets[packet].free_next = sim->packets_free;
+	sim->packets_free = packet;
+}
+
+/* I13's little sister: no flipped bit is ever taken for a message. */
+static void corrupt(struct sim *sim, const struct synod_message *message, uint32_t content)
+{
+	static _Alignas(8) uint8_t bytes[SYNOD_HEADER_SIZE + SYNOD_ENTRY_SIZE + CORRUPT_BATCH_MAX];
+	const struct sim_content *batch = &sim->contents[content];
+	struct synod_wire_header header = {
+		.type = message->type,
+		.cluster = CLUSTER,
+		.sender = message->from,
+		.receiver = message->to,
+		.ballot = message->ballot,
+		.slot = message->slot,
+		.chosen_through = message->chosen_through,
+		.argument = message->argument,
+		.flags = (uint16_t)(message->flags | (message->has_value ? SYNOD_FLAG_ENTRY : 0)),
+	};
+	struct synod_wire_entry entry = {
+		.slot = message->value_slot,
+		.ballot = message->value_ballot,
+		.size = message->value.size,
+		.count = message->value.count,
+		.crc = message->value.crc,
+		.flags = message->value_flags,
+	};
+	struct synod_wire_view view;
+	size_t size = SYNOD_HEADER_SIZE;
+	uint64_t bit;
+
+	if (batch->size > CORRUPT_BATCH_MAX)
+		return;
+	synod_wire_seal(&header, message->has_value ? &entry : NULL, NULL,
+			message->has_value ? entry.size : 0);
+	memcpy(bytes, &header, sizeof(header));
+	if (message->has_value) {
+		memcpy(bytes + size, &entry, sizeof(entry));
+		size += sizeof(entry);
+		if (batch->size)
+			memcpy(bytes + size, sim->arena + batch->offset, batch->size);
+		size += batch->size;
+	}
+	sim_check(sim, synod_wire_decode(bytes, size, CLUSTER, message->to, &view) == 0,
+		  "a sealed %s does not decode", synod_wire_type_name(message->type));
+	bit = sim_below(sim, size * 8);
+	bytes[bit / 8] ^= (uint8_t)(1u << (bit % 8));
+	sim_check(sim, synod_wire_decode(bytes, size, CLUSTER, message->to, &view) != 0,
+		  "a %s with bit %llu flipped decodes", synod_wire_type_name(message->type),
+		  (unsigned long long)bit);
+	sim_count(sim, SIM_FAULT_CORRUPT);
+}
+
+static uint64_t delay_draw(struct sim *sim)
+{
+	const struct sim_params *params = &sim->params;
+	uint64_t delay = sim_between(sim, params->delay_min, params->delay_max);
+
+	if (sim->phase == SIM_SAFETY && sim_chance(sim, params->spike)) {
+		delay += sim_below(sim, params->spike_max);
+		sim_count(sim, SIM_FAULT_DELAY);
+	}
+	return delay;
+}
+
+static void deliver_later(struct sim *sim, const struct synod_message *message, uint32_t content)
+{
+	uint64_t at = sim->now + delay_draw(sim);
+	uint64_t clogged_until = sim->clogged_until[message->from][message->to];
+	uint32_t packet = sim_net_packet(sim);
+
+	if (clogged_until > at) {
+		at = clogged_until + sim_below(sim, 2 * SIM_MS); /* set free in another order */
+		sim_count(sim, SIM_FAULT_CLOG);
+	}
+	sim->packets[packet].kind = SIM_PACKET_MESSAGE;
+	sim->packets[packet].content = content;
+	sim->packets[packet].message = *message;
+	sim_queue_push(sim, (struct sim_event){.at = at, .kind = SIM_PACKET, .who = message->to,
+					       .a = packet});
+}
+
+void sim_net_send(struct sim *sim, const struct synod_message *message, uint32_t content)
+{
+	if (sim->cut[message->from][message->to])
+		return;
+	if (sim->phase == SIM_SAFETY) {
+		if (sim_chance(sim, sim->params.corrupt)) {
+			corrupt(sim, message, content);
+			return;
+		}
+		if (sim_chance(sim, sim->params.loss)) {
+			sim_count(sim, SIM_FAULT_LOSS);
+			return;
+		}
+		if (sim_chance(sim, sim->params.copy)) {
+			sim_count(sim, SIM_FAULT_COPY);
+			deliver_later(sim, message, content);
+		}
+	}
+	deliver_later(sim, message, content);
+}
+
+void sim_net_send_client(struct sim *sim, uint32_t packet, uint32_t who)
+{
+	if (sim->phase == SIM_SAFETY && sim_chance(sim, sim->params.loss)) {
+		sim_count(sim, SIM_FAULT_LOSS);
+		sim_net_free(sim, packet);
+		return;
+	}
+	if (sim->phase == SIM_SAFETY && sim_chance(sim, sim->params.copy)) {
+		uint32_t copy = sim_net_packet(sim);
+
+		sim_count(sim, SIM_FAULT_COPY);
+		sim->packets[copy] = sim->packets[packet];
+		sim_queue_push(sim, (struct sim_event){.at = sim->now + delay_draw(sim),
+						       .kind = SIM_PACKET, .who = (uint8_t)who,
+						       .a = copy});
+	}
+	sim_queue_push(sim, (struct sim_event){.at = sim->now + delay_draw(sim), .kind = SIM_PACKET,
+					       .who = (uint8_t)who, .a = packet});
+}
+
+void sim_net_heal(struct sim *sim)
+{
+	memset(sim->cut, 0, sizeof(sim->cut));
+	memset(sim->clogged_until, 0, sizeof(sim->clogged_until));
+	sim->partition_generation++;
+}

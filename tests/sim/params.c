@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What the seed draws before the run: the size of the cluster, its limits and timings, which faults
+ * exist in this run and how often they strike ("swarm": see faults.md on generators that are too
+ * weak; a run with everything at once rarely gets anywhere deep).
+ */
+#include "tests/sim/sim.h"
+
+static uint64_t sometimes(struct sim *sim, uint64_t first, uint64_t last)
+{
+	return sim_below(sim, 2) ? sim_between(sim, first, last) : 0;
+}
+
+static void draw_limits(struct sim *sim)
+{
+	struct sim_params *params = &sim->params;
+
+	params->replicas = 3 + 2 * (uint32_t)sim_below(sim, 3);
+	params->clients = 1 + (uint32_t)sim_below(sim, SIM_CLIENTS_MAX);
+	params->sessions = 1 + (uint32_t)sim_below(sim, SIM_CLIENTS_MAX + 2);
+	params->window = 16u << sim_below(sim, 5); /* 16..256 */
+	if (sim_below(sim, 3) == 0)
+		params->window = 16;
+	params->inflight = 1 + (uint32_t)sim_below(sim, params->window / 2);
+	params->heartbeat_ns = sim_between(sim, 20, 80) * SIM_MS;
+	params->election_ns = params->heartbeat_ns * sim_between(sim, 3, 6);
+	params->retransmit_ns = sim_between(sim, 10, 80) * SIM_MS;
+	params->safety_ns = sim_between(sim, 5, 20) * SIM_SECOND;
+	params->think_max = sim_between(sim, 10, 400) * SIM_MS;
+	params->client_timeout = sim_between(sim, 50, 500) * SIM_MS;
+	params->drift_ppm = sometimes(sim, 1, 1000);
+}
+
+static void draw_net(struct sim *sim)
+{
+	struct sim_params *params = &sim->params;
+
+	params->loss = (uint32_t)sometimes(sim, 1, 200);
+	params->copy = (uint32_t)sometimes(sim, 1, 200);
+	params->corrupt = (uint32_t)sometimes(sim, 1, 20);
+	params->spike = (uint32_t)sometimes(sim, 1, 200);
+	params->spike_max = sim_between(sim, 5, 500) * SIM_MS;
+	params->delay_min = sim_between(sim, 10, 500) * SIM_US;
+	params->delay_max = params->delay_min + sim_between(sim, 1, 3000) * SIM_US;
+}
+
+static void draw_disk(struct sim *sim)
+{
+	struct sim_params *params = &sim->params;
+
+	params->disk_min = sim_between(sim, 10, 500) * SIM_US;
+	params->disk_max = params->disk_min + sim_between(sim, 1, 5000) * SIM_US;
+	params->disk_slow = (uint32_t)sometimes(sim, 1, 100);
+	params->disk_slow_max = sim_between(sim, 10, 500) * SIM_MS;
+	params->hole = sim_below(sim, 2) ? 500 : 0;
+	params->apply_max = sim_below(sim, 3) ? SIM_MS : 100 * SIM_MS;
+}
+
+void sim_params_draw(struct sim *sim)
+{
+	struct sim_params *params = &sim->params;
+
+	draw_limits(sim);
+	draw_net(sim);
+	draw_disk(sim);
+	params->crash_sending = (uint32_t)sometimes(sim, 1, 100);
+	params->hazard_mean[SIM_HAZARD_CRASH] = sometimes(sim, 200, 5000) * SIM_MS;
+	params->hazard_mean[SIM_HAZARD_CRASH_ALL] = sometimes(sim, 2000, 10000) * SIM_MS;
+	params->hazard_mean[SIM_HAZARD_PARTITION] = sometimes(sim, 500, 5000) * SIM_MS;
+	params->hazard_mean[SIM_HAZARD_CLOG] = sometimes(sim, 500, 5000) * SIM_MS;
+	params->hazard_mean[SIM_HAZARD_PAUSE] = sometimes(sim, 500, 5000) * SIM_MS;
+	params->hazard_mean[SIM_HAZARD_DISK_STUCK] = sometimes(sim, 500, 5000) * SIM_MS;
+	params->hazard_mean[SIM_HAZARD_STORM] = sometimes(sim, 1000, 5000) * SIM_MS;
+}

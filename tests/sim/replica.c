@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * One replica's shell: what a host does around the core. Each life has its own clock (offset and
+ * drift), its own handles and its own session table, built again from the chosen log.
+ */
+#include "tests/sim/sim.h"
+
+#include <string.h>
+
+enum { TICKS_IDLE_MAX = 200 };
+
+uint64_t sim_replica_clock(const struct sim *sim, const struct sim_replica *replica)
+{
+	uint64_t passed = sim->now - replica->boot_at;
+
+	return replica->clock_offset + passed +
+	       (uint64_t)((int64_t)(passed / 1000) * replica->clock_ppm / 1000);
+}
+
+uint32_t sim_replica_handle(struct sim *sim, struct sim_replica *replica, uint32_t content)
+{
+	uint32_t handle;
+
+	if (content == 0)
+		return 0;
+	sim_check(sim, replica->handles_free_count > 0, "replica %u holds all handles",
+		  replica->id);
+	handle = replica->handles_free[--replica->handles_free_count];
+	replica->handles[handle] = (struct sim_handle){.content = content, .live = 1};
+	replica->handles_live++;
+	return handle;
+}
+
+static struct synod_value value_make(struct sim *sim, struct sim_replica *replica,
+				     uint32_t content)
+{
+	const struct sim_content *source = &sim->contents[content];
+
+	return (struct synod_value){.handle = sim_replica_handle(sim, replica, content),
+				    .size = source->size, .count = source->count,
+				    .crc = source->crc};
+}
+
+void sim_replica_step(struct sim *sim, struct sim_replica *replica, struct synod_event *event)
+{
+	uint64_t now = sim_replica_clock(sim, replica);
+
+	replica->now_last = now > replica->now_last ? now : replica->now_last;
+	event->now_ns = replica->now_last;
+	synod_core_step(&replica->core, event, &sim->effects);
+	sim_effects_carry_out(sim, replica);
+}
+
+/* One timer a replica: pushed again only if the deadline came nearer. */
+void sim_replica_schedule_tick(struct sim *sim, struct sim_replica *replica)
+{
+	uint64_t left = 0;
+	uint64_t at;
+
+	if (replica->deadline_ns > replica->now_last)
+		left = replica->deadline_ns - replica->now_last;
+	sim_check(sim, left < 3600 * SIM_SECOND, "replica %u: no deadline in an hour",
+		  replica->id);
+	at = sim->now + left;
+	if (replica->clock_ppm)
+		at += left / 500; /* never early: the drift is at most 1,000 ppm */
+	if (at >= replica->tick_at)
+		return;
+	replica->tick_at = at;
+	sim_queue_push(sim, (struct sim_event){.at = at, .kind = SIM_TICK,
+					       .who = (uint8_t)replica->id, .life = replica->life,
+					       .a = ++replica->tick_generation});
+}
+
+void sim_replica_tick(struct sim *sim, struct sim_replica *replica, uint64_t generation)
+{
+	struct synod_event event = {.kind = SYNOD_EVENT_TICK};
+
+	if (generation != replica->tick_generation)
+		return;
+	replica->tick_at = UINT64_MAX;
+	if (sim_replica_clock(sim, replica) < replica->deadline_ns) {
+		sim_replica_schedule_tick(sim, replica); /* it has moved away since */
+		return;
+	}
+	sim_replica_step(sim, replica, &event);
+	replica->ticks_idle = replica->deadline_ns > replica->now_last ? 0
+								       : replica->ticks_idle + 1;
+	sim_check(sim, replica->ticks_idle < TICKS_IDLE_MAX,
+		  "replica %u: its deadline stays in the past", replica->id);
+}
+
+static void recover_slots(struct sim *sim, struct sim_replica *replica)
+{
+	const struct sim_disk *disk = &replica->disk;
+	uint64_t last = disk->slot_last > disk->hint ? disk->slot_last : disk->hint;
+	uint64_t first = last > sim->params.window ? last - sim->params.window + 1 : 1;
+
+	/* Some of the past, to serve peers; more or less of it. */
+	if (first <= disk->hint)
+		first = sim_between(sim, first, disk->hint + 1);
+	for (uint64_t slot = first; slot <= last; slot++) {
+		const struct sim_record *record = sim_disk_durable(disk, slot);
+		struct synod_core_recovered recovered;
+
+		if (!record)
+			continue;
+		recovered = (struct synod_core_recovered){
+			.slot = slot, .ballot = record->ballot, .chosen = record->chosen,
+			.value = value_make(sim, replica, record->content)};
+		synod_core_recover_slot(&replica->core, &recovered);
+	}
+}
+
+struct sink {
+	struct sim *sim;
+	const struct sim_replica *replica;
+	const struct sim_content *content; /* NULL: nobody waits for answers */
+	int first;			   /* no replica has executed this slot before */
+};
+
+static void answer(struct sim *sim, uint32_t client, const struct sim_reply *reply)
+{
+	uint32_t packet = sim_net_packet(sim);
+
+	sim->packets[packet].kind = SIM_PACKET_REPLY;
+	sim->packets[packet].reply = *reply;
+	sim_net_send_client(sim, packet, client);
+}
+
+static void on_result(void *context, uint32_t index, const struct synod_apply_result *result)
+{
+	struct sink *sink = context;
+	struct sim_reply reply = {.session = result->session, .number = result->number,
+				  .position = result->position, .status = result->status,
+				  .leader = sink->replica->id};
+
+	(void)index;
+	if (sink->first)
+		sim_observer_result(sink->sim, result);
+	if (!sink->content)
+		return;
+	for (uint32_t i = 0; i < sink->sim->params.clients; i++) {
+		const struct sim_client *client = &sink->sim->clients[i];
+
+		if (result->session ? client->session == result->session
+				    : client->nonce == result->number)
+			answer(sink->sim, i, &reply);
+	}
+}
+
+static void execute(struct sim *sim, struct sim_replica *replica, uint64_t slot, uint32_t content)
+{
+	const struct sim_content *batch = &sim->contents[content];
+	struct sink sink = {.sim = sim, .replica = replica};
+
+	sink.first = !sim_observer_slot(sim, slot)->is_applied;
+	if (content && batch->origin == replica->id && batch->life == replica->life)
+		sink.content = batch;
+	synod_apply_batch(replica->apply, slot, batch->size ? sim->arena + batch->offset : NULL,
+			  batch->size, on_result, &sink);
+	replica->applied = slot;
+	sim_observer_applied(sim, replica, slot);
+}
+
+/* What the journal says is chosen is executed again before the first step. */
+static void recover(struct sim *sim, struct sim_replica *replica)
+{
+	const struct sim_disk *disk = &replica->disk;
+
+	for (uint64_t slot = 1; slot <= disk->hint; slot++) {
+		const struct sim_record *record = sim_disk_durable(disk, slot);
+
+		sim_check(sim, record != NULL, "I8: replica %u: no record of chosen slot %llu",
+			  replica->id, (unsigned long long)slot);
+		sim_observer_chosen(sim, replica, slot, record->content);
+		execute(sim, replica, slot, record->content);
+	}
+	replica->chosen_last = disk->hint;
+	synod_core_recover(&replica->core, disk->promised, disk->hint);
+	recover_slots(sim, replica);
+}
+
+static void draw_clock(struct sim *sim, struct sim_replica *replica)
+{
+	uint64_t ppm = sim->params.drift_ppm;
+
+	replica->boot_at = sim->now;
+	replica->clock_offset = sim_below(sim, 1000 * SIM_SECOND) + 1;
+	replica->clock_ppm = ppm ? (int64_t)sim_below(sim, 2 * ppm + 1) - (int64_t)ppm : 0;
+	if (replica->clock_ppm)
+		sim_count(sim, SIM_FAULT_CLOCK_DRIFT);
+	replica->now_last = replica->clock_offset;
+}
+
+void sim_replica_start(struct sim *sim, struct sim_replica *replica)
+{
+	const struct sim_params *params = &sim->params;
+	struct synod_core_config config = {
+		.replica = replica->id, .replicas = params->replicas,
+		.seed = synod_random_next(&sim->random), .election_ns = params->election_ns,
+		.heartbeat_ns = params->heartbeat_ns, .retransmit_ns = params->retransmit_ns,
+		.window = params->window, .inflight = params->inflight};
+	void *memory = sim->apply_memory[replica->id];
+
+	replica->life++;
+	replica->up = 1;
+	replica->paused_until = 0;
+	draw_clock(sim, replica);
+	replica->handles_live = 0;
+	replica->handles_free_count = 0;
+	memset(replica->handles, 0, sizeof(replica->handles));
+	for (uint32_t handle = SIM_HANDLES_MAX - 1; handle > 0; handle--)
+		replica->handles_free[replica->handles_free_count++] = handle;
+	replica->tick_at = UINT64_MAX;
+	replica->ticks_idle = 0;
+	replica->durable_scheduled = 0;
+	replica->apply_scheduled = 0;
+	replica->ingress_scheduled = 0;
+	replica->inbox_count = 0;
+	replica->chosen_last = 0;
+	replica->applied = 0;
+	memset(memory, 0, synod_apply_size(&synod_sequencer_machine, params->sessions));
+	replica->apply = synod_apply_init(memory, &synod_sequencer_machine, params->sessions);
+	sim_tell(sim, "%u starts, life %u, promised %llu.%u, chosen %llu, last %llu", replica->id,
+		 replica->life, (unsigned long long)(replica->disk.promised >> 8),
+		 (unsigned int)replica->disk.promised & 0xff,
+		 (unsigned long long)replica->disk.hint,
+		 (unsigned long long)replica->disk.slot_last);
+	synod_core_init(&replica->core, &config, replica->now_last);
+	recover(sim, replica);
+	replica->deadline_ns = replica->now_last;
+	sim_replica_schedule_tick(sim, replica);
+}
+
+void sim_replica_crash(struct sim *sim, struct sim_replica *replica)
+{
+	sim_tell(sim, "%u crashes", replica->id);
+	replica->up = 0;
+	sim_disk_crash(sim, replica);
+	sim_queue_push(sim, (struct sim_event){.at = sim->now + sim_between(sim, SIM_MS,
+									    2 * SIM_SECOND),
+					       .kind = SIM_RESTART, .who = (uint8_t)replica->id,
+					       .life = replica->life});
+}
+
+void sim_replica_message(struct sim *sim, struct sim_replica *replica,
+			 const struct synod_message *message, uint32_t content)
+{
+	struct synod_message mine = *message;
+	struct synod_event event = {.kind = SYNOD_EVENT_MESSAGE, .message = &mine};
+
+	if (mine.has_value)
+		mine.value = value_make(sim, replica, content);
+	if (sim->trace)
+		sim_effects_trace(sim, message, "recv", content);
+	sim_replica_step(sim, replica, &event);
+	if (replica->up && sim->effects.dropped)
+		sim_tell(sim, "%u %s", replica->id,
+			 synod_counter_name((enum synod_counter)sim->effects.dropped));
+}
+
+void sim_replica_durable(struct sim *sim, struct sim_replica *replica)
+{
+	struct synod_event event = {.kind = SYNOD_EVENT_DURABLE,
+				    .ticket = replica->disk.ticket_durable};
+
+	replica->durable_scheduled = 0;
+	sim_replica_step(sim, replica, &event);
+}
+
+void sim_replica_apply(struct sim *sim, struct sim_replica *replica)
+{
+	uint64_t last = replica->applied + 1 + sim_below(sim, 16);
+	struct synod_event event = {.kind = SYNOD_EVENT_APPLIED};
+
+	replica->apply_scheduled = 0;
+	if (last > replica->chosen_last)
+		last = replica->chosen_last;
+	for (uint64_t slot = replica->applied + 1; slot <= last; slot++)
+		execute(sim, replica, slot,
+			sim_effects_content(sim, replica, synod_core_value(&replica->core, slot)));
+	if (last < replica->chosen_last) {
+		replica->apply_scheduled = 1;
+		sim_queue_push(sim, (struct sim_event){.at = sim->now + sim_below(sim, SIM_MS),
+						       .kind = SIM_APPLY,
+						       .who = (uint8_t)replica->id,
+						       .life = replica->life});
+	}
+	event.slot = last;
+	sim_replica_step(sim, replica, &event);
+}
+
+void sim_replica_read_done(struct sim *sim, struct sim_replica *replica, uint64_t slot,
+			   uint32_t to)
+{
+	const struct sim_record *record = sim_disk_durable(&replica->disk, slot);
+	const struct sim_content *content = &sim->contents[record->content];
+	struct synod_message learn = {
+		.type = SYNOD_LEARN, .from = (uint8_t)replica->id, .to = (uint8_t)to,
+		.has_value = 1, .ballot = record->ballot, .slot = slot,
+		.chosen_through = replica->chosen_last, .value_slot = slot,
+		.value_ballot = record->ballot, .value_flags = SYNOD_ENTRY_CHOSEN,
+		.value = {.size = content->size, .count = content->count, .crc = content->crc}};
+
+	sim_observer_send(sim, replica, &learn, record->content);
+	sim_net_send(sim, &learn, record->content);
+}

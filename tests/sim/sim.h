@@ -1,0 +1,539 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The cluster simulator: whole clusters of the core that ships, with sessions, a state machine and
+ * clients, on one thread, in virtual time, under one seed. The same seed gives the same history, bit
+ * for bit: the only randomness is sim->random, the only clock sim->now, and nothing depends on an
+ * address or on the order of a hash table.
+ *
+ *   queue.c     what happens when: a heap of events
+ *   net.c       packets: loss, copies, delay, cuts, clogs, flipped bits
+ *   disk.c      writes by ticket, out of order and slow; the image that a crash leaves
+ *   replica.c   one replica's shell: its lives, its clock, its handles
+ *   ingress.c   its door for clients: requests become batches
+ *   effects.c   carries out what a step asked for
+ *   client.c    clients: register, submit, retry
+ *   faults.c    when replicas crash, links break, disks slow down
+ *   observer*.c the judge: sees messages, writes, effects and answers, and no engine internals
+ *   cluster.c   one seed from beginning to end: safety, liveness, convergence
+ *   main.c      the command line
+ *
+ * Times are virtual nanoseconds from the start of the run. Replica and client ids are 1-based and
+ * 0-based: replicas as everywhere in Synod, clients are an index.
+ */
+#ifndef SYNOD_SIM_SIM_H
+#define SYNOD_SIM_SIM_H
+
+#include "engine/base/limits.h"
+#include "engine/base/random.h"
+#include "engine/core/core.h"
+#include "engine/machine/apply.h"
+#include "engine/wire/wire.h"
+
+#include <setjmp.h>
+#include <stdint.h>
+
+#define SIM_US 1000ull
+#define SIM_MS 1000000ull
+#define SIM_SECOND 1000000000ull
+
+enum {
+	SIM_CLIENTS_MAX = 6,
+	SIM_OUTSTANDING_MAX = 8,
+	SIM_REQUEST_COMMANDS_MAX = 4,
+	SIM_INBOX_MAX = 32,
+	SIM_BATCH_REQUESTS_MAX = 8,
+	SIM_HANDLES_MAX = 4096,
+	SIM_FAILURE_SIZE = 512,
+	SIM_PENDING_MAX = 8192, /* writes in flight; a power of two */
+	SIM_EXECUTED_SIZE = 1 << 16,
+};
+
+/* Every kind of fault has a counter; a campaign in which one never fired fails. */
+#define SIM_FAULTS(X)                                                                              \
+	X(LOSS, "loss")                                                                            \
+	X(COPY, "copy")                                                                            \
+	X(DELAY, "delay")                                                                          \
+	X(CORRUPT, "corrupt")                                                                      \
+	X(PARTITION, "partition")                                                                  \
+	X(PARTITION_ONE_WAY, "partition_one_way")                                                  \
+	X(PARTITION_LINK, "partition_link")                                                        \
+	X(CLOG, "clog")                                                                            \
+	X(DISK_OUT_OF_ORDER, "disk_out_of_order")                                                  \
+	X(DISK_SLOW, "disk_slow")                                                                  \
+	X(DISK_STUCK, "disk_stuck")                                                                \
+	X(CRASH, "crash")                                                                          \
+	X(CRASH_ALL, "crash_all")                                                                  \
+	X(CRASH_SENDING, "crash_sending")                                                          \
+	X(WRITE_LOST, "write_lost")                                                                \
+	X(WRITE_KEPT, "write_kept")                                                                \
+	X(WRITE_KEPT_BEHIND_HOLE, "write_kept_behind_hole")                                        \
+	X(PAUSE, "pause")                                                                          \
+	X(CLOCK_DRIFT, "clock_drift")                                                              \
+	X(APPLY_SLOW, "apply_slow")                                                                \
+	X(CLIENT_RETRY, "client_retry")                                                            \
+	X(CLIENT_RETRY_STORM, "client_retry_storm")                                                \
+	X(SESSION_EVICTED, "session_evicted")
+
+enum sim_fault {
+#define SIM_FAULT_SYMBOL(symbol, name) SIM_FAULT_##symbol,
+	SIM_FAULTS(SIM_FAULT_SYMBOL)
+#undef SIM_FAULT_SYMBOL
+	SIM_FAULTS_COUNT
+};
+
+enum sim_event_kind {
+	SIM_PACKET,	  /* at a replica or a client; a: index of the packet */
+	SIM_TICK,	  /* a: generation */
+	SIM_DISK_DONE,	  /* a: ticket */
+	SIM_DURABLE,	  /* tell the core how far its writes are durable */
+	SIM_READ_DONE,	  /* a: slot, b: for whom */
+	SIM_APPLY,	  /* execute chosen slots */
+	SIM_INGRESS,	  /* make a batch of the waiting requests */
+	SIM_CLIENT_TIMER, /* a: generation */
+	SIM_RESTART,
+	SIM_FAULT_NEXT, /* a: enum sim_hazard */
+	SIM_HEAL,	/* a: generation of the partition */
+};
+
+struct sim_event {
+	uint64_t at;
+	uint64_t order; /* ties go to the event that was pushed first */
+	uint64_t a;
+	uint32_t life; /* of the replica; an event of an earlier life is void */
+	uint16_t b;
+	uint8_t kind;
+	uint8_t who; /* replica or client */
+};
+
+struct sim_queue {
+	struct sim_event *events; /* a binary heap */
+	uint32_t count;
+	uint32_t capacity;
+	uint64_t order;
+};
+
+/* A batch, made once by the replica that gathered it. Content 0 is the no-op. */
+struct sim_content {
+	uint32_t offset; /* of its bytes in the arena */
+	uint32_t size;
+	uint32_t count;
+	uint32_t crc;
+	uint32_t origin; /* replica that answers its clients, in its life */
+	uint32_t life;
+};
+
+struct sim_command {
+	uint8_t kind;
+	uint8_t client;
+	uint64_t session;
+	uint64_t number;
+};
+
+struct sim_request {
+	uint32_t count;
+	struct sim_command commands[SIM_REQUEST_COMMANDS_MAX];
+};
+
+struct sim_reply {
+	uint64_t session; /* that the command was sent under; 0: of a registration */
+	uint64_t number;
+	uint64_t position;
+	uint32_t status;
+	uint32_t leader;
+};
+
+enum sim_packet_kind { SIM_PACKET_MESSAGE, SIM_PACKET_REQUEST, SIM_PACKET_REPLY };
+
+struct sim_packet {
+	uint32_t kind;
+	uint32_t content; /* MESSAGE with a value */
+	uint32_t free_next;
+	union {
+		struct synod_message message;
+		struct sim_request request;
+		struct sim_reply reply;
+	};
+};
+
+/* ---- disk ---------------------------------------------------------------------------------- */
+
+struct sim_record {
+	uint64_t ballot; /* 0: nothing of this slot */
+	uint32_t content;
+	uint32_t chosen;
+};
+
+struct sim_write {
+	struct synod_core_write write;
+	uint32_t content;
+	uint32_t done;
+};
+
+struct sim_disk {
+	/* What a crash cannot take away. By slot; accepted_max is over records not known chosen. */
+	struct sim_record *durable;
+	uint64_t promised;
+	uint64_t accepted_max;
+	uint64_t hint; /* chosen_through of the writes of the durable prefix */
+	uint64_t slot_last;
+
+	/* What was handed over in this life, durable or not: what the core believes in. */
+	struct sim_record *issued;
+	uint64_t issued_promised;
+	uint64_t issued_accepted_max;
+	uint64_t issued_hint;
+	uint64_t issued_slot_last;
+
+	struct sim_write *pending; /* SIM_PENDING_MAX, ring by ticket */
+	uint64_t ticket_issued;
+	uint64_t ticket_durable;
+	uint64_t slots_capacity;
+	uint64_t stuck_until;
+};
+
+/* ---- replicas and clients ------------------------------------------------------------------ */
+
+struct sim_handle {
+	uint32_t content;
+	uint32_t live;
+};
+
+struct sim_replica {
+	struct synod_core core;
+	struct synod_apply *apply;
+	struct sim_disk disk;
+	struct sim_handle handles[SIM_HANDLES_MAX]; /* handle 0 is never used */
+	uint32_t handles_free[SIM_HANDLES_MAX];
+	uint32_t handles_free_count;
+	uint32_t handles_live;
+
+	uint32_t id;
+	uint32_t up;
+	uint32_t life; /* counts starts */
+	uint64_t paused_until;
+	uint64_t boot_at;
+	uint64_t clock_offset;
+	int64_t clock_ppm;
+	uint64_t now_last;
+
+	uint64_t tick_at; /* when a SIM_TICK is due; UINT64_MAX: none */
+	uint64_t tick_generation;
+	uint64_t deadline_ns; /* the core's, on its own clock */
+	uint32_t ticks_idle;
+	uint32_t durable_scheduled;
+	uint32_t apply_scheduled;
+	uint32_t ingress_scheduled;
+	uint32_t inbox_count;
+	uint64_t chosen_last;
+	uint64_t applied;
+	struct sim_request inbox[SIM_INBOX_MAX];
+};
+
+struct sim_outstanding {
+	uint64_t number;
+	uint64_t sent_at; /* 0: not yet, or to be sent again soon */
+	uint64_t floor;	  /* I10: positions up to this were answered before it was first sent */
+};
+
+struct sim_client {
+	uint64_t nonce;
+	uint64_t session; /* 0: not registered */
+	uint64_t number_last;
+	uint64_t acked;
+	uint64_t generation;
+	uint32_t id;
+	uint32_t target;
+	uint32_t outstanding_count;
+	uint32_t outstanding_max;
+	struct sim_outstanding outstanding[SIM_OUTSTANDING_MAX];
+};
+
+/* ---- the observer -------------------------------------------------------------------------- */
+
+struct sim_proposal {
+	uint64_t ballot;
+	uint32_t content;
+	uint32_t next;	/* another ballot of the same slot; 0: none */
+	uint32_t votes; /* bit of each replica that ever held it durably */
+};
+
+struct sim_slot {
+	uint32_t proposals;
+	uint32_t chosen; /* content */
+	uint32_t is_chosen;
+	uint32_t is_applied;
+	uint64_t chosen_ballot;
+	uint64_t hash; /* of the machine after it */
+};
+
+struct sim_ballot {
+	uint64_t ballot;
+	uint32_t life;	   /* of the proposer; a second life at the same ballot breaks I3 */
+	uint32_t promises; /* bit of each replica whose promise is durable and was told */
+	uint32_t led;
+};
+
+/* An executed command, by position: I5, I9. */
+struct sim_position {
+	uint64_t session;
+	uint64_t number;
+};
+
+struct sim_observer {
+	struct sim_slot *slots;
+	uint64_t slots_capacity;
+	uint64_t slot_last;
+	uint64_t chosen_prefix; /* every slot up to it has a quorum of durable votes */
+	uint64_t applied_last;
+	struct sim_proposal *proposals;
+	uint32_t proposals_count;
+	uint32_t proposals_capacity;
+	struct sim_ballot *ballots;
+	uint32_t ballots_count;
+	uint32_t ballots_capacity;
+	struct sim_position *positions; /* [0] is unused */
+	uint64_t positions_count;
+	uint64_t positions_capacity;
+	uint64_t position_acked; /* highest that a client was told */
+	uint32_t executed[SIM_EXECUTED_SIZE]; /* open-addressed: position by (session, number) */
+	/* ACCEPTED was found true up to here, at that ballot, in that life. */
+	uint64_t accepted_ballot[SYNOD_REPLICAS_MAX + 1];
+	uint64_t accepted_through[SYNOD_REPLICAS_MAX + 1];
+};
+
+/* ---- what the seed drew -------------------------------------------------------------------- */
+
+struct sim_params {
+	uint32_t replicas;
+	uint32_t clients;
+	uint32_t sessions;
+	uint32_t window;
+	uint32_t inflight;
+	uint64_t election_ns;
+	uint64_t heartbeat_ns;
+	uint64_t retransmit_ns;
+	uint64_t safety_ns;
+
+	/* Out of a thousand. */
+	uint32_t loss;
+	uint32_t copy;
+	uint32_t spike;
+	uint32_t corrupt;
+	uint32_t disk_slow;
+	uint32_t hole; /* a crash keeps undurable writes one by one, not only a prefix */
+	uint32_t crash_sending; /* out of 100,000 */
+
+	uint64_t delay_min;
+	uint64_t delay_max;
+	uint64_t spike_max;
+	uint64_t disk_min;
+	uint64_t disk_max;
+	uint64_t disk_slow_max;
+	uint64_t apply_max;
+	uint64_t think_max;
+	uint64_t client_timeout;
+	uint64_t drift_ppm;
+
+	/* Mean time between; 0: never. By enum sim_hazard. */
+	uint64_t hazard_mean[8];
+};
+
+enum sim_hazard {
+	SIM_HAZARD_CRASH,
+	SIM_HAZARD_CRASH_ALL,
+	SIM_HAZARD_PARTITION,
+	SIM_HAZARD_CLOG,
+	SIM_HAZARD_PAUSE,
+	SIM_HAZARD_DISK_STUCK,
+	SIM_HAZARD_STORM,
+	SIM_HAZARDS_COUNT,
+};
+
+enum sim_phase { SIM_SAFETY, SIM_LIVENESS, SIM_CONVERGENCE };
+
+struct sim {
+	uint64_t seed;
+	uint64_t random;
+	uint64_t now;
+	uint64_t hash; /* of the whole history */
+	uint64_t events;
+	uint64_t faults[SIM_FAULTS_COUNT];
+	enum sim_phase phase;
+	uint32_t trace;
+	uint32_t core_set; /* liveness: bit of each replica that was healed */
+	struct sim_params params;
+	struct sim_queue queue;
+
+	struct sim_packet *packets;
+	uint32_t packets_count;
+	uint32_t packets_capacity;
+	uint32_t packets_free;
+
+	/* [from][to], replicas only. */
+	uint8_t cut[SYNOD_REPLICAS_MAX + 1][SYNOD_REPLICAS_MAX + 1];
+	uint64_t clogged_until[SYNOD_REPLICAS_MAX + 1][SYNOD_REPLICAS_MAX + 1];
+	uint64_t partition_generation;
+
+	struct sim_content *contents;
+	uint32_t contents_count;
+	uint32_t contents_capacity;
+	uint8_t *arena;
+	uint32_t arena_size;
+	uint32_t arena_capacity;
+
+	struct sim_replica replicas[SYNOD_REPLICAS_MAX + 1];
+	void *apply_memory[SYNOD_REPLICAS_MAX + 1];
+	struct sim_client clients[SIM_CLIENTS_MAX];
+	struct sim_observer observer;
+	struct synod_effects effects;
+
+	/* What a step's effects name, looked up before released handles are gone. */
+	uint32_t sends_content[SYNOD_CORE_SENDS_MAX];
+
+	sigjmp_buf failed;
+	char failure[SIM_FAILURE_SIZE];
+};
+
+/* main.c: the run is over; never returns. */
+void sim_fail(struct sim *sim, const char *format, ...)
+	__attribute__((format(printf, 2, 3), noreturn, cold));
+/* What must hold of the engine (the sentence names the invariant). */
+#define sim_check(sim, condition, ...)                                                             \
+	do {                                                                                       \
+		if (__builtin_expect(!(condition), 0))                                             \
+			sim_fail(sim, __VA_ARGS__);                                                \
+	} while (0)
+
+void sim_trace(const struct sim *sim, const char *format, ...)
+	__attribute__((format(printf, 2, 3), cold));
+#define sim_tell(sim, ...)                                                                         \
+	do {                                                                                       \
+		if (__builtin_expect((sim)->trace, 0))                                             \
+			sim_trace(sim, __VA_ARGS__);                                               \
+	} while (0)
+
+/* A fault happened. */
+static inline void sim_count(struct sim *sim, enum sim_fault fault)
+{
+	sim->faults[fault]++;
+}
+
+static inline uint64_t sim_below(struct sim *sim, uint64_t bound)
+{
+	return synod_random_below(&sim->random, bound);
+}
+
+static inline uint64_t sim_between(struct sim *sim, uint64_t first, uint64_t last)
+{
+	return first + sim_below(sim, last - first + 1);
+}
+
+static inline int sim_chance(struct sim *sim, uint32_t of_thousand)
+{
+	return of_thousand && sim_below(sim, 1000) < of_thousand;
+}
+
+static inline uint32_t sim_quorum(const struct sim *sim)
+{
+	return sim->params.replicas / 2 + 1;
+}
+
+/* What happened becomes part of the history's hash. */
+void sim_fold(struct sim *sim, uint64_t value);
+/* Makes room for index `needed` in a table that grows; new entries are zero. */
+void *sim_grow(void *table, uint64_t *capacity, uint64_t needed, uint64_t entry_size);
+
+/* queue.c */
+void sim_queue_push(struct sim *sim, struct sim_event event);
+struct sim_event sim_queue_pop(struct sim *sim);
+
+/* net.c */
+uint32_t sim_net_packet(struct sim *sim); /* a fresh packet's index */
+void sim_net_free(struct sim *sim, uint32_t packet);
+void sim_net_send(struct sim *sim, const struct synod_message *message, uint32_t content);
+/* Between a client and a replica: `who` gets it. Takes the packet. */
+void sim_net_send_client(struct sim *sim, uint32_t packet, uint32_t who);
+void sim_net_heal(struct sim *sim);
+
+/* disk.c */
+void sim_disk_reset(struct sim_disk *disk);
+/* Makes room for the slot in both images. */
+void sim_disk_reserve(struct sim_disk *disk, uint64_t slot);
+void sim_disk_write(struct sim *sim, struct sim_replica *replica,
+		    const struct synod_core_write *write, uint32_t content);
+void sim_disk_done(struct sim *sim, struct sim_replica *replica, uint64_t ticket);
+void sim_disk_crash(struct sim *sim, struct sim_replica *replica);
+const struct sim_record *sim_disk_durable(const struct sim_disk *disk, uint64_t slot);
+const struct sim_record *sim_disk_issued(const struct sim_disk *disk, uint64_t slot);
+
+/* replica.c */
+void sim_replica_start(struct sim *sim, struct sim_replica *replica);
+void sim_replica_crash(struct sim *sim, struct sim_replica *replica);
+/* One step of the core, and what it asked for. The replica may be down afterwards. */
+void sim_replica_step(struct sim *sim, struct sim_replica *replica, struct synod_event *event);
+void sim_replica_message(struct sim *sim, struct sim_replica *replica,
+			 const struct synod_message *message, uint32_t content);
+void sim_replica_tick(struct sim *sim, struct sim_replica *replica, uint64_t generation);
+void sim_replica_durable(struct sim *sim, struct sim_replica *replica);
+void sim_replica_apply(struct sim *sim, struct sim_replica *replica);
+void sim_replica_read_done(struct sim *sim, struct sim_replica *replica, uint64_t slot,
+			   uint32_t to);
+uint64_t sim_replica_clock(const struct sim *sim, const struct sim_replica *replica);
+uint32_t sim_replica_handle(struct sim *sim, struct sim_replica *replica, uint32_t content);
+void sim_replica_schedule_tick(struct sim *sim, struct sim_replica *replica);
+
+/* ingress.c */
+void sim_replica_request(struct sim *sim, struct sim_replica *replica,
+			 const struct sim_request *request);
+void sim_replica_ingress(struct sim *sim, struct sim_replica *replica);
+
+/* effects.c: what a step asked for, in sim->effects. */
+void sim_effects_carry_out(struct sim *sim, struct sim_replica *replica);
+uint32_t sim_effects_content(struct sim *sim, const struct sim_replica *replica,
+			     const struct synod_value *value);
+void sim_effects_trace(const struct sim *sim, const struct synod_message *message,
+		       const char *what, uint32_t content);
+
+/* client.c */
+void sim_client_start(struct sim *sim, struct sim_client *client);
+void sim_client_timer(struct sim *sim, struct sim_client *client);
+void sim_client_reply(struct sim *sim, struct sim_client *client, const struct sim_reply *reply);
+void sim_client_storm(struct sim *sim, struct sim_client *client);
+
+/* faults.c */
+void sim_faults_start(struct sim *sim);
+void sim_faults_next(struct sim *sim, enum sim_hazard hazard);
+/* The end of the safety phase: a majority (core_set) is healed, the rest stays as it is. */
+void sim_faults_end(struct sim *sim);
+void sim_faults_heal_all(struct sim *sim);
+
+/* params.c */
+void sim_params_draw(struct sim *sim);
+
+/* observer.c, observer_messages.c */
+void sim_observer_reset(struct sim *sim);
+struct sim_slot *sim_observer_slot(struct sim *sim, uint64_t slot);
+struct sim_ballot *sim_observer_ballot(struct sim *sim, uint64_t ballot);
+struct sim_proposal *sim_observer_proposal(struct sim *sim, uint64_t slot, uint64_t ballot,
+					   uint32_t content);
+void sim_observer_send(struct sim *sim, struct sim_replica *replica,
+		       const struct synod_message *message, uint32_t content);
+void sim_observer_write(struct sim *sim, struct sim_replica *replica,
+			const struct synod_core_write *write, uint32_t content);
+/* The write is on the medium now, for ever. */
+void sim_observer_durable(struct sim *sim, struct sim_replica *replica,
+			  const struct synod_core_write *write, uint32_t content);
+void sim_observer_chosen(struct sim *sim, struct sim_replica *replica, uint64_t slot,
+			 uint32_t content);
+void sim_observer_applied(struct sim *sim, struct sim_replica *replica, uint64_t slot);
+void sim_observer_result(struct sim *sim, const struct synod_apply_result *result);
+void sim_observer_ack(struct sim *sim, const struct sim_client *client, uint64_t number,
+		      uint64_t position, uint64_t floor);
+
+/* cluster.c: one seed. Returns 0, or -1 with sim->failure set. */
+int sim_cluster_run(struct sim *sim, uint64_t seed);
+void sim_cluster_free(struct sim *sim);
+
+extern const char *const sim_fault_names[SIM_FAULTS_COUNT];
+
+#endif
