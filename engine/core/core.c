@@ -244,7 +244,8 @@ static uint64_t next_deadline(const struct synod_core *core)
 		deadline = synod_leader_deadline(core);
 	else if (core->role != SYNOD_ROLE_FOLLOWER && core->retry_deadline_ns)
 		deadline = synod_core_min(deadline, core->retry_deadline_ns);
-	if (core->need_deadline_ns)
+	/* A leader has all that is chosen; what it lacked as a follower no longer counts. */
+	if (core->need_deadline_ns && core->role != SYNOD_ROLE_LEADER)
 		deadline = synod_core_min(deadline, core->need_deadline_ns);
 	return deadline;
 }
