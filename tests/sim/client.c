@@ -45,6 +45,10 @@ static void post(struct sim *sim, const struct sim_request *request, uint32_t ta
 {
 	uint32_t packet = sim_net_packet(sim);
 
+	sim_tell(sim, "client %u asks %u: %u commands from number %llx of session %llx",
+		 request->commands[0].client, target, request->count,
+		 (unsigned long long)request->commands[0].number,
+		 (unsigned long long)request->commands[0].session);
 	sim->packets[packet].kind = SIM_PACKET_REQUEST;
 	sim->packets[packet].request = *request;
 	sim_net_send_client(sim, packet, target);
@@ -147,10 +151,13 @@ static void on_answered(struct sim *sim, struct sim_client *client, const struct
 	}
 }
 
-static void on_not_leader(struct sim *sim, struct sim_client *client, uint32_t leader)
+/* One refusal for each datagram: the second must not lead away from where the first one sent us. */
+static void on_not_leader(struct sim *sim, struct sim_client *client, const struct sim_reply *reply)
 {
-	if (leader && leader != client->target)
-		client->target = leader;
+	if (reply->from != client->target)
+		return;
+	if (reply->leader && reply->leader != client->target)
+		client->target = reply->leader;
 	else
 		elsewhere(sim, client);
 	for (uint32_t i = 0; i < client->outstanding_count; i++)
@@ -159,8 +166,11 @@ static void on_not_leader(struct sim *sim, struct sim_client *client, uint32_t l
 
 void sim_client_reply(struct sim *sim, struct sim_client *client, const struct sim_reply *reply)
 {
+	sim_tell(sim, "client %u told %s for number %llx, position %llu", client->id,
+		 synod_status_name(reply->status), (unsigned long long)reply->number,
+		 (unsigned long long)reply->position);
 	if (reply->status == SYNOD_NOT_LEADER) {
-		on_not_leader(sim, client, reply->leader);
+		on_not_leader(sim, client, reply);
 		return;
 	}
 	if (reply->session == 0) {

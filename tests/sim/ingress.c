@@ -13,10 +13,12 @@ static void refuse(struct sim *sim, const struct sim_replica *replica,
 {
 	uint32_t packet = sim_net_packet(sim);
 
+	sim_tell(sim, "%u refuses client %u: %s", replica->id, request->commands[0].client,
+		 synod_status_name(status));
 	sim->packets[packet].kind = SIM_PACKET_REPLY;
 	sim->packets[packet].reply = (struct sim_reply){
 		.session = request->commands[0].session, .number = request->commands[0].number,
-		.status = status, .leader = replica->core.leader};
+		.status = status, .from = replica->id, .leader = replica->core.leader};
 	sim_net_send_client(sim, packet, request->commands[0].client);
 }
 
@@ -83,6 +85,8 @@ static void submit(struct sim *sim, struct sim_replica *replica, uint32_t reques
 	event.value = (struct synod_value){.handle = sim_replica_handle(sim, replica, content),
 					   .size = source->size, .count = source->count,
 					   .crc = source->crc};
+	sim_tell(sim, "%u submits content %u: %u commands of %u requests", replica->id, content,
+		 source->count, requests);
 	sim_replica_step(sim, replica, &event);
 	if (!replica->up)
 		return;

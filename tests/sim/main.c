@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { FAILURES_PRINTED = 10, WATCHDOG_SECONDS = 120 };
+enum { FAILURES_PRINTED = 20, WATCHDOG_SECONDS = 120 };
 
 struct options {
 	uint64_t seeds;

@@ -133,7 +133,7 @@ static void on_result(void *context, uint32_t index, const struct synod_apply_re
 	struct sink *sink = context;
 	struct sim_reply reply = {.session = result->session, .number = result->number,
 				  .position = result->position, .status = result->status,
-				  .leader = sink->replica->id};
+				  .from = sink->replica->id};
 
 	(void)index;
 	if (sink->first)

@@ -139,7 +139,8 @@ struct sim_reply {
 	uint64_t number;
 	uint64_t position;
 	uint32_t status;
-	uint32_t leader;
+	uint32_t from;
+	uint32_t leader; /* NOT_LEADER: who leads, as far as known */
 };
 
 enum sim_packet_kind { SIM_PACKET_MESSAGE, SIM_PACKET_REQUEST, SIM_PACKET_REPLY };
