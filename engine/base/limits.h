@@ -47,6 +47,7 @@ enum {
 	SYNOD_SUPERBLOCK_COPIES = 4,
 };
 
+#ifndef __cplusplus
 _Static_assert((SYNOD_WINDOW_SLOTS & (SYNOD_WINDOW_SLOTS - 1)) == 0, "masked index");
 _Static_assert((SYNOD_SESSION_WINDOW & (SYNOD_SESSION_WINDOW - 1)) == 0, "masked index");
 _Static_assert(SYNOD_INFLIGHT_SLOTS * 2 <= SYNOD_WINDOW_SLOTS, "a follower a little behind has room");
@@ -54,5 +55,6 @@ _Static_assert(14 + 20 + 8 + SYNOD_HEADER_SIZE + SYNOD_ENTRY_SIZE + SYNOD_BATCH_
 		       SYNOD_FRAME_SIZE_MAX,
 	       "a full batch fits one frame");
 _Static_assert(SYNOD_BATCH_SIZE_MAX % 8 == 0, "records stay aligned");
+#endif
 
 #endif

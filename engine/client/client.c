@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The client's interface, and the turns between seeking and following. See client.h. */
+#include "engine/client/client.h"
+
+#include "engine/base/assert.h"
+#include "engine/client/client_internal.h"
+
+#include <errno.h>
+#include <string.h>
+
+_Static_assert(_Alignof(struct synod_client) <= SYNOD_CLIENT_ALIGNMENT, "as promised");
+
+size_t synod_client_size(void)
+{
+	return sizeof(struct synod_client);
+}
+
+static int config_sane(const struct synod_client_config *config,
+		       const struct synod_transport *transport)
+{
+	return config->struct_size == sizeof(*config) && config->replicas >= 1 &&
+	       config->replicas <= SYNOD_REPLICAS_MAX && config->leader_hint <= config->replicas &&
+	       config->outstanding_max >= 1 &&
+	       config->outstanding_max <= SYNOD_SESSION_WINDOW / 2 &&
+	       config->datagram_size_max <= transport->datagram_size_max &&
+	       config->retry_ns <= UINT64_MAX >> 16 && config->deadline_ns <= UINT64_MAX >> 16;
+}
+
+/* Commands that fit a datagram of size bytes, and a batch, with whole 8-byte steps. */
+static uint32_t body_size_of(uint32_t size)
+{
+	uint32_t body;
+
+	if (size < SYNOD_HEADER_SIZE + SYNOD_COMMAND_HEADER_SIZE)
+		return 0;
+	body = (size - SYNOD_HEADER_SIZE) & ~7u;
+	return body < SYNOD_BATCH_SIZE_MAX ? body : SYNOD_BATCH_SIZE_MAX;
+}
+
+int synod_client_init(struct synod_client **client, void *memory,
+		      const struct synod_client_config *config,
+		      const struct synod_transport *transport)
+{
+	struct synod_client *made = memory;
+	uint32_t size = config->datagram_size_max ? config->datagram_size_max
+						  : transport->datagram_size_max;
+
+	if ((uintptr_t)memory % SYNOD_CLIENT_ALIGNMENT || !config_sane(config, transport) ||
+	    !body_size_of(size))
+		return -EINVAL;
+	memset(made, 0, sizeof(*made));
+	made->transport = transport;
+	made->body_size_max = body_size_of(size);
+	made->cluster = config->cluster;
+	made->replicas = config->replicas;
+	made->outstanding_max = config->outstanding_max;
+	made->retry_ns = config->retry_ns ? config->retry_ns : CLIENT_RETRY_NS_DEFAULT;
+	made->deadline_ns = config->deadline_ns;
+	made->tick_period_ns = made->retry_ns;
+	if (made->deadline_ns && made->deadline_ns < made->retry_ns)
+		made->tick_period_ns = made->deadline_ns;
+	made->tick_period_ns = made->tick_period_ns / CLIENT_TICKS_PER_RETRY + 1;
+	made->nonce_state = config->nonce;
+	made->nonce = config->nonce;
+	made->number_oldest = made->number_cursor = made->number_next = 1;
+	made->target = config->leader_hint ? config->leader_hint : 1;
+	made->seeking = 1; /* probe_ns 0: at once */
+	*client = made;
+	return 0;
+}
+
+static void push_completed(struct synod_client *client, struct synod_client_op *op)
+{
+	synod_assert_cmp(client->completed_end - client->completed_first, <, SYNOD_SESSION_WINDOW);
+	client->completed[client->completed_end++ & (SYNOD_SESSION_WINDOW - 1)] = op;
+}
+
+uint32_t synod_client_submit(struct synod_client *client, struct synod_client_op *const ops[],
+			     uint32_t n, uint64_t now_ns)
+{
+	uint32_t size_max = synod_client_command_size_max(client);
+	uint32_t taken;
+
+	for (taken = 0; taken < n; taken++) {
+		struct synod_client_op *op = ops[taken];
+		uint64_t number = client->number_next;
+
+		if (client->outstanding == client->outstanding_max ||
+		    number - client->number_oldest >= SYNOD_SESSION_WINDOW)
+			break;
+		client->outstanding++;
+		op->position = 0;
+		op->session = 0;
+		op->number = number;
+		op->submitted_ns = now_ns;
+		op->result_size = 0;
+		op->refusal = 0;
+		if (op->size > size_max) {
+			op->status = SYNOD_TOO_LARGE;
+			op->number = 0;
+			op->completed_ns = now_ns;
+			push_completed(client, op);
+			continue;
+		}
+		*client_slot(client, number) = (struct client_slot){ .op = op };
+		client->number_next++;
+	}
+	return taken;
+}
+
+/* The one way an operation ends once it has a number. */
+void synod_client_complete(struct synod_client *client, uint64_t number, uint16_t status,
+			   uint64_t position, uint64_t now_ns)
+{
+	struct client_slot *slot = client_slot(client, number);
+	struct synod_client_op *op = slot->op;
+
+	synod_assert(op != NULL);
+	synod_assert_cmp(op->number, ==, number);
+	op->status = status;
+	op->position = position;
+	op->session = slot->copies ? client->session : 0;
+	op->refusal = slot->refusal;
+	op->completed_ns = now_ns;
+	slot->op = NULL;
+	push_completed(client, op);
+	/* Each number is stepped over once in its life: constant time an operation. */
+	while (client->number_oldest < client->number_next &&
+	       !client_slot(client, client->number_oldest)->op)
+		client->number_oldest++;
+	if (client->number_cursor < client->number_oldest)
+		client->number_cursor = client->number_oldest;
+}
+
+/* Ends an operation that was not answered, with the most that is known of it. */
+void synod_client_give_up(struct synod_client *client, uint64_t number, uint64_t now_ns)
+{
+	const struct client_slot *slot = client_slot(client, number);
+	uint16_t status = SYNOD_UNKNOWN;
+
+	if (slot->copies == 0)
+		status = slot->refusal == SYNOD_FULL ? SYNOD_FULL : SYNOD_NOT_LEADER;
+	else if (slot->refusal == SYNOD_FULL && slot->refusals >= slot->copies)
+		status = SYNOD_FULL;
+	synod_client_complete(client, number, status, 0, now_ns);
+}
+
+/* From now on one probe at a time, to target; not faster than one in an eighth of retry_ns. */
+void synod_client_seek(struct synod_client *client, uint32_t target, uint64_t now_ns)
+{
+	uint64_t earliest_ns = client->probed_ns + client->retry_ns / CLIENT_TICKS_PER_RETRY;
+
+	synod_assert_cmp(target, >=, 1);
+	synod_assert_cmp(target, <=, client->replicas);
+	client->counters.leader_changes += !client->seeking;
+	client->target = target;
+	client->seeking = 1;
+	client->probe_out = 0;
+	client->probe_ns = earliest_ns > now_ns && client->probed_ns ? earliest_ns : now_ns;
+}
+
+/* Target leads: everything unanswered goes to it, oldest first. */
+void synod_client_follow(struct synod_client *client, uint64_t now_ns)
+{
+	synod_assert(client->session != 0);
+	client->seeking = 0;
+	client->probe_out = 0;
+	client->silent = 0;
+	client->heard_ns = now_ns;
+	client->number_cursor = client->number_oldest;
+}
+
+/* Round robin, past one that was silent a moment ago. */
+uint32_t synod_client_next_replica(const struct synod_client *client, uint64_t now_ns)
+{
+	uint32_t next = client->target % client->replicas + 1;
+
+	if (next == client->silent && now_ns < client->silent_until_ns)
+		next = next % client->replicas + 1;
+	return next;
+}
+
+void synod_client_flush(struct synod_client *client, uint64_t now_ns)
+{
+	synod_client_send(client, now_ns);
+	client->transport->flush(client->transport->context);
+}
+
+uint32_t synod_client_poll(struct synod_client *client, struct synod_client_op *ops[], uint32_t max,
+			   uint64_t now_ns)
+{
+	uint32_t count = 0;
+
+	synod_client_receive(client, now_ns);
+	if (now_ns >= client->tick_ns)
+		synod_client_tick(client, now_ns);
+	synod_client_flush(client, now_ns);
+	while (count < max && client->completed_first != client->completed_end)
+		ops[count++] =
+			client->completed[client->completed_first++ & (SYNOD_SESSION_WINDOW - 1)];
+	synod_assert_cmp(count, <=, client->outstanding);
+	client->outstanding -= count;
+	client->counters.completed += count;
+	return count;
+}
+
+uint64_t synod_client_deadline(const struct synod_client *client)
+{
+	int unanswered = client->number_oldest < client->number_next;
+
+	if (client->completed_first != client->completed_end)
+		return 0;
+	if (client->seeking && (unanswered || !client->session))
+		return client->probe_ns < client->tick_ns ? client->probe_ns : client->tick_ns;
+	if (!client->seeking && client->number_cursor < client->number_next)
+		return 0;
+	return unanswered ? client->tick_ns : UINT64_MAX;
+}
+
+uint64_t synod_client_session(const struct synod_client *client)
+{
+	return client->session;
+}
+
+uint32_t synod_client_leader(const struct synod_client *client)
+{
+	return client->seeking ? 0 : client->target;
+}
+
+uint32_t synod_client_outstanding(const struct synod_client *client)
+{
+	return client->outstanding;
+}
+
+uint32_t synod_client_command_size_max(const struct synod_client *client)
+{
+	return client->body_size_max - SYNOD_COMMAND_HEADER_SIZE;
+}
+
+const struct synod_client_counters *synod_client_counters(const struct synod_client *client)
+{
+	return &client->counters;
+}

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The client: submits commands, finds the leader, retries, and reports each command's fate exactly
+ * once. Bursts on both sides, like a network port: submit some, poll some.
+ *
+ *      submit(ops) ──► numbered ──► packed into REQUEST datagrams ──► transport
+ *      poll(ops)   ◄── completed ◄── results of REPLY datagrams  ◄──────┘
+ *
+ * - Nothing blocks, no thread is made, no clock is read (now_ns is a parameter, monotonic), and no
+ *   memory is taken after init. One thread at a time uses a client and its transport.
+ * - An operation is the caller's struct. From submit until poll hands it back, it and its data and
+ *   result buffer belong to the client.
+ * - Exactly once: the client opens a session (a chosen command), numbers its operations from 1, and
+ *   sends a number again unchanged, to whomever leads by then. The replicas execute it once.
+ * - Operations may complete, and be executed, out of order: one that must follow another is submitted
+ *   after the other completed.
+ *
+ * Finding the leader. The client either follows a leader or seeks one. While it seeks, one datagram
+ * at a time is out: the REGISTER if no session is open, else the oldest operations.
+ *
+ *                     executed, BUSY or FULL from the one asked
+ *           ┌─────────┐ ───────────────────────────────────────────► ┌───────────┐
+ *           │ seeking │                                              │ following │
+ *           └─────────┘ ◄─────────────────────────────────────────── └───────────┘
+ *            │      ▲    NOT_LEADER (ask whom it names); silence for retry_ns
+ *            └──────┘    (ask the next replica); session evicted (register again)
+ *           NOT_LEADER, silence: ask another
+ *
+ * When it follows again, everything unanswered is sent again in number order. A single operation
+ * without an answer, while others are answered, is sent again after retry_ns, then 2, 4, 8 times
+ * that.
+ *
+ * What it expects of a replica's REPLY (engine/wire/wire.h): header.slot is the session the results
+ * are of (0 for the answer to a REGISTER, whose number is the nonce and whose position is the session
+ * opened); one result for each command answered or refused; with NOT_LEADER, header.argument is the
+ * leader, or 0.
+ *
+ * Rules from engine/DESIGN.md, "Sessions"; errors from enum synod_status in engine/wire/wire.h.
+ */
+#ifndef SYNOD_CLIENT_CLIENT_H
+#define SYNOD_CLIENT_CLIENT_H
+
+#include "engine/client/transport.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct synod_client;
+
+/* One command and its fate. Set everything else to 0. */
+struct synod_client_op {
+	/* In: the caller's. */
+	uint64_t user_data;	  /* never looked at */
+	const void *data;	  /* the command; read again at every retry */
+	uint32_t size;		  /* bytes, 0..synod_client_command_size_max */
+	uint32_t result_capacity; /* bytes at result */
+	void *result; /* where the result's data is copied; may be NULL with capacity 0 */
+
+	/* Out: set when poll hands it back. */
+	uint64_t position;     /* in the one sequence, from 1; 0: none, or not known */
+	uint64_t session;      /* under which it was sent; 0: never sent */
+	uint64_t number;       /* in that session */
+	uint64_t submitted_ns; /* the now_ns of submit */
+	uint64_t completed_ns; /* the now_ns of the poll that saw its answer */
+	uint32_t result_size;  /* bytes of the result, even if result_capacity was less */
+	uint16_t status;       /* enum synod_status, see below */
+	uint16_t refusal;      /* the last refusal it met (BUSY, FULL, NOT_LEADER), or 0 */
+	uint64_t reserved[2];
+};
+
+/*
+ * What an operation's status may be:
+ *   OK, BAD_COMMAND, NOT_FOUND, MISMATCH, NO_SPACE  executed, at position
+ *   TOO_LARGE        not sent
+ *   NOT_LEADER       the deadline passed before it was ever sent: no leader was found
+ *   FULL             refused: the journal has no room. (Each copy that was answered was refused; a
+ *                    network that duplicates datagrams may still deliver another.)
+ *   SESSION_EVICTED  the session is gone: whether it was executed is not known
+ *   UNKNOWN          the deadline passed: whether it was, or will be, executed is not known
+ */
+
+struct synod_client_config {
+	uint32_t struct_size;	    /* sizeof(struct synod_client_config) */
+	uint32_t replicas;	    /* 1..SYNOD_REPLICAS_MAX */
+	uint64_t cluster;	    /* as in the cluster's configuration */
+	uint64_t nonce;		    /* random: two clients must not share it */
+	uint32_t datagram_size_max; /* bytes; 0: the transport's. At most the transport's */
+	uint32_t outstanding_max;   /* operations not yet polled: 1..SYNOD_SESSION_WINDOW / 2 */
+	uint64_t retry_ns;	    /* silence that makes it ask again; 0: 20 ms */
+	uint64_t deadline_ns;	    /* an operation's, from submit; 0: none, retry for ever */
+	uint32_t leader_hint;	    /* whom to ask first; 0: replica 1 */
+	uint32_t reserved[5];
+};
+
+/* Since init; plain numbers, for the thread that uses the client. */
+struct synod_client_counters {
+	uint64_t datagrams_sent;
+	uint64_t datagrams_received;
+	uint64_t send_failures; /* the transport took no more */
+	uint64_t bad_datagrams; /* not a well-formed datagram of this cluster to a client */
+	uint64_t stray_replies; /* results nobody waits for: late, repeated, another session's */
+	uint64_t commands_sent; /* copies of operations in datagrams */
+	uint64_t commands_repeated;  /* of those, not the first copy */
+	uint64_t completed;	     /* operations handed to poll */
+	uint64_t refused_not_leader; /* results with that status … */
+	uint64_t refused_busy;
+	uint64_t refused_full;
+	uint64_t silences;	 /* times the one asked did not answer in time */
+	uint64_t leader_changes; /* times it began to seek */
+	uint64_t sessions_opened;
+	uint64_t sessions_evicted;
+	uint64_t deadlines_passed;
+};
+
+/* Bytes of memory that a client needs, and their alignment. */
+size_t synod_client_size(void);
+#define SYNOD_CLIENT_ALIGNMENT 64
+
+/*
+ * Makes a client in memory of that size and alignment; memory and transport stay the caller's and
+ * must outlive it (nothing needs to be destroyed). Returns 0, or -EINVAL: a field of config is out
+ * of its range.
+ */
+int synod_client_init(struct synod_client **client, void *memory,
+		      const struct synod_client_config *config,
+		      const struct synod_transport *transport) __attribute__((warn_unused_result));
+
+/*
+ * Takes up to n operations, in order. Returns how many: fewer when outstanding_max are under way, or
+ * when the oldest unanswered one holds the session's window back; then poll, and come again. They
+ * leave at the next poll or flush.
+ */
+uint32_t synod_client_submit(struct synod_client *client, struct synod_client_op *const ops[],
+			     uint32_t n, uint64_t now_ns) __attribute__((warn_unused_result));
+
+/* Sends what was submitted. poll does it too; alone it is for callers that poll late. */
+void synod_client_flush(struct synod_client *client, uint64_t now_ns);
+
+/*
+ * Receives, sends (again), and hands back up to max completed operations. Returns how many. To be
+ * called often: it is also what makes retries and deadlines happen.
+ */
+uint32_t synod_client_poll(struct synod_client *client, struct synod_client_op *ops[], uint32_t max,
+			   uint64_t now_ns) __attribute__((warn_unused_result));
+
+/* When poll has something to do at the latest, if nothing arrives: for the transport's idle. */
+uint64_t synod_client_deadline(const struct synod_client *client);
+
+uint64_t synod_client_session(const struct synod_client *client);     /* 0: none is open yet */
+uint32_t synod_client_leader(const struct synod_client *client);      /* 0: it seeks one */
+uint32_t synod_client_outstanding(const struct synod_client *client); /* submitted, not polled */
+uint32_t synod_client_command_size_max(const struct synod_client *client);
+const struct synod_client_counters *synod_client_counters(const struct synod_client *client);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

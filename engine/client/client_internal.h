@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The client's state, shared by client.c (interface), client_send.c (what leaves, and when) and
+ * client_receive.c (what comes back). Included by nobody else; tests use client.h.
+ *
+ *      number   1 … oldest … cursor … next
+ *                   │        │        └ the next operation submitted gets this
+ *                   │        └ sent (or answered) before, not yet sent to this leader from here on
+ *                   └ the oldest without an answer
+ *
+ * Slots are indexed by number & (SYNOD_SESSION_WINDOW - 1); next - oldest never exceeds the window,
+ * so a number finds its operation without a search.
+ */
+#ifndef SYNOD_CLIENT_CLIENT_INTERNAL_H
+#define SYNOD_CLIENT_CLIENT_INTERNAL_H
+
+#include "engine/base/limits.h"
+#include "engine/client/client.h"
+#include "engine/wire/wire.h"
+
+enum {
+	CLIENT_RECEIVE_BURST = 32,
+	CLIENT_RECEIVE_BURSTS_MAX = 8, /* a poll's worth: 256 datagrams */
+	CLIENT_SEND_MAX = 64,	       /* datagrams that one poll sends: what a ring can take */
+	CLIENT_BACKOFF_SHIFT_MAX = 3,  /* retries wait retry_ns times 1, 2, 4, 8, 8, … */
+	CLIENT_TICKS_PER_RETRY = 8,    /* timers are looked at this often in a retry_ns */
+	CLIENT_SILENT_RETRIES = 2,     /* a silent replica is not asked on hearsay for so long */
+	CLIENT_RETRY_NS_DEFAULT = 20 * 1000 * 1000,
+};
+
+/* One outstanding operation. */
+struct client_slot {
+	struct synod_client_op *op; /* NULL: answered */
+	uint64_t due_ns;	    /* when to send it again */
+	uint8_t copies;		    /* sent; stays at 255 */
+	uint8_t refusals;	    /* of those, answered with a refusal; stays at 255 */
+	uint16_t refusal;	    /* the last one, or 0 */
+	uint32_t waits;		    /* 1: BUSY or FULL, not to be sent before due_ns */
+};
+
+struct synod_client {
+	/* Hot: each operation. */
+	uint64_t number_oldest;
+	uint64_t number_cursor;
+	uint64_t number_next;
+	uint64_t session;
+	uint32_t outstanding; /* submitted, not yet polled */
+	uint32_t packet_size; /* bytes of commands in packet */
+	uint32_t body_size_max;
+	uint32_t replicas;
+	uint32_t completed_first; /* free-running, masked */
+	uint32_t completed_end;
+
+	/* Whom we talk to. */
+	uint32_t target;    /* replica */
+	uint32_t seeking;   /* 1: one probe at a time; 0: following target */
+	uint32_t probe_out; /* 1: target was asked, and has until probe_ns to answer */
+	uint32_t silent;    /* a replica that did not answer, or 0 */
+	uint64_t silent_until_ns;
+	uint64_t probe_ns;  /* when to probe, or to give up on the probe */
+	uint64_t probed_ns; /* when the last probe left */
+	uint64_t heard_ns;  /* last reply from target */
+	uint64_t tick_ns;   /* when timers are looked at next */
+
+	/* Cold: set at init, or once a session. */
+	const struct synod_transport *transport;
+	uint64_t cluster;
+	uint64_t nonce;
+	uint64_t nonce_state;
+	uint64_t retry_ns;
+	uint64_t deadline_ns;
+	uint64_t tick_period_ns;
+	uint32_t outstanding_max;
+	struct synod_client_counters counters;
+
+	struct client_slot slots[SYNOD_SESSION_WINDOW];
+	struct synod_client_op *completed[SYNOD_SESSION_WINDOW];
+	_Alignas(64) uint8_t packet[SYNOD_FRAME_SIZE_MAX];
+};
+
+static inline struct client_slot *client_slot(struct synod_client *client, uint64_t number)
+{
+	return &client->slots[number & (SYNOD_SESSION_WINDOW - 1)];
+}
+
+/* client.c */
+void synod_client_complete(struct synod_client *client, uint64_t number, uint16_t status,
+			   uint64_t position, uint64_t now_ns);
+void synod_client_give_up(struct synod_client *client, uint64_t number, uint64_t now_ns);
+void synod_client_seek(struct synod_client *client, uint32_t target, uint64_t now_ns);
+void synod_client_follow(struct synod_client *client, uint64_t now_ns);
+uint32_t synod_client_next_replica(const struct synod_client *client, uint64_t now_ns);
+
+/* client_send.c */
+void synod_client_send(struct synod_client *client, uint64_t now_ns);
+void synod_client_tick(struct synod_client *client, uint64_t now_ns);
+
+/* client_receive.c */
+void synod_client_receive(struct synod_client *client, uint64_t now_ns);
+
+#endif

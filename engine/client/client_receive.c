@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What comes back to the client. Every datagram is checked before it is believed, and may be late, a
+ * copy, or of another session: a result counts only if its operation still waits for it.
+ */
+#include "engine/base/assert.h"
+#include "engine/base/random.h"
+#include "engine/client/client_internal.h"
+
+#include <string.h>
+
+/* A reply being read. */
+struct reply {
+	uint32_t from;	 /* replica */
+	uint64_t leader; /* as it says, in a refusal */
+	uint64_t now_ns;
+};
+
+static int is_target(const struct synod_client *client, const struct reply *reply)
+{
+	return reply->from == client->target && (!client->seeking || client->probe_out);
+}
+
+/* Target says that it does not lead: ask whom it names, unless that one was silent just now. */
+static void on_not_leader(struct synod_client *client, const struct reply *reply)
+{
+	uint64_t named = reply->leader;
+
+	if (!is_target(client, reply))
+		return; /* old news */
+	if (named < 1 || named > client->replicas || named == client->target ||
+	    (named == client->silent && reply->now_ns < client->silent_until_ns))
+		named = synod_client_next_replica(client, reply->now_ns);
+	synod_client_seek(client, (uint32_t)named, reply->now_ns);
+}
+
+static void count_refusal(struct synod_client *client, uint16_t status)
+{
+	if (status == SYNOD_BUSY)
+		client->counters.refused_busy++;
+	else if (status == SYNOD_FULL)
+		client->counters.refused_full++;
+	else
+		client->counters.refused_not_leader++;
+}
+
+/* BUSY and FULL come from a leader: the operation waits a little, longer each time. */
+static void on_wait(struct synod_client *client, const struct reply *reply, uint64_t number,
+		    uint16_t status)
+{
+	struct client_slot *slot = client_slot(client, number);
+	uint32_t shift = slot->refusals < CLIENT_BACKOFF_SHIFT_MAX ? slot->refusals
+								   : CLIENT_BACKOFF_SHIFT_MAX;
+
+	slot->waits = 1;
+	slot->due_ns = reply->now_ns + ((client->retry_ns / CLIENT_TICKS_PER_RETRY) << shift);
+	if (client->seeking && is_target(client, reply))
+		synod_client_follow(client, reply->now_ns);
+	if (status == SYNOD_FULL && !client->deadline_ns)
+		synod_client_give_up(client, number, reply->now_ns);
+}
+
+static void on_refusal(struct synod_client *client, const struct reply *reply, uint64_t number,
+		       uint16_t status)
+{
+	struct client_slot *slot = client_slot(client, number);
+
+	slot->refusals = (uint8_t)(slot->refusals + (slot->refusals < UINT8_MAX));
+	slot->refusal = status == SYNOD_HALTED ? SYNOD_NOT_LEADER : status;
+	count_refusal(client, status);
+	if (status == SYNOD_BUSY || status == SYNOD_FULL)
+		on_wait(client, reply, number, status);
+	else
+		on_not_leader(client, reply);
+}
+
+/* The session is gone, and every number with it. The next one has a nonce of its own. */
+static void on_evicted(struct synod_client *client, const struct reply *reply)
+{
+	uint64_t end = client->number_next;
+	uint64_t number;
+
+	client->counters.sessions_evicted++;
+	for (number = client->number_oldest; number < end; number++) {
+		if (client_slot(client, number)->op)
+			synod_client_complete(client, number, SYNOD_SESSION_EVICTED, 0,
+					      reply->now_ns);
+	}
+	synod_assert_cmp(client->number_oldest, ==, end);
+	client->session = 0;
+	client->nonce = synod_random_next(&client->nonce_state);
+	client->number_oldest = client->number_cursor = client->number_next = 1;
+	synod_client_seek(client, client->target, reply->now_ns);
+}
+
+static void copy_result(struct synod_client_op *op, const void *data, uint32_t size)
+{
+	uint32_t copied = size < op->result_capacity ? size : op->result_capacity;
+
+	op->result_size = size;
+	if (copied)
+		memcpy(op->result, data, copied);
+}
+
+/* One result for an operation of the open session. */
+static void on_result(struct synod_client *client, const struct reply *reply,
+		      const struct synod_wire_result *result, const void *data)
+{
+	uint64_t number = result->number;
+	struct client_slot *slot = client_slot(client, number);
+
+	if (number < client->number_oldest || number >= client->number_next || !slot->op ||
+	    !slot->copies) {
+		client->counters.stray_replies++;
+		return;
+	}
+	switch (result->status) {
+	case SYNOD_NOT_LEADER:
+	case SYNOD_BUSY:
+	case SYNOD_FULL:
+	case SYNOD_HALTED:
+		on_refusal(client, reply, number, result->status);
+		return;
+	case SYNOD_SESSION_EVICTED:
+		on_evicted(client, reply);
+		return;
+	default:
+		copy_result(slot->op, data, result->size);
+		synod_client_complete(client, number, result->status, result->position,
+				      reply->now_ns);
+		/* One given up as silent that executes after all was only slow. */
+		if (client->seeking &&
+		    (is_target(client, reply) || reply->from == client->silent)) {
+			client->target = reply->from;
+			synod_client_follow(client, reply->now_ns);
+		}
+	}
+}
+
+/* No room even for a session: without a deadline nothing that waits for one has a chance. */
+static void fail_unsent(struct synod_client *client, uint64_t now_ns)
+{
+	uint64_t end = client->number_next;
+	uint64_t number;
+
+	for (number = client->number_oldest; number < end; number++) {
+		struct client_slot *slot = client_slot(client, number);
+
+		slot->refusal = SYNOD_FULL;
+		if (slot->op && !client->deadline_ns)
+			synod_client_give_up(client, number, now_ns);
+	}
+}
+
+/* The answer to a REGISTER. */
+static void on_registered(struct synod_client *client, const struct reply *reply,
+			  const struct synod_wire_result *result)
+{
+	if (client->session || result->number != client->nonce) {
+		client->counters.stray_replies++;
+		return;
+	}
+	if (result->status == SYNOD_OK && result->position) {
+		client->session = result->position;
+		client->target = reply->from;
+		client->counters.sessions_opened++;
+		synod_client_follow(client, reply->now_ns);
+		return;
+	}
+	count_refusal(client, result->status);
+	if (result->status == SYNOD_FULL)
+		fail_unsent(client, reply->now_ns);
+	if (result->status == SYNOD_BUSY || result->status == SYNOD_FULL) {
+		if (is_target(client, reply)) /* the right one, at a bad moment */
+			synod_client_seek(client, client->target, reply->now_ns);
+	} else {
+		on_not_leader(client, reply);
+	}
+}
+
+/* Results one after the other; what does not add up ends the walk. Returns 0, or -1. */
+static int walk_results(struct synod_client *client, const struct reply *reply, uint64_t session,
+			const uint8_t *body, uint32_t size)
+{
+	uint32_t at = 0;
+
+	while (at < size) { /* at most size / 24 turns */
+		struct synod_wire_result result;
+		uint32_t data_size;
+
+		if (size - at < sizeof(result))
+			return -1;
+		memcpy(&result, body + at, sizeof(result));
+		at += (uint32_t)sizeof(result);
+		data_size = SYNOD_WIRE_ALIGN((uint32_t)result.size);
+		if (size - at < data_size || result.status >= SYNOD_STATUSES_COUNT)
+			return -1;
+		if (session == 0)
+			on_registered(client, reply, &result);
+		else if (session == client->session)
+			on_result(client, reply, &result, body + at);
+		else
+			client->counters.stray_replies++;
+		at += data_size;
+	}
+	return 0;
+}
+
+static void on_datagram(struct synod_client *client, const struct synod_datagram *datagram,
+			uint64_t now_ns)
+{
+	struct synod_wire_view view;
+	struct reply reply;
+
+	client->counters.datagrams_received++;
+	if (synod_wire_decode(datagram->data, datagram->size, client->cluster, 0, &view) != 0 ||
+	    view.header->type != SYNOD_REPLY || view.header->sender > client->replicas ||
+	    (datagram->replica && datagram->replica != view.header->sender)) {
+		client->counters.bad_datagrams++;
+		return;
+	}
+	reply.from = view.header->sender;
+	reply.leader = view.header->argument;
+	reply.now_ns = now_ns;
+	if (walk_results(client, &reply, view.header->slot, view.body, view.body_size)) {
+		client->counters.bad_datagrams++;
+		return;
+	}
+	if (reply.from == client->target)
+		client->heard_ns = now_ns;
+}
+
+void synod_client_receive(struct synod_client *client, uint64_t now_ns)
+{
+	struct synod_datagram datagrams[CLIENT_RECEIVE_BURST];
+	unsigned int burst;
+
+	for (burst = 0; burst < CLIENT_RECEIVE_BURSTS_MAX; burst++) {
+		unsigned int count = client->transport->receive(client->transport->context,
+								datagrams, CLIENT_RECEIVE_BURST);
+		unsigned int index;
+
+		for (index = 0; index < count; index++)
+			on_datagram(client, &datagrams[index], now_ns);
+		if (count < CLIENT_RECEIVE_BURST)
+			break;
+	}
+}

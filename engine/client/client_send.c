@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What leaves the client: new operations, repeated ones, probes; each packed with as many others as
+ * a datagram holds. A send that the transport refuses is a lost datagram; where new operations are
+ * concerned the cursor goes back, so that they leave at the next turn and not after retry_ns.
+ */
+#include "engine/base/assert.h"
+#include "engine/client/client_internal.h"
+
+#include <string.h>
+
+/* Seals and sends what is in the packet. Returns 0, or the transport's -errno. */
+static int packet_send(struct synod_client *client)
+{
+	struct synod_wire_header *header = (struct synod_wire_header *)client->packet;
+	uint32_t body_size = client->packet_size;
+	int error;
+
+	if (!body_size)
+		return 0;
+	memset(header, 0, sizeof(*header));
+	header->type = SYNOD_REQUEST;
+	header->cluster = client->cluster;
+	header->receiver = (uint16_t)client->target;
+	synod_wire_seal(header, NULL, client->packet + sizeof(*header), body_size);
+	client->packet_size = 0;
+	error = client->transport->send(client->transport->context, client->target, client->packet,
+					(uint32_t)sizeof(*header) + body_size);
+	if (error)
+		client->counters.send_failures++;
+	else
+		client->counters.datagrams_sent++;
+	return error;
+}
+
+static void packet_append(struct synod_client *client, const struct synod_wire_command *command,
+			  const void *data)
+{
+	uint8_t *to = client->packet + SYNOD_HEADER_SIZE + client->packet_size;
+
+	synod_assert_cmp(client->packet_size + synod_wire_command_size(command), <=,
+			 client->body_size_max);
+	memcpy(to, command, sizeof(*command));
+	to += sizeof(*command);
+	if (command->size % 8) /* the padding; the data overwrites the rest */
+		memset(to + (command->size & ~7u), 0, 8);
+	if (command->size)
+		memcpy(to, data, command->size);
+	client->packet_size += synod_wire_command_size(command);
+}
+
+static int packet_holds(const struct synod_client *client, uint32_t size)
+{
+	return client->packet_size + SYNOD_COMMAND_HEADER_SIZE + SYNOD_WIRE_ALIGN(size) <=
+	       client->body_size_max;
+}
+
+/* One more copy of an operation into the packet, which has room for it. */
+static void pack(struct synod_client *client, uint64_t number, uint64_t now_ns)
+{
+	struct client_slot *slot = client_slot(client, number);
+	struct synod_wire_command command = {
+		.session = client->session,
+		.number = number,
+		.size = slot->op->size,
+		.kind = SYNOD_COMMAND_APPLY,
+	};
+	uint32_t shift =
+		slot->copies < CLIENT_BACKOFF_SHIFT_MAX ? slot->copies : CLIENT_BACKOFF_SHIFT_MAX;
+
+	packet_append(client, &command, slot->op->data);
+	client->counters.commands_sent++;
+	client->counters.commands_repeated += slot->copies != 0;
+	slot->copies = (uint8_t)(slot->copies + (slot->copies < UINT8_MAX));
+	slot->due_ns = now_ns + (client->retry_ns << shift);
+	slot->waits = 0;
+}
+
+/* The packet did not leave: its operations are again where they were before they were packed. */
+static void unpack(struct synod_client *client, uint64_t first)
+{
+	uint64_t number;
+
+	for (number = first; number < client->number_cursor; number++) {
+		struct client_slot *slot = client_slot(client, number);
+
+		if (!slot->op || slot->waits || slot->copies == UINT8_MAX)
+			continue;
+		slot->copies--;
+		client->counters.commands_sent--;
+		client->counters.commands_repeated -= slot->copies != 0;
+	}
+	client->number_cursor = first;
+}
+
+/* Everything from the cursor on, to the replica we follow. */
+static void send_from_cursor(struct synod_client *client, uint64_t now_ns)
+{
+	uint64_t packet_first = client->number_cursor;
+	uint32_t datagrams = 0;
+
+	while (client->number_cursor < client->number_next) { /* at most the session's window */
+		uint64_t number = client->number_cursor;
+		const struct client_slot *slot = client_slot(client, number);
+
+		if (slot->op && !(slot->waits && slot->due_ns > now_ns)) {
+			if (!packet_holds(client, slot->op->size)) {
+				if (packet_send(client)) {
+					unpack(client, packet_first);
+					return;
+				}
+				packet_first = number;
+				if (++datagrams == CLIENT_SEND_MAX)
+					return;
+			}
+			pack(client, number, now_ns);
+		}
+		client->number_cursor++;
+	}
+	if (packet_send(client))
+		unpack(client, packet_first);
+}
+
+static void send_register(struct synod_client *client)
+{
+	struct synod_wire_command command = {
+		.number = client->nonce,
+		.kind = SYNOD_COMMAND_REGISTER,
+	};
+
+	packet_append(client, &command, NULL);
+	packet_send(client);
+}
+
+/* The oldest operations, as many as one datagram holds. Returns how many. */
+static uint32_t send_oldest(struct synod_client *client, uint64_t now_ns)
+{
+	uint64_t number;
+	uint32_t count = 0;
+
+	for (number = client->number_oldest; number < client->number_next; number++) {
+		const struct client_slot *slot = client_slot(client, number);
+
+		if (!slot->op)
+			continue;
+		if (!packet_holds(client, slot->op->size))
+			break;
+		pack(client, number, now_ns);
+		count++;
+	}
+	packet_send(client);
+	return count;
+}
+
+/* Asks target, or gives up on it and asks another. */
+static void probe(struct synod_client *client, uint64_t now_ns)
+{
+	if (now_ns < client->probe_ns)
+		return;
+	if (client->session && client->number_oldest == client->number_next) {
+		client->probe_out = 0; /* nobody waits: ask when somebody does */
+		return;
+	}
+	if (client->probe_out) {
+		client->counters.silences++;
+		client->silent = client->target;
+		client->silent_until_ns = now_ns + CLIENT_SILENT_RETRIES * client->retry_ns;
+		client->target = client->target % client->replicas + 1;
+	}
+	if (client->session)
+		send_oldest(client, now_ns);
+	else
+		send_register(client);
+	client->probe_out = 1;
+	client->probed_ns = now_ns;
+	client->probe_ns = now_ns + client->retry_ns;
+}
+
+void synod_client_send(struct synod_client *client, uint64_t now_ns)
+{
+	synod_assert_cmp(client->packet_size, ==, 0);
+	synod_assert_cmp(client->number_cursor, >=, client->number_oldest);
+	if (client->seeking)
+		probe(client, now_ns);
+	else
+		send_from_cursor(client, now_ns);
+}
+
+static void expire(struct synod_client *client, uint64_t now_ns)
+{
+	uint64_t number;
+	uint64_t end = client->number_next;
+
+	for (number = client->number_oldest; number < end; number++) {
+		const struct synod_client_op *op = client_slot(client, number)->op;
+
+		if (!op)
+			continue;
+		/* Submitted in this order: what follows a young one is younger. */
+		if (now_ns - op->submitted_ns < client->deadline_ns)
+			break;
+		client->counters.deadlines_passed++;
+		synod_client_give_up(client, number, now_ns);
+	}
+}
+
+/* Sends again what is due. A leader that has said nothing meanwhile is taken for lost. */
+static void repeat(struct synod_client *client, uint64_t now_ns)
+{
+	uint64_t number;
+
+	for (number = client->number_oldest; number < client->number_cursor; number++) {
+		const struct client_slot *slot = client_slot(client, number);
+
+		if (!slot->op || slot->due_ns > now_ns)
+			continue;
+		if (!slot->waits && now_ns - client->heard_ns >= client->retry_ns) {
+			client->packet_size = 0;
+			client->counters.silences++;
+			client->silent = client->target;
+			client->silent_until_ns = now_ns + CLIENT_SILENT_RETRIES * client->retry_ns;
+			synod_client_seek(client, synod_client_next_replica(client, now_ns),
+					  now_ns);
+			return;
+		}
+		if (!packet_holds(client, slot->op->size))
+			packet_send(client);
+		pack(client, number, now_ns);
+	}
+	packet_send(client);
+}
+
+void synod_client_tick(struct synod_client *client, uint64_t now_ns)
+{
+	client->tick_ns = now_ns + client->tick_period_ns;
+	if (client->deadline_ns)
+		expire(client, now_ns);
+	if (!client->seeking)
+		repeat(client, now_ns);
+}
