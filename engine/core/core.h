@@ -172,7 +172,10 @@ struct synod_core_slot {
 	uint8_t votes;	/* leader: bit of each replica that accepted at the leader's ballot */
 	uint8_t chosen;
 	uint8_t has_found;
-	uint8_t reserved[5];
+	/* Phase 1, of the place whatever slot is in it: bit of each peer that told all there is of
+	 * the slot between its promised_through and a window further that belongs here. */
+	uint8_t told;
+	uint8_t reserved[4];
 };
 
 _Static_assert(sizeof(struct synod_core_slot) == 80, "no padding: the state is hashed");
@@ -183,6 +186,8 @@ struct synod_core_peer {
 	uint64_t chosen_through;  /* as it last said */
 	uint64_t resend_ns;	  /* leader: not before this */
 	uint64_t promised_through; /* candidate: it told all slots from first up to here */
+	uint64_t promised_end;	   /* candidate: it has nothing from this slot on; 0: not yet told */
+	uint64_t promised_more;	   /* candidate: when it told up to here, ask on; 0: no */
 	uint64_t owed_slot;	  /* we owe it a PROMISE from this slot once our write is durable; 0: no */
 	uint64_t owed_ballot;
 	uint64_t learn_ns; /* we sent it LEARNs; not again before this, for the same slots */
@@ -192,7 +197,7 @@ struct synod_core_peer {
 	uint8_t reserved[6];
 };
 
-_Static_assert(sizeof(struct synod_core_peer) == 80, "no padding: the state is hashed");
+_Static_assert(sizeof(struct synod_core_peer) == 96, "no padding: the state is hashed");
 
 struct synod_core {
 	struct synod_core_config config;

@@ -9,7 +9,8 @@
  *
  * A promise is told in parts, each saying all there is in slots first..last; the candidate keeps a
  * cursor for each peer and asks again from there, so the acceptor keeps no state and parts may be
- * lost. What a candidate finds at a slot stays in the ring when its candidacy fails: that some
+ * lost. Parts beyond the cursor are remembered (told), or a network that reorders would make every
+ * burst worth one part. What a candidate finds at a slot stays in the ring when its candidacy fails: that some
  * acceptor accepted a value at a ballot stays true, and choosing among more true reports is safe.
  */
 #include "engine/core/internal.h"
@@ -86,7 +87,11 @@ static void become_candidate(struct synod_core *core, struct synod_effects *fx)
 	for (uint32_t peer = 1; peer <= core->config.replicas; peer++) {
 		core->peers[peer].promised = 0;
 		core->peers[peer].promised_through = core->chosen_through;
+		core->peers[peer].promised_end = 0;
+		core->peers[peer].promised_more = 0;
 	}
+	for (uint32_t i = 0; i < core->config.window; i++)
+		core->slots[i].told = 0;
 	synod_core_arm_election(core);
 	/* PREPARE leaves when our own promise is durable: synod_election_on_durable. */
 	core->retry_deadline_ns = core->election_deadline_ns;
@@ -153,18 +158,39 @@ void synod_election_on_granted(struct synod_core *core, struct synod_effects *fx
 		become_candidate(core, fx);
 }
 
+/* Chosen and executed here, and its place given to a later slot. Places are taken out of order. */
+static int is_gone(struct synod_core *core, uint64_t slot)
+{
+	return slot <= core->chosen_through && !synod_log_at(core, slot);
+}
+
+/* The last part: nothing from owed_slot on; or, behind: there is, but it is no longer in memory. */
+static void send_promise_end(struct synod_core *core, struct synod_effects *fx, uint32_t to,
+			     int behind)
+{
+	struct synod_message *part = synod_core_send(core, fx, SYNOD_PROMISE, to);
+
+	part->ballot = core->promised;
+	part->slot = core->peers[to].owed_slot;
+	part->argument = UINT64_MAX;
+	part->flags = behind ? SYNOD_FLAG_BEHIND : 0;
+	core->peers[to].owed_slot = 0;
+}
+
 /* Phase 1b, from the cursor: what we accepted, slot by slot, and "nothing more" at the end. */
 static void send_promises(struct synod_core *core, struct synod_effects *fx, uint32_t to)
 {
 	struct synod_core_peer *peer = &core->peers[to];
 	struct synod_message *part = NULL;
-	int behind = peer->owed_slot <= core->chosen_through &&
-		     !synod_log_at(core, peer->owed_slot);
 	int parts = 0;
 
-	for (uint64_t slot = peer->owed_slot; !behind && slot <= core->slot_last; slot++) {
+	for (uint64_t slot = peer->owed_slot; slot <= core->slot_last; slot++) {
 		struct synod_core_slot *place = synod_log_at(core, slot);
 
+		if (is_gone(core, slot)) {
+			send_promise_end(core, fx, to, 1);
+			return;
+		}
 		if (!place || place->ballot == 0)
 			continue;
 		if (place->ticket > core->ticket_durable)
@@ -180,12 +206,7 @@ static void send_promises(struct synod_core *core, struct synod_effects *fx, uin
 		part->argument = slot;
 		peer->owed_slot = slot + 1;
 	}
-	part = synod_core_send(core, fx, SYNOD_PROMISE, to);
-	part->ballot = core->promised;
-	part->slot = peer->owed_slot;
-	part->argument = UINT64_MAX;
-	part->flags = behind ? SYNOD_FLAG_BEHIND : 0;
-	peer->owed_slot = 0;
+	send_promise_end(core, fx, to, 0);
 }
 
 static void send_owed_promises(struct synod_core *core, struct synod_effects *fx)
@@ -264,6 +285,34 @@ static void maybe_lead(struct synod_core *core, struct synod_effects *fx)
 		synod_leader_begin(core, fx);
 }
 
+/* Moves the peer's cursor over all that it told, in whatever order the parts came. */
+static void note_told(struct synod_core *core, const struct synod_message *message)
+{
+	struct synod_core_peer *peer = &core->peers[message->from];
+	uint8_t bit = (uint8_t)(1u << message->from);
+	uint64_t first = synod_core_max(message->slot, peer->promised_through + 1);
+	uint64_t last = synod_core_min(message->argument,
+				       peer->promised_through + core->config.window);
+
+	if (message->argument == UINT64_MAX)
+		peer->promised_end = message->slot;
+	for (uint64_t slot = first; slot <= last; slot++) /* at most a window of turns */
+		core->slots[slot & (core->config.window - 1)].told |= bit;
+	if (message->flags & SYNOD_FLAG_MORE)
+		peer->promised_more = message->argument;
+	for (uint32_t i = 0; i < core->config.window; i++) {
+		uint64_t slot = peer->promised_through + 1;
+		struct synod_core_slot *place = &core->slots[slot & (core->config.window - 1)];
+
+		if (!(place->told & bit))
+			break;
+		place->told &= (uint8_t)~bit;
+		peer->promised_through++;
+	}
+	peer->promised = peer->promised_end != 0 &&
+			 peer->promised_through + 1 >= peer->promised_end;
+}
+
 int synod_election_on_promise(struct synod_core *core, struct synod_effects *fx,
 			      const struct synod_message *message)
 {
@@ -271,8 +320,7 @@ int synod_election_on_promise(struct synod_core *core, struct synod_effects *fx,
 	int dropped = 0;
 
 	if (core->role != SYNOD_ROLE_CANDIDATE || message->ballot != core->ballot ||
-	    peer->promised || message->slot > peer->promised_through + 1 ||
-	    message->argument <= peer->promised_through) {
+	    peer->promised || message->argument <= peer->promised_through) {
 		synod_log_release(fx, message->has_value ? message->value.handle : 0);
 		return SYNOD_DROP_UNEXPECTED;
 	}
@@ -286,11 +334,11 @@ int synod_election_on_promise(struct synod_core *core, struct synod_effects *fx,
 		dropped = take_found(core, fx, message);
 	if (dropped)
 		return dropped;
-	peer->promised_through = message->argument;
-	if (message->argument == UINT64_MAX) {
-		peer->promised = 1;
+	note_told(core, message);
+	if (peer->promised) {
 		maybe_lead(core, fx);
-	} else if (message->flags & SYNOD_FLAG_MORE) {
+	} else if (peer->promised_more && peer->promised_through >= peer->promised_more) {
+		peer->promised_more = 0;
 		send_prepare(core, fx, message->from);
 	}
 	return 0;

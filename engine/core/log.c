@@ -38,6 +38,7 @@ struct synod_core_slot *synod_log_claim(struct synod_core *core, struct synod_ef
 					uint64_t slot)
 {
 	struct synod_core_slot *place = &core->slots[slot & mask(core)];
+	uint8_t told = place->told;
 
 	synod_assert(synod_log_has_room(core, slot));
 	if (place->slot == slot)
@@ -46,6 +47,7 @@ struct synod_core_slot *synod_log_claim(struct synod_core *core, struct synod_ef
 	synod_log_release(fx, place->value.handle);
 	memset(place, 0, sizeof(*place));
 	place->slot = slot;
+	place->told = told;
 	return place;
 }
 
