@@ -75,6 +75,7 @@ int synod_net_open(struct synod_net **out, const struct synod_net_config *config
 		snprintf(error, error_size, "net: no memory");
 		return -ENOMEM;
 	}
+	atomic_flag_clear(&net->lock);
 	net->counters = counters;
 	net->rx_pool = config->rx_pool;
 	net->tx_pool = config->tx_pool;
@@ -147,7 +148,9 @@ static int take(struct synod_net *net, uint32_t index, struct rte_mbuf *mbuf,
 		(mbuf->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD;
 	verdict = synod_frame_parse(frame, mbuf->data_len, &filter, &view);
 	if (verdict == SYNOD_FRAME_ARP) {
+		synod_port_lock(net);
 		synod_resolve_take(net, port, frame, mbuf->data_len);
+		synod_port_unlock(net);
 		rte_pktmbuf_free(mbuf);
 		return 0;
 	}
@@ -211,7 +214,7 @@ uint32_t synod_net_receive(struct synod_net *net, struct synod_net_packet *packe
 
 /* ---- send -------------------------------------------------------------------------------------- */
 
-static void flush_port(struct synod_net *net, struct synod_port *port)
+void synod_port_flush(struct synod_net *net, struct synod_port *port)
 {
 	uint32_t count = port->tx_count;
 	uint64_t bytes = 0;
@@ -237,7 +240,7 @@ void synod_port_queue(struct synod_net *net, struct synod_port *port, struct rte
 	synod_assert_cmp(port->tx_count, <, SYNOD_NET_BURST);
 	port->tx[port->tx_count++] = mbuf;
 	if (port->tx_count == SYNOD_NET_BURST)
-		flush_port(net, port);
+		synod_port_flush(net, port);
 }
 
 /* The UDP checksum over all segments. The header stands at the start of the first. */
@@ -304,11 +307,12 @@ void synod_net_send_peer(struct synod_net *net, uint32_t replica, struct rte_mbu
 	synod_assert_cmp(replica, >=, 1);
 	synod_assert_cmp(replica, <=, SYNOD_REPLICAS_MAX);
 	route = &net->routes[replica];
-	if (route->ip == 0 || !route->known) {
+	synod_port_lock(net);
+	if (route->ip != 0 && route->known)
+		send_frame(net, &net->ports[route->port], &route->template, mbuf);
+	else
 		drop(net, mbuf, SYNOD_TX_NO_ROUTE);
-		return;
-	}
-	send_frame(net, &net->ports[route->port], &route->template, mbuf);
+	synod_port_unlock(net);
 }
 
 void synod_net_send_to(struct synod_net *net, const struct synod_net_address *to,
@@ -320,16 +324,20 @@ void synod_net_send_to(struct synod_net *net, const struct synod_net_address *to
 	synod_assert_cmp(to->port, <, net->port_count);
 	port = &net->ports[to->port];
 	memcpy(end.mac, to->mac, 6);
+	synod_port_lock(net);
 	synod_frame_template_aim(&port->template, &end);
 	send_frame(net, port, &port->template, mbuf);
+	synod_port_unlock(net);
 }
 
 void synod_net_flush(struct synod_net *net)
 {
+	synod_port_lock(net);
 	for (uint32_t i = 0; i < net->port_count; i++) {
 		if (net->ports[i].tx_count)
-			flush_port(net, &net->ports[i]);
+			synod_port_flush(net, &net->ports[i]);
 	}
+	synod_port_unlock(net);
 }
 
 /* ---- links ------------------------------------------------------------------------------------- */
@@ -350,6 +358,7 @@ static uint64_t turn_interval(const struct synod_net *net)
 
 void synod_net_poll_links(struct synod_net *net, uint64_t now_ns)
 {
+	synod_port_lock(net);
 	if (net->gated && now_ns >= net->turn_at_ns) {
 		synod_gate_turn();
 		net->turn_at_ns = now_ns + turn_interval(net);
@@ -357,6 +366,7 @@ void synod_net_poll_links(struct synod_net *net, uint64_t now_ns)
 	for (uint32_t i = 0; i < net->port_count; i++)
 		synod_ethdev_poll(net, &net->ports[i], now_ns);
 	synod_resolve_poll(net, now_ns);
+	synod_port_unlock(net);
 }
 
 int synod_net_peer_up(const struct synod_net *net, uint32_t replica)

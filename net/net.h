@@ -14,9 +14,12 @@
  *            -> flush: to the device; what it does not take is freed and counted, not kept: the
  *               protocol sends again
  *
- * Threads: all calls on one net come from one thread, which also owns the counters. Nothing here
- * blocks, prints, exits or initialises EAL; the caller did that, and its programs may use
- * net/eal.h. All memory is taken in open; a port that is restarted (poll_links) lets its driver
+ * Threads: receive and poll_links belong to one thread, send and flush to one; they may be the same
+ * (then their lock is never contended) or two. The other calls come from either. The rows of the
+ * counters that each writes are disjoint, or written under the lock.
+ *
+ * Nothing here blocks, prints, exits or initialises EAL; the caller did that, and its programs may
+ * use net/eal.h. All memory is taken in open; a port that is restarted (poll_links) lets its driver
  * allocate again, once per lost link.
  */
 #ifndef SYNOD_NET_NET_H

@@ -10,6 +10,8 @@
 #include "net/frame.h"
 #include "net/net.h"
 
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdint.h>
 
 enum synod_port_driver {
@@ -71,11 +73,31 @@ struct synod_net {
 	struct synod_port ports[SYNOD_NET_PORTS_MAX];
 	struct synod_route routes[SYNOD_REPLICAS_MAX + 1];
 
+	/*
+	 * Guards what the sending thread and the receiving thread both touch: the tx bursts and
+	 * transmit queues, the routes, the links. Held by every send and flush, by poll_links, and
+	 * by receive only when it has an ARP frame.
+	 */
+	atomic_flag lock;
+
 	uint64_t turn_at_ns; /* next round of the interrupt thread */
 	uint8_t gated;	     /* the gate is ours */
 	uint16_t rx_descriptors;
 	uint16_t tx_descriptors;
 };
+
+static inline void synod_port_lock(struct synod_net *net)
+{
+	/* A1: acquire; pairs with R1: what the other thread did under the lock is seen. */
+	while (atomic_flag_test_and_set_explicit(&net->lock, memory_order_acquire))
+		sched_yield(); /* its holder may be waiting for this very core */
+}
+
+static inline void synod_port_unlock(struct synod_net *net)
+{
+	/* R1: release; pairs with A1. */
+	atomic_flag_clear_explicit(&net->lock, memory_order_release);
+}
 
 /* ethdev.c. error: one line, already naming the port. */
 int synod_ethdev_open(struct synod_net *net, struct synod_port *port,
@@ -90,7 +112,8 @@ void synod_resolve_take(struct synod_net *net, struct synod_port *port, const ui
 			size_t size);
 void synod_resolve_poll(struct synod_net *net, uint64_t now_ns);
 
-/* net.c: queues a finished frame. */
+/* net.c, under the lock: queues a finished frame; hands what is queued to the device. */
 void synod_port_queue(struct synod_net *net, struct synod_port *port, struct rte_mbuf *mbuf);
+void synod_port_flush(struct synod_net *net, struct synod_port *port);
 
 #endif

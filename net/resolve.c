@@ -61,6 +61,8 @@ static void send_arp(struct synod_net *net, struct synod_port *port, struct syno
 	synod_assert(frame);
 	synod_arp_build(arp, (uint8_t *)frame);
 	synod_port_queue(net, port, mbuf);
+	/* The sending thread may have nothing to send, and so no reason to flush. */
+	synod_port_flush(net, port);
 }
 
 /* Returns 1 if the sender is a peer of this port, whose MAC we want to know. */
