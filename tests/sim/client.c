@@ -107,6 +107,11 @@ void sim_client_timer(struct sim *sim, struct sim_client *client)
 {
 	int late = 0;
 
+	if (sim->phase != SIM_SAFETY && client->id >= sim->params.sessions) {
+		/* More clients than sessions evict each other for ever: these few go home. */
+		client->outstanding_count = 0;
+		return;
+	}
 	arm(sim, client);
 	if (client->session == 0) {
 		if (sim_below(sim, 4) == 0)

@@ -18,6 +18,7 @@ enum { LIVENESS_COMMANDS = 100 };
 #define LIVENESS_NS (10 * SIM_SECOND)
 #define CONVERGENCE_NS (10 * SIM_SECOND)
 #define CONVERGENCE_LOOK_NS (50 * SIM_MS)
+#define PAUSE_LOOK_NS (50 * SIM_MS)
 
 const char *const sim_fault_names[SIM_FAULTS_COUNT] = {
 #define SIM_FAULT_NAME(symbol, name) name,
@@ -165,7 +166,7 @@ static void dispatch(struct sim *sim, const struct sim_event *event)
 	}
 }
 
-/* One event, at its time. Returns its time. */
+/* One event, at its time. */
 static void turn(struct sim *sim)
 {
 	struct sim_event event = sim_queue_pop(sim);
@@ -173,7 +174,10 @@ static void turn(struct sim *sim)
 	sim->now = event.at;
 	if (is_of_process(sim, &event) && sim->replicas[event.who].up &&
 	    sim->replicas[event.who].paused_until > sim->now) {
-		event.at = sim->replicas[event.who].paused_until;
+		/* Look again: a pause can end early, when the replica is healed. */
+		event.at = sim->now + PAUSE_LOOK_NS;
+		if (event.at > sim->replicas[event.who].paused_until)
+			event.at = sim->replicas[event.who].paused_until;
 		sim_queue_push(sim, event);
 		return;
 	}
