@@ -58,6 +58,8 @@ static void choose(struct synod_core *core, struct synod_effects *fx)
 		}
 	}
 	synod_log_advance_chosen(core, fx);
+	/* It may have gone over slots that we knew to be chosen and had not come to yet. */
+	core->propose_next = synod_core_max(core->propose_next, core->chosen_through + 1);
 	/* Followers learn soon even when nothing more is proposed. */
 	if (core->announced_sent < core->chosen_through)
 		core->heartbeat_ns_next = synod_core_min(
