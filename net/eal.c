@@ -131,6 +131,8 @@ int synod_eal_build(struct synod_eal_args *args, const struct synod_eal_options 
 	if (!options->telemetry)
 		add(args, "--no-telemetry");
 	if (!options->verbose) {
+		/* Twice: drivers that are loaded later see the list in the other order. */
+		add(args, "--log-level=pmd.net.memif:critical");
 		add(args, "--log-level=*:error");
 		add(args, "--log-level=pmd.net.memif:critical");
 	}
