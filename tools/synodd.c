@@ -9,6 +9,7 @@
 #include "net/eal.h"
 
 #include <rte_eal.h>
+#include <rte_errno.h>
 #include <rte_launch.h>
 #include <rte_lcore.h>
 #include <rte_pause.h>
@@ -83,26 +84,81 @@ static void say_opened(uint32_t id, const struct synod_config *config,
 			? ""
 			: ", buffers not registered (raise RLIMIT_MEMLOCK for a little speed)");
 	if (opened->torn_bytes_at)
-		fprintf(stderr, "synodd %" PRIu32 ": a torn tail at offset %" PRIu64 " was dropped\n",
-			id, opened->torn_bytes_at);
+		fprintf(stderr,
+			"synodd %" PRIu32 ": a torn tail at offset %" PRIu64 " was dropped\n", id,
+			opened->torn_bytes_at);
+}
+
+/* The distinct cores of a replica's stages, in the order of synod_replica_cores. */
+static int start_eal(const struct synod_config *config, uint32_t id, char *error, size_t error_size)
+{
+	const struct synod_config_replica *own = synod_config_replica(config, id);
+	static struct synod_eal_args args;
+	const char *pci[] = { own->pci };
+	char prefix[64];
+	char lcores[128] = "";
+	uint32_t seen[SYNOD_STAGES_COUNT];
+	uint32_t count = 0;
+	struct synod_eal_options options = {
+		.program = "synodd",
+		.file_prefix = prefix,
+		.lcores = lcores,
+		.memory_mib = config->memory_mb,
+		.pci = pci,
+		.pci_count = own->transport == SYNOD_TRANSPORT_PCI,
+		.no_hugepages = config->huge == SYNOD_HUGE_NO,
+	};
+
+	if (config->huge == SYNOD_HUGE_YES && synod_eal_hugepages_free_mib() < config->memory_mb) {
+		snprintf(error, error_size,
+			 "hugepages: %" PRIu64 " MiB free of %" PRIu32 " needed; write a number to "
+			 "/proc/sys/vm/nr_hugepages, or set huge = auto",
+			 synod_eal_hugepages_free_mib(), config->memory_mb);
+		return -1;
+	}
+	for (int stage = 0; stage < SYNOD_STAGES_COUNT; stage++) {
+		uint32_t i = 0;
+		size_t used = strlen(lcores);
+
+		while (i < count && seen[i] != own->core[stage])
+			i++;
+		if (i < count)
+			continue;
+		seen[count] = own->core[stage];
+		snprintf(lcores + used, sizeof(lcores) - used, "%s%" PRIu32 "@%" PRIu32,
+			 count ? "," : "", count, own->core[stage]);
+		count++;
+	}
+	snprintf(prefix, sizeof(prefix), "synod-%016" PRIx64 "-%" PRIu32, config->id, id);
+	if (synod_eal_build(&args, &options, error, error_size) != 0)
+		return -1;
+	if (rte_eal_init(args.argc, args.argv) < 0) {
+		snprintf(error, error_size,
+			 "DPDK could not start (%s): is another synodd with this cluster and id "
+			 "running? are cores %s there?",
+			 rte_strerror(rte_errno), lcores);
+		return -1;
+	}
+	return 0;
 }
 
 static int serve(struct synod_replica *replica, const struct synod_config *config, uint32_t id)
 {
-	struct loop loops[SYNOD_STAGES_COUNT] = {0};
+	struct loop loops[SYNOD_STAGES_COUNT] = { 0 };
 	uint32_t cores[SYNOD_STAGES_COUNT];
 	uint32_t count = synod_replica_cores(replica, cores);
 	unsigned int lcore = rte_get_next_lcore(-1, 1, 0);
 	int failed;
 
 	for (uint32_t i = 0; i < count; i++) {
-		loops[i] = (struct loop){.replica = replica,
-					 .core = cores[i],
-					 .poll = synod_config_poll(config, id)};
+		loops[i] = (struct loop){ .replica = replica,
+					  .core = cores[i],
+					  .poll = synod_config_poll(config, id) };
 		/* The first core's loop runs here; the others on their lcores, in the same order. */
 		if (i > 0) {
 			if (rte_eal_remote_launch(run, &loops[i], lcore) != 0) {
-				fprintf(stderr, "synodd: no thread for core %" PRIu32 "\n", cores[i]);
+				fprintf(stderr, "synodd: no thread for core %" PRIu32 "\n",
+					cores[i]);
 				on_signal(0);
 				break;
 			}
@@ -122,10 +178,10 @@ static int serve(struct synod_replica *replica, const struct synod_config *confi
 static int parse(int argc, char **argv, const char **path, uint32_t *id)
 {
 	static const struct option options[] = {
-		{"config", required_argument, NULL, 'c'},
-		{"id", required_argument, NULL, 'i'},
-		{"help", no_argument, NULL, 'h'},
-		{0},
+		{ "config", required_argument, NULL, 'c' },
+		{ "id", required_argument, NULL, 'i' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
 	};
 	char *end;
 	int option;
@@ -138,7 +194,8 @@ static int parse(int argc, char **argv, const char **path, uint32_t *id)
 
 			*id = *end || value > SYNOD_REPLICAS_MAX ? 0 : (uint32_t)value;
 			if (!*id) {
-				fprintf(stderr, "synodd: --id %s: give a replica's number, from 1\n",
+				fprintf(stderr,
+					"synodd: --id %s: give a replica's number, from 1\n",
 					optarg);
 				return 2;
 			}
@@ -168,7 +225,7 @@ int main(int argc, char **argv)
 		status = -1;
 	}
 	if (!status)
-		status = synod_eal_start_replica(&config, id, error, sizeof(error));
+		status = start_eal(&config, id, error, sizeof(error));
 	if (!status)
 		status = synod_replica_open(&replica, &config, id, &opened, error, sizeof(error));
 	if (status) {
