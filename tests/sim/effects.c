@@ -154,7 +154,7 @@ static void carry_chosen(struct sim *sim, struct sim_replica *replica)
 	sim_tell(sim, "%u chosen through %llu", replica->id, (unsigned long long)fx->chosen_last);
 	if (replica->apply_scheduled)
 		return;
-	delay = sim_below(sim, sim->params.apply_max);
+	delay = sim_below(sim, sim->phase == SIM_SAFETY ? sim->params.apply_max : SIM_MS);
 	if (delay > 10 * SIM_MS)
 		sim_count(sim, SIM_FAULT_APPLY_SLOW);
 	replica->apply_scheduled = 1;
