@@ -161,20 +161,6 @@ static int make_pipeline(struct synod_replica *replica, char *error, size_t erro
 	return 0;
 }
 
-static int check(const struct synod_replica *replica, char *error, size_t error_size)
-{
-	const struct synod_config_replica *own =
-		synod_config_replica(&replica->config, replica->id);
-
-	if (own->core[SYNOD_STAGE_INGRESS] == own->core[SYNOD_STAGE_EGRESS])
-		return 0;
-	snprintf(error, error_size,
-		 "%s: [replica %u] cores: ingress and egress share the network ports and must share a "
-		 "core",
-		 replica->config.path, replica->id);
-	return -EINVAL;
-}
-
 int synod_replica_open(struct synod_replica **out, const struct synod_config *config, uint32_t id,
 		       struct synod_replica_opened *opened, char *error, size_t error_size)
 {
@@ -187,9 +173,7 @@ int synod_replica_open(struct synod_replica **out, const struct synod_config *co
 		return -ENOMEM;
 	replica->config = *config;
 	replica->id = id;
-	failed = check(replica, error, error_size);
-	if (!failed)
-		failed = open_journal(replica, opened, error, error_size);
+	failed = open_journal(replica, opened, error, error_size);
 	if (!failed)
 		failed = take_memory(replica, error, error_size);
 	if (!failed)
