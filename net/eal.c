@@ -9,6 +9,7 @@
 #include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -90,6 +91,14 @@ static int first_cpu(void)
 	return 0;
 }
 
+/* EAL puts its files in /var/run when the user is 0, which in a user namespace is nobody who may
+ * write there. */
+static void choose_runtime_directory(void)
+{
+	if (geteuid() == 0 && access("/var/run", W_OK) != 0)
+		(void)setenv("RUNTIME_DIRECTORY", "/tmp", 0);
+}
+
 static void add_extra(struct synod_eal_args *args, const char *extra)
 {
 	while (extra && *extra) {
@@ -109,6 +118,7 @@ int synod_eal_build(struct synod_eal_args *args, const struct synod_eal_options 
 
 	synod_assert(options->file_prefix);
 	memset(args, 0, sizeof(*args));
+	choose_runtime_directory();
 	args->hugepages = !options->no_hugepages && hugepages_usable(memory);
 	add(args, "%s", options->program ? options->program : "synod");
 	add(args, "--file-prefix=%s", options->file_prefix);
