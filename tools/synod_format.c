@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* synod format: makes the journal of one replica, written through to its end. */
+#include "engine/journal/uring.h"
+#include "tools/synod.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* 0 if the journal's path is free, or a device, or may be overwritten; else a complaint. */
+static int check_place(const char *path, int force)
+{
+	struct stat status;
+
+	if (stat(path, &status) || S_ISBLK(status.st_mode) || force)
+		return 0;
+	return synod_tool_complain("%s exists; a journal is the memory of its replica. To lose it: "
+				   "--force",
+				   path);
+}
+
+int synod_tool_format(int argc, char **argv)
+{
+	const char *path = NULL;
+	uint64_t id = 0, size = 0, incarnation = 1;
+	int force = 0, first_result;
+	const struct synod_command command = {
+		"format", "", "Makes the journal of one replica: preallocated and written through.",
+		"A replica whose journal was lost must not vote under its old name: formatting again is\n"
+		"only right for a cluster that begins anew.\n"
+	};
+	const struct synod_option options[] = {
+		{ "config", SYNOD_OPTION_TEXT, &path, "FILE", "the cluster's configuration", 1 },
+		{ "id", SYNOD_OPTION_NUMBER, &id, "N", "which replica", 1 },
+		{ "size", SYNOD_OPTION_SIZE, &size, "BYTES",
+		  "of the file (default: journal_size; 1G, 64M …)", 0 },
+		{ "force", SYNOD_OPTION_FLAG, &force, NULL, "overwrite what is there", 0 },
+		{ 0 }
+	};
+	const struct synod_config_replica *replica;
+	struct synod_journal_identity identity;
+	struct synod_config config;
+	char error[1024];
+	struct stat status;
+
+	first_result = synod_tool_parse(argc, argv, &command, options, NULL, NULL);
+	if (first_result >= 0)
+		return first_result;
+	if (synod_tool_load(path, &config))
+		return SYNOD_TOOL_FAILED;
+	if (synod_tool_check_id(&config, id, "id"))
+		return SYNOD_TOOL_USAGE;
+	replica = synod_config_replica(&config, (uint32_t)id);
+	if (check_place(replica->journal, force))
+		return SYNOD_TOOL_FAILED;
+	if (!size && (stat(replica->journal, &status) || !S_ISBLK(status.st_mode)))
+		size = replica->journal_size;
+	identity = (struct synod_journal_identity){ .cluster = config.id,
+						    .incarnation = incarnation,
+						    .replica = (uint32_t)id,
+						    .replicas = config.replicas };
+	if (synod_journal_format(replica->journal, &identity, size, force ? SYNOD_JOURNAL_FORCE : 0,
+				 error, sizeof(error)))
+		return synod_tool_complain("%s", error);
+	printf("%s\n", replica->journal);
+	return synod_tool_finish();
+}
