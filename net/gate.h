@@ -18,8 +18,9 @@
  * a turn is two switches of threads. Only nets with memif ports install the gate; one such net a
  * process.
  *
- * Rejected: polling link state and hoping (crashed within a few dozen kills, tests/net/kill.c);
- * interposing munmap (a library does not redefine libc); zero-copy mode (unmaps as well).
+ * Rejected: polling link state and hoping (tests/net/test_memif_kill.c then fails within a few
+ * dozen kills; testpmd crashes when its peer leaves under load); interposing munmap (a library does
+ * not redefine libc); zero-copy mode (unmaps as well).
  */
 #ifndef SYNOD_NET_GATE_H
 #define SYNOD_NET_GATE_H
