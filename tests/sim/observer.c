@@ -152,6 +152,13 @@ static void check_hint(struct sim *sim, struct sim_replica *replica, uint64_t hi
 	}
 }
 
+/* Promised, or accepted at, which binds as much. */
+static uint64_t bound_to(const struct sim_disk *disk)
+{
+	return disk->issued_promised > disk->issued_accepted_max ? disk->issued_promised
+								 : disk->issued_accepted_max;
+}
+
 /* I3: never below the promise, never another value at an equal ballot. */
 static void check_accept(struct sim *sim, const struct sim_replica *replica,
 			 const struct synod_core_write *write, uint32_t content)
@@ -159,12 +166,11 @@ static void check_accept(struct sim *sim, const struct sim_replica *replica,
 	const struct sim_disk *disk = &replica->disk;
 	const struct sim_record *record = sim_disk_issued(disk, write->slot);
 
-	sim_check(sim, write->ballot >= disk->issued_promised &&
-			       write->ballot >= (record && !record->chosen ? record->ballot : 0),
+	sim_check(sim, write->ballot >= bound_to(disk),
 		  "I3: replica %u accepts slot %llu at " BALLOT_FORMAT
-		  ", promised " BALLOT_FORMAT,
+		  ", bound to " BALLOT_FORMAT,
 		  replica->id, (unsigned long long)write->slot, BALLOT(write->ballot),
-		  BALLOT(disk->issued_promised));
+		  BALLOT(bound_to(disk)));
 	sim_check(sim, !record || record->ballot != write->ballot || record->content == content,
 		  "I3: replica %u overwrites slot %llu at its own ballot", replica->id,
 		  (unsigned long long)write->slot);
@@ -178,10 +184,9 @@ void sim_observer_write(struct sim *sim, struct sim_replica *replica,
 
 	check_hint(sim, replica, write->chosen_through);
 	if (write->kind == SYNOD_WRITE_OF_PROMISE) {
-		sim_check(sim, write->ballot > replica->disk.issued_promised,
-			  "I3: replica %u promises " BALLOT_FORMAT " after " BALLOT_FORMAT,
-			  replica->id, BALLOT(write->ballot),
-			  BALLOT(replica->disk.issued_promised));
+		sim_check(sim, write->ballot > bound_to(&replica->disk),
+			  "I3: replica %u promises " BALLOT_FORMAT ", bound to " BALLOT_FORMAT,
+			  replica->id, BALLOT(write->ballot), BALLOT(bound_to(&replica->disk)));
 		return;
 	}
 	if (!write->chosen) {

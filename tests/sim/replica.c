@@ -84,8 +84,9 @@ void sim_replica_tick(struct sim *sim, struct sim_replica *replica, uint64_t gen
 		return;
 	}
 	sim_replica_step(sim, replica, &event);
-	replica->ticks_idle = replica->deadline_ns > replica->now_last ? 0
-								       : replica->ticks_idle + 1;
+	replica->ticks_idle = replica->deadline_ns > replica->now_last + SIM_US
+				      ? 0
+				      : replica->ticks_idle + 1;
 	sim_check(sim, replica->ticks_idle < TICKS_IDLE_MAX,
 		  "replica %u: its deadline stays in the past", replica->id);
 }
