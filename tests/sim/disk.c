@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A simulated journal: writes by ticket, completed late and out of order, and the image that is left
- * when the replica crashes.
+ * A simulated journal: writes by ticket, completed late and out of order, and the image that is
+ * left when the replica crashes.
  *
  *   ticket     1   2   3   4   5   6
  *   completed  x   x       x           -> durable through 2
  *
  * Up to the durable prefix nothing is ever lost. Beyond it a crash decides: a prefix of what was
- * under way survives, or (a seed in two) each write by itself, with holes. What survives then counts
- * as read by the recovery: it is durable from then on.
+ * under way survives, or (a seed in two) each write by itself, with holes. What survives then
+ * counts as read by the recovery: it is durable from then on.
  *
  * The image is what the observer judges messages by (I4), not the core's memory.
  */
@@ -127,7 +127,8 @@ void sim_disk_write(struct sim *sim, struct sim_replica *replica,
 		record_put(&disk->issued[write->slot], pending);
 		disk->issued_slot_last = larger(disk->issued_slot_last, write->slot);
 		if (!write->chosen)
-			disk->issued_accepted_max = larger(disk->issued_accepted_max, write->ballot);
+			disk->issued_accepted_max =
+				larger(disk->issued_accepted_max, write->ballot);
 	} else {
 		disk->issued_promised = larger(disk->issued_promised, write->ballot);
 	}
@@ -174,7 +175,8 @@ void sim_disk_done(struct sim *sim, struct sim_replica *replica, uint64_t ticket
 		 (unsigned long long)disk->ticket_durable);
 	if (!replica->durable_scheduled) {
 		replica->durable_scheduled = 1;
-		sim_queue_push(sim, (struct sim_event){.at = sim->now + sim_below(sim, 100 * SIM_US),
+		sim_queue_push(sim, (struct sim_event){.at = sim->now +
+							     sim_below(sim, 100 * SIM_US),
 						       .kind = SIM_DURABLE,
 						       .who = (uint8_t)replica->id,
 						       .life = replica->life});

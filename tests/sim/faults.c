@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * When things break. Each hazard has a mean time between occurrences, drawn by the seed, or does not
- * exist in this run: a run with few kinds of fault gets further than one with all of them.
+ * When things break. Each hazard has a mean time between occurrences, drawn by the seed, or does
+ * not exist in this run: a run with few kinds of fault gets further than one with all of them.
  */
 #include "tests/sim/sim.h"
 
