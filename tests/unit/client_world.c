@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A network and replicas in memory, for the client's tests. See client_world.h. */
+#include "tests/unit/client_world.h"
+
+#include "engine/base/assert.h"
+#include "engine/base/random.h"
+#include "engine/wire/wire.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A reply under construction. */
+struct answer {
+	struct world *world;
+	const uint8_t *commands;
+	uint64_t session;
+	uint32_t from;
+	uint32_t size; /* of the results */
+	uint8_t bytes[2 * WORLD_DATAGRAM_SIZE];
+};
+
+static int chance(struct world *world, uint32_t percent)
+{
+	return synod_random_below(&world->random, 100) < percent;
+}
+
+static void put(struct world *world, uint32_t to, uint32_t from, const void *bytes, uint32_t size)
+{
+	struct world_datagram *datagram;
+
+	if (world->used == WORLD_DATAGRAMS_MAX || size > WORLD_DATAGRAM_SIZE)
+		return; /* lost */
+	datagram = &world->datagrams[world->used++];
+	datagram->at_ns =
+		world->now_ns + 1 + synod_random_below(&world->random, world->delay_ns_max + 1);
+	datagram->to = to;
+	datagram->from = from;
+	datagram->size = size;
+	memcpy(datagram->bytes, bytes, size);
+}
+
+static void put_faulty(struct world *world, uint32_t to, uint32_t from, const void *bytes,
+		       uint32_t size)
+{
+	if (chance(world, world->loss_percent))
+		return;
+	put(world, to, from, bytes, size);
+	while (chance(world, world->repeat_percent))
+		put(world, to, from, bytes, size);
+}
+
+void world_inject(struct world *world, uint32_t from, const void *bytes, uint32_t size)
+{
+	put(world, 0, from, bytes, size);
+}
+
+static void answer_add(struct answer *answer, uint64_t number, uint64_t position, uint16_t status)
+{
+	struct synod_wire_result result = {
+		.number = number,
+		.position = position,
+		.status = status,
+	};
+
+	synod_assert_cmp(SYNOD_HEADER_SIZE + answer->size + sizeof(result), <=,
+			 sizeof(answer->bytes));
+	memcpy(answer->bytes + SYNOD_HEADER_SIZE + answer->size, &result, sizeof(result));
+	answer->size += (uint32_t)sizeof(result);
+}
+
+static void answer_send(struct answer *answer)
+{
+	struct synod_wire_header *header = (struct synod_wire_header *)answer->bytes;
+
+	memset(header, 0, sizeof(*header));
+	header->type = SYNOD_REPLY;
+	header->cluster = WORLD_CLUSTER;
+	header->sender = (uint16_t)answer->from;
+	header->slot = answer->session;
+	header->argument = answer->world->hint;
+	synod_wire_seal(header, NULL, answer->bytes + SYNOD_HEADER_SIZE, answer->size);
+	put_faulty(answer->world, 0, answer->from, answer->bytes, SYNOD_HEADER_SIZE + answer->size);
+}
+
+static void note_executed(struct world *world, const struct synod_apply_result *result,
+			  const uint8_t *payload, uint32_t size)
+{
+	uint32_t id;
+
+	if (size < sizeof(id))
+		return;
+	memcpy(&id, payload, sizeof(id));
+	synod_assert_cmp(id, <, WORLD_OPS_MAX);
+	world->executed[id]++;
+	world->position[id] = result->position;
+}
+
+static void on_applied(void *context, uint32_t index, const struct synod_apply_result *result)
+{
+	struct answer *answer = context;
+	struct synod_wire_command command;
+
+	(void)index;
+	memcpy(&command, answer->commands, sizeof(command));
+	if (result->executed)
+		note_executed(answer->world, result, answer->commands + sizeof(command),
+			      command.size);
+	answer->commands += synod_wire_command_size(&command);
+	answer_add(answer, result->number, result->position, result->status);
+}
+
+/* Refuses all of a request. */
+static void refuse(struct answer *answer, const struct synod_wire_view *view, uint16_t status)
+{
+	uint32_t at = 0;
+
+	while (at < view->body_size) {
+		struct synod_wire_command command;
+
+		memcpy(&command, view->body + at, sizeof(command));
+		answer_add(answer, command.number, 0, status);
+		at += synod_wire_command_size(&command);
+	}
+	answer_send(answer);
+}
+
+static void on_request(struct world *world, const struct world_datagram *datagram)
+{
+	struct answer answer = { .world = world, .from = datagram->to };
+	struct synod_wire_command first;
+	struct synod_wire_view view;
+
+	if (world->dead >> datagram->to & 1)
+		return;
+	world->asked[datagram->to]++;
+	synod_assert_cmp(synod_wire_decode(datagram->bytes, datagram->size, WORLD_CLUSTER,
+					   datagram->to, &view),
+			 ==, 0);
+	synod_assert_cmp(view.header->type, ==, SYNOD_REQUEST);
+	synod_assert_cmp(synod_wire_commands_check(view.body, view.body_size), >, 0);
+	memcpy(&first, view.body, sizeof(first));
+	answer.session = first.session;
+	if (datagram->to != world->leader) {
+		refuse(&answer, &view, SYNOD_NOT_LEADER);
+		return;
+	}
+	if (world->full || chance(world, world->busy_percent)) {
+		refuse(&answer, &view, world->full ? SYNOD_FULL : SYNOD_BUSY);
+		return;
+	}
+	answer.commands = view.body;
+	synod_apply_batch(world->apply, synod_apply_slot(world->apply) + 1, view.body,
+			  view.body_size, on_applied, &answer);
+	answer_send(&answer);
+}
+
+void world_pass(struct world *world, uint64_t ns)
+{
+	uint32_t index = 0;
+
+	world->now_ns += ns;
+	while (index < world->used) {
+		struct world_datagram *datagram = &world->datagrams[index];
+		struct world_datagram arrived;
+
+		if (datagram->at_ns > world->now_ns || datagram->to == 0) {
+			index++;
+			continue;
+		}
+		arrived = *datagram;
+		*datagram = world->datagrams[--world->used];
+		on_request(world, &arrived);
+	}
+}
+
+static int world_send(void *context, uint32_t replica, const void *data, uint32_t size)
+{
+	struct world *world = context;
+
+	synod_assert(replica >= 1 && replica <= world->replicas);
+	synod_assert_cmp(size, <=, WORLD_DATAGRAM_SIZE);
+	if (world->send_max && world->sends++ >= world->send_max) {
+		world->sends_refused++;
+		return -EAGAIN;
+	}
+	put_faulty(world, replica, 0, data, size);
+	return 0;
+}
+
+static void world_flush(void *context)
+{
+	(void)context;
+}
+
+static unsigned int world_receive(void *context, struct synod_datagram *datagrams, unsigned int max)
+{
+	struct world *world = context;
+	unsigned int count = 0;
+	uint32_t index = 0;
+
+	world->sends = 0;
+	while (index < world->used && count < max && count < 64) {
+		struct world_datagram *datagram = &world->datagrams[index];
+
+		if (datagram->at_ns > world->now_ns || datagram->to != 0) {
+			index++;
+			continue;
+		}
+		world->taken[count] = *datagram;
+		*datagram = world->datagrams[--world->used];
+		datagrams[count].data = world->taken[count].bytes;
+		datagrams[count].size = world->taken[count].size;
+		datagrams[count].replica = world->taken[count].from;
+		count++;
+	}
+	return count;
+}
+
+static void world_idle(void *context, uint64_t timeout_ns)
+{
+	world_pass(context, timeout_ns);
+}
+
+struct world *world_make(uint64_t seed, uint32_t sessions)
+{
+	struct world *world = calloc(1, sizeof(*world));
+	size_t size = synod_apply_size(&synod_sequencer_machine, sessions);
+	void *memory = aligned_alloc(64, size);
+
+	synod_assert(world && memory);
+	memset(memory, 0, size);
+	world->apply = synod_apply_init(memory, &synod_sequencer_machine, sessions);
+	world->random = seed;
+	world->now_ns = 1000000000;
+	world->delay_ns_max = 100000;
+	world->replicas = 3;
+	world->leader = 1;
+	world->hint = 1;
+	world->transport = (struct synod_transport){
+		.context = world,
+		.datagram_size_max = WORLD_DATAGRAM_SIZE,
+		.send = world_send,
+		.flush = world_flush,
+		.receive = world_receive,
+		.idle = world_idle,
+	};
+	return world;
+}
+
+void world_free(struct world *world)
+{
+	free(world->apply);
+	free(world);
+}
+
+uint64_t world_open_session(struct world *world, uint64_t nonce)
+{
+	struct synod_wire_command command = { .number = nonce, .kind = SYNOD_COMMAND_REGISTER };
+	uint64_t slot = synod_apply_slot(world->apply) + 1;
+
+	synod_apply_batch(world->apply, slot, &command, sizeof(command), NULL, NULL);
+	return slot << 16 | 1;
+}

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Batches through sessions to the sequencer: positions, duplicates, refusals, hashes. */
+#include "engine/machine/apply.h"
+
+#include "engine/base/limits.h"
+#include "engine/base/random.h"
+#include "engine/wire/wire.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum {
+	SESSIONS = 4,
+	RESULTS_MAX = 400
+};
+
+struct batch {
+	uint32_t size;
+	uint8_t bytes[SYNOD_BATCH_SIZE_MAX];
+};
+
+struct results {
+	uint32_t count;
+	struct synod_apply_result result[RESULTS_MAX];
+};
+
+static struct batch batch;
+static struct results results;
+
+static void sink(void *context, uint32_t index, const struct synod_apply_result *result)
+{
+	struct results *to = context;
+
+	assert_int_equal(index, to->count);
+	to->result[to->count++] = *result;
+}
+
+static struct synod_apply *make(void)
+{
+	size_t size = synod_apply_size(&synod_sequencer_machine, SESSIONS);
+	void *memory = aligned_alloc(64, size);
+
+	assert_non_null(memory);
+	memset(memory, 0, size);
+	return synod_apply_init(memory, &synod_sequencer_machine, SESSIONS);
+}
+
+static void add(uint8_t kind, uint64_t session, uint64_t number, const char *payload)
+{
+	struct synod_wire_command command = {
+		.session = session,
+		.number = number,
+		.size = (uint32_t)strlen(payload),
+		.kind = kind,
+	};
+
+	assert_true(batch.size + synod_wire_command_size(&command) <= sizeof(batch.bytes));
+	memset(batch.bytes + batch.size, 0, synod_wire_command_size(&command));
+	memcpy(batch.bytes + batch.size, &command, sizeof(command));
+	memcpy(batch.bytes + batch.size + sizeof(command), payload, command.size);
+	batch.size += synod_wire_command_size(&command);
+}
+
+/* Applies what was added, from an address as odd as a frame makes it, to the next slot. */
+static void apply_next(struct synod_apply *apply)
+{
+	uint8_t *block = malloc(batch.size + 2);
+
+	assert_non_null(block);
+	memcpy(block + 2, batch.bytes, batch.size);
+	results.count = 0;
+	synod_apply_batch(apply, synod_apply_slot(apply) + 1, block + 2, batch.size, sink,
+			  &results);
+	batch.size = 0;
+	free(block);
+}
+
+static uint64_t open_session(struct synod_apply *apply, uint64_t nonce)
+{
+	add(SYNOD_COMMAND_REGISTER, 0, nonce, "");
+	apply_next(apply);
+	assert_int_equal(results.result[0].status, SYNOD_OK);
+	assert_int_equal(results.result[0].executed, 0);
+	return results.result[0].position;
+}
+
+static void positions_are_given_to_executed_commands_only(void **state)
+{
+	struct synod_apply *apply = make();
+	uint64_t session = open_session(apply, 1);
+
+	(void)state;
+	assert_int_equal(session, 1 << 16 | 1);
+	add(SYNOD_COMMAND_APPLY, session, 1, "a");
+	add(SYNOD_COMMAND_APPLY, session, 1, "a");
+	add(SYNOD_COMMAND_APPLY, session + 1, 1, "nobody");
+	add(SYNOD_COMMAND_REGISTER, 0, 2, "");
+	add(SYNOD_COMMAND_APPLY, session, 0, "zero");
+	add(SYNOD_COMMAND_APPLY, session, 2, "b");
+	apply_next(apply);
+	assert_int_equal(results.count, 6);
+	assert_int_equal(results.result[0].position, 1);
+	assert_int_equal(results.result[0].executed, 1);
+	assert_int_equal(results.result[1].position, 1);
+	assert_int_equal(results.result[1].duplicate, 1);
+	assert_int_equal(results.result[1].executed, 0);
+	assert_int_equal(results.result[2].status, SYNOD_SESSION_EVICTED);
+	assert_int_equal(results.result[2].position, 0);
+	assert_int_equal(results.result[3].position, 2 << 16 | 4);
+	assert_int_equal(results.result[4].status, SYNOD_STALE);
+	assert_int_equal(results.result[5].position, 2);
+	assert_int_equal(synod_apply_position(apply), 2);
+	assert_int_equal(synod_apply_sessions(apply), 2);
+	assert_int_equal(synod_apply_slot(apply), 2);
+	free(apply);
+}
+
+static void a_repeated_registration_finds_its_session(void **state)
+{
+	struct synod_apply *apply = make();
+	uint64_t session = open_session(apply, 5);
+
+	(void)state;
+	assert_int_equal(open_session(apply, 5), session);
+	assert_int_not_equal(open_session(apply, 6), session);
+	assert_int_equal(synod_apply_sessions(apply), 2);
+	free(apply);
+}
+
+static void a_session_opened_in_a_batch_serves_later_commands_of_it(void **state)
+{
+	struct synod_apply *apply = make();
+
+	(void)state;
+	add(SYNOD_COMMAND_APPLY, 1 << 16 | 2, 1, "too early");
+	add(SYNOD_COMMAND_REGISTER, 0, 9, "");
+	add(SYNOD_COMMAND_APPLY, 1 << 16 | 2, 1, "in time");
+	apply_next(apply);
+	assert_int_equal(results.result[0].status, SYNOD_SESSION_EVICTED);
+	assert_int_equal(results.result[2].position, 1);
+	free(apply);
+}
+
+static void the_session_used_longest_ago_is_evicted(void **state)
+{
+	struct synod_apply *apply = make();
+	uint64_t session[SESSIONS + 1];
+	uint32_t index;
+
+	(void)state;
+	for (index = 0; index < SESSIONS; index++)
+		session[index] = open_session(apply, index + 1);
+	add(SYNOD_COMMAND_APPLY, session[0], 1, "still here");
+	apply_next(apply);
+	session[SESSIONS] = open_session(apply, 99);
+	for (index = 0; index <= SESSIONS; index++)
+		add(SYNOD_COMMAND_APPLY, session[index], 2, "x");
+	apply_next(apply);
+	for (index = 0; index <= SESSIONS; index++)
+		assert_int_equal(results.result[index].status,
+				 index == 1 ? SYNOD_SESSION_EVICTED : SYNOD_OK);
+	free(apply);
+}
+
+static void a_no_op_moves_the_slot_and_nothing_else(void **state)
+{
+	struct synod_apply *apply = make();
+
+	(void)state;
+	apply_next(apply);
+	assert_int_equal(results.count, 0);
+	assert_int_equal(synod_apply_slot(apply), 1);
+	assert_int_equal(synod_apply_position(apply), 0);
+	free(apply);
+}
+
+static void add_random(uint64_t *random)
+{
+	static const char *const payloads[] = { "", "a", "bb", "something longer" };
+	uint32_t count = (uint32_t)synod_random_below(random, 20);
+
+	while (count--) {
+		uint64_t session = (1 + synod_random_below(random, 60)) << 16 | 1;
+
+		if (synod_random_below(random, 5) == 0)
+			add(SYNOD_COMMAND_REGISTER, 0, synod_random_below(random, 8), "");
+		else
+			add(SYNOD_COMMAND_APPLY, session, synod_random_below(random, 50),
+			    payloads[synod_random_below(random, 4)]);
+	}
+}
+
+static void equal_histories_give_equal_bytes_and_a_lost_one_another_hash(void **state)
+{
+	size_t size = synod_apply_size(&synod_sequencer_machine, SESSIONS);
+	struct synod_apply *one = make();
+	struct synod_apply *two = make();
+	struct synod_apply *three = make();
+	uint64_t random = 5;
+	uint32_t turn;
+
+	(void)state;
+	for (turn = 1; turn <= 300; turn++) {
+		struct batch saved;
+
+		add_random(&random);
+		saved = batch;
+		apply_next(one);
+		batch = saved;
+		apply_next(two);
+		assert_int_equal(synod_apply_hash(one), synod_apply_hash(two));
+		if (turn == 150) { /* three never sees this slot's last byte as it was */
+			saved.bytes[8] ^= 1;
+			if (!saved.size)
+				saved.size = 24;
+		}
+		batch = saved;
+		apply_next(three);
+		assert_int_equal(synod_apply_hash(one) == synod_apply_hash(three), turn < 150);
+	}
+	assert_memory_equal(one, two, size);
+	free(one);
+	free(two);
+	free(three);
+}
+
+static void a_copy_of_the_block_goes_on_as_the_original(void **state)
+{
+	size_t size = synod_apply_size(&synod_sequencer_machine, SESSIONS);
+	struct synod_apply *original = make();
+	struct synod_apply *copy = make();
+	uint64_t session = open_session(original, 1);
+
+	(void)state;
+	add(SYNOD_COMMAND_APPLY, session, 1, "before");
+	apply_next(original);
+	memcpy(copy, original, size);
+	add(SYNOD_COMMAND_APPLY, session, 1, "again");
+	apply_next(copy);
+	assert_int_equal(results.result[0].duplicate, 1);
+	free(original);
+	free(copy);
+}
+
+static void machines_are_found_by_name(void **state)
+{
+	(void)state;
+	assert_ptr_equal(synod_machine_find("sequencer"), &synod_sequencer_machine);
+	assert_ptr_equal(synod_machine_find("kv"), &synod_kv_machine);
+	assert_null(synod_machine_find("other"));
+	assert_null(synod_machine_find(""));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(positions_are_given_to_executed_commands_only),
+		cmocka_unit_test(a_repeated_registration_finds_its_session),
+		cmocka_unit_test(a_session_opened_in_a_batch_serves_later_commands_of_it),
+		cmocka_unit_test(the_session_used_longest_ago_is_evicted),
+		cmocka_unit_test(a_no_op_moves_the_slot_and_nothing_else),
+		cmocka_unit_test(equal_histories_give_equal_bytes_and_a_lost_one_another_hash),
+		cmocka_unit_test(a_copy_of_the_block_goes_on_as_the_original),
+		cmocka_unit_test(machines_are_found_by_name),
+	};
+
+	return cmocka_run_group_tests_name("apply", tests, NULL, NULL);
+}

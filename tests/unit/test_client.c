@@ -1,0 +1,499 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The client over a network that does what networks do. See client_world.h. */
+#include "engine/client/client.h"
+
+#include "engine/base/limits.h"
+#include "engine/base/random.h"
+#include "engine/wire/wire.h"
+#include "tests/unit/client_world.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum {
+	TURN_NS = 50000,
+	RETRY_NS = 2000000
+};
+
+/* A client, its operations by id, and how each ended. */
+struct user {
+	struct world *world;
+	struct synod_client *client;
+	struct synod_client_config config;
+	uint32_t submitted;
+	uint32_t completed;
+	uint32_t wanted;
+	uint32_t by_status[SYNOD_STATUSES_COUNT];
+	uint32_t payload_size;
+	struct synod_client_op ops[WORLD_OPS_MAX];
+	uint32_t times[WORLD_OPS_MAX]; /* completed */
+	uint8_t payloads[WORLD_OPS_MAX][64];
+};
+
+static struct user *make_with(uint64_t seed, uint32_t wanted, uint32_t outstanding,
+			      uint64_t deadline_ns)
+{
+	struct user *user = calloc(1, sizeof(*user));
+	void *memory = aligned_alloc(64, (synod_client_size() + 63) & ~(size_t)63);
+	uint32_t id;
+
+	assert_non_null(user);
+	assert_non_null(memory);
+	user->world = world_make(seed, 4);
+	user->wanted = wanted;
+	user->payload_size = 8;
+	user->config = (struct synod_client_config){
+		.struct_size = sizeof(user->config),
+		.replicas = 3,
+		.cluster = WORLD_CLUSTER,
+		.nonce = seed + 1000,
+		.outstanding_max = outstanding,
+		.retry_ns = RETRY_NS,
+		.deadline_ns = deadline_ns,
+	};
+	assert_int_equal(
+		synod_client_init(&user->client, memory, &user->config, &user->world->transport),
+		0);
+	for (id = 0; id < wanted; id++) {
+		memcpy(user->payloads[id], &id, sizeof(id));
+		user->ops[id].user_data = id;
+		user->ops[id].data = user->payloads[id];
+		user->ops[id].size = user->payload_size;
+	}
+	return user;
+}
+
+static struct user *make(uint64_t seed, uint32_t wanted)
+{
+	return make_with(seed, wanted, 256, 0);
+}
+
+static void destroy(struct user *user)
+{
+	world_free(user->world);
+	free(user->client);
+	free(user);
+}
+
+static void submit_some(struct user *user)
+{
+	while (user->submitted < user->wanted) {
+		struct synod_client_op *burst[32];
+		uint32_t count =
+			user->wanted - user->submitted < 32 ? user->wanted - user->submitted : 32;
+		uint32_t index;
+		uint32_t taken;
+
+		for (index = 0; index < count; index++)
+			burst[index] = &user->ops[user->submitted + index];
+		taken = synod_client_submit(user->client, burst, count, user->world->now_ns);
+		user->submitted += taken;
+		if (taken < count)
+			break;
+	}
+}
+
+static void turn(struct user *user)
+{
+	struct synod_client_op *done[64];
+	uint32_t count;
+	uint32_t index;
+
+	world_pass(user->world, TURN_NS);
+	submit_some(user);
+	count = synod_client_poll(user->client, done, 64, user->world->now_ns);
+	for (index = 0; index < count; index++) {
+		user->times[done[index]->user_data]++;
+		user->by_status[done[index]->status]++;
+	}
+	user->completed += count;
+}
+
+/* Until all are completed, or turns are over. */
+static void run(struct user *user, uint32_t turns)
+{
+	while (turns-- && user->completed < user->wanted)
+		turn(user);
+}
+
+/* What must hold of every run in which everything was executed. */
+static void check_all_done_once(const struct user *user)
+{
+	uint32_t id;
+
+	assert_int_equal(user->completed, user->wanted);
+	assert_int_equal(user->by_status[SYNOD_OK], user->wanted);
+	for (id = 0; id < user->wanted; id++) {
+		assert_int_equal(user->times[id], 1);
+		assert_int_equal(user->world->executed[id], 1);
+		assert_int_equal(user->ops[id].position, user->world->position[id]);
+		assert_int_equal(user->ops[id].session, synod_client_session(user->client));
+	}
+	assert_int_equal(synod_apply_position(user->world->apply), user->wanted);
+	assert_int_equal(synod_client_outstanding(user->client), 0);
+}
+
+static void a_quiet_network_needs_no_retry_and_packs_datagrams(void **state)
+{
+	struct user *user = make(1, 10000);
+	const struct synod_client_counters *counters = synod_client_counters(user->client);
+
+	(void)state;
+	run(user, 100000);
+	check_all_done_once(user);
+	assert_int_equal(counters->commands_repeated, 0);
+	assert_int_equal(counters->commands_sent, 10000);
+	assert_int_equal(counters->bad_datagrams, 0);
+	assert_int_equal(counters->stray_replies, 0);
+	assert_true(counters->datagrams_sent < 10000 / 16);
+	destroy(user);
+}
+
+static void loss_repeats_and_delays_leave_every_operation_executed_once(void **state)
+{
+	uint64_t seed;
+
+	(void)state;
+	for (seed = 1; seed <= 20; seed++) {
+		struct user *user = make(seed, 3000);
+
+		user->world->loss_percent = (uint32_t)(seed * 2);
+		user->world->repeat_percent = 20;
+		user->world->delay_ns_max = seed * 200000;
+		user->world->busy_percent = seed % 3 ? 0 : 10;
+		run(user, 1000000);
+		check_all_done_once(user);
+		destroy(user);
+	}
+}
+
+static void the_leader_is_found_by_the_hint_of_another(void **state)
+{
+	struct user *user = make(3, 100);
+
+	(void)state;
+	user->world->leader = 3;
+	user->world->hint = 3;
+	run(user, 200);
+	check_all_done_once(user);
+	assert_int_equal(user->world->asked[1], 1);
+	assert_int_equal(user->world->asked[2], 0);
+	assert_int_equal(synod_client_leader(user->client), 3);
+	destroy(user);
+}
+
+static void the_leader_is_found_without_hints_and_past_a_dead_replica(void **state)
+{
+	struct user *user = make(4, 100);
+
+	(void)state;
+	user->world->leader = 3;
+	user->world->hint = 0;
+	user->world->dead = 1u << 1;
+	run(user, 400);
+	check_all_done_once(user);
+	destroy(user);
+}
+
+static void a_new_leader_gets_everything_unanswered_within_a_few_retries(void **state)
+{
+	struct user *user = make(5, 5000);
+	uint32_t turns = 0;
+	uint32_t before;
+
+	(void)state;
+	while (user->completed < 2000)
+		turn(user);
+	user->world->dead = 1u << 1;
+	user->world->leader = 2;
+	before = user->completed;
+	while (user->completed < before + 256) {
+		turn(user); /* the others still name the dead one at first */
+		user->world->hint = turns > 2 * RETRY_NS / TURN_NS ? 2 : 1;
+		assert_true(++turns < 6 * RETRY_NS / TURN_NS);
+	}
+	run(user, 100000);
+	check_all_done_once(user);
+	assert_int_equal(synod_client_leader(user->client), 2);
+	destroy(user);
+}
+
+static void leaders_that_come_and_go_leave_every_operation_executed_once(void **state)
+{
+	uint64_t seed;
+
+	(void)state;
+	for (seed = 1; seed <= 20; seed++) {
+		struct user *user = make(seed, 4000);
+		uint32_t turns = 0;
+
+		user->world->loss_percent = 5;
+		user->world->repeat_percent = 10;
+		user->world->delay_ns_max = 500000;
+		while (user->completed < user->wanted) {
+			uint64_t *random = &user->world->random;
+
+			if (turns % 150 == 0) {
+				user->world->leader = (uint32_t)synod_random_below(random, 4);
+				user->world->hint = (uint32_t)synod_random_below(random, 4);
+				user->world->dead = (uint32_t)synod_random_below(random, 16);
+			}
+			turn(user);
+			assert_true(++turns < 1000000);
+		}
+		check_all_done_once(user);
+		destroy(user);
+	}
+}
+
+static void while_it_seeks_a_leader_one_datagram_is_out(void **state)
+{
+	struct user *user = make(6, 2000);
+	uint32_t before;
+
+	(void)state;
+	while (user->completed < 500)
+		turn(user);
+	user->world->leader = 0; /* an election: all refuse, nobody knows */
+	user->world->hint = 0;
+	before = user->world->asked[1] + user->world->asked[2] + user->world->asked[3];
+	run(user, 50 * RETRY_NS / TURN_NS);
+	assert_true(user->world->asked[1] + user->world->asked[2] + user->world->asked[3] - before <
+		    50 * 8 + 20);
+	user->world->leader = 2;
+	run(user, 100000);
+	check_all_done_once(user);
+	destroy(user);
+}
+
+static void a_slow_leader_given_up_as_silent_is_followed_again_when_it_answers(void **state)
+{
+	struct user *user = make(7, 2000);
+
+	(void)state;
+	while (user->completed < 500)
+		turn(user);
+	user->world->dead = 1u << 1; /* a disk that takes its time */
+	run(user, 3 * RETRY_NS / TURN_NS);
+	user->world->dead = 0;
+	run(user, 6 * RETRY_NS / TURN_NS);
+	check_all_done_once(user);
+	destroy(user);
+}
+
+static void an_evicted_session_completes_its_operations_and_another_is_opened(void **state)
+{
+	struct user *user = make(8, 1000);
+	uint64_t session;
+	uint64_t nonce;
+	uint32_t id;
+
+	(void)state;
+	while (user->completed < 500)
+		turn(user);
+	session = synod_client_session(user->client);
+	for (nonce = 1; nonce <= 4; nonce++)
+		world_open_session(user->world, nonce);
+	run(user, 100000);
+	assert_int_equal(user->completed, 1000);
+	assert_true(user->by_status[SYNOD_SESSION_EVICTED] > 0);
+	assert_true(user->by_status[SYNOD_SESSION_EVICTED] <= 256);
+	assert_int_equal(user->by_status[SYNOD_OK] + user->by_status[SYNOD_SESSION_EVICTED], 1000);
+	assert_int_not_equal(synod_client_session(user->client), session);
+	assert_int_equal(synod_client_counters(user->client)->sessions_evicted, 1);
+	for (id = 0; id < 1000; id++) {
+		assert_int_equal(user->times[id], 1);
+		assert_true(user->world->executed[id] <= 1);
+		if (user->ops[id].status == SYNOD_OK)
+			assert_int_equal(user->world->executed[id], 1);
+	}
+	destroy(user);
+}
+
+static void a_deadline_ends_what_was_sent_as_unknown_and_what_was_not_as_no_leader(void **state)
+{
+	struct user *sent = make_with(9, 300, 100, 10 * RETRY_NS);
+	struct user *unsent = make_with(10, 300, 100, 10 * RETRY_NS);
+
+	(void)state;
+	while (sent->completed < 100)
+		turn(sent);
+	sent->world->dead = 0xe;
+	run(sent, 100 * RETRY_NS / TURN_NS);
+	assert_int_equal(sent->completed, 300);
+	assert_true(sent->by_status[SYNOD_UNKNOWN] > 0);
+	unsent->world->dead = 0xe;
+	run(unsent, 100 * RETRY_NS / TURN_NS);
+	assert_int_equal(unsent->by_status[SYNOD_NOT_LEADER], 300);
+	destroy(sent);
+	destroy(unsent);
+}
+
+static void a_full_journal_is_reported_at_once_without_a_deadline(void **state)
+{
+	struct user *user = make(11, 400);
+
+	(void)state;
+	while (user->completed < 100)
+		turn(user);
+	user->world->full = 1;
+	run(user, 2000);
+	assert_int_equal(user->completed, 400);
+	assert_true(user->by_status[SYNOD_FULL] > 0);
+	assert_int_equal(user->by_status[SYNOD_OK] + user->by_status[SYNOD_FULL], 400);
+	assert_int_equal(synod_apply_position(user->world->apply), user->by_status[SYNOD_OK]);
+	destroy(user);
+}
+
+static void a_full_journal_that_gets_room_before_the_deadline_costs_nothing(void **state)
+{
+	struct user *user = make_with(12, 400, 100, 200 * RETRY_NS);
+
+	(void)state;
+	while (user->completed < 100)
+		turn(user);
+	user->world->full = 1;
+	run(user, 50 * RETRY_NS / TURN_NS);
+	assert_true(user->completed < 400);
+	user->world->full = 0;
+	run(user, 100 * RETRY_NS / TURN_NS);
+	check_all_done_once(user);
+	destroy(user);
+}
+
+static void a_transport_that_takes_no_more_is_only_a_delay(void **state)
+{
+	struct user *user = make_with(13, 10000, 2048, 0);
+
+	(void)state;
+	user->world->send_max = 1;
+	run(user, 100000);
+	check_all_done_once(user);
+	assert_true(user->world->sends_refused > 20);
+	assert_int_equal(synod_client_counters(user->client)->commands_repeated, 0);
+	destroy(user);
+}
+
+static void numbers_stay_within_the_session_s_window(void **state)
+{
+	struct user *user = make_with(14, 20000, SYNOD_SESSION_WINDOW / 2, 0);
+	uint32_t turns = 0;
+
+	(void)state;
+	user->world->loss_percent = 40;
+	while (user->completed < user->wanted) {
+		turn(user);
+		assert_true(++turns < 1000000);
+	}
+	check_all_done_once(user); /* one STALE would show */
+	destroy(user);
+}
+
+static void nonsense_and_strangers_datagrams_are_counted_and_change_nothing(void **state)
+{
+	struct user *user = make(15, 2000);
+	uint64_t random = 15;
+	uint8_t bytes[256];
+
+	(void)state;
+	while (user->completed < user->wanted) {
+		struct synod_wire_header *header = (struct synod_wire_header *)bytes;
+		uint32_t size = (uint32_t)synod_random_below(&random, 16) * 8;
+		size_t at;
+
+		turn(user);
+		for (at = 0; at < sizeof(bytes); at++)
+			bytes[at] = (uint8_t)synod_random_next(&random);
+		world_inject(user->world, 1, bytes, size);
+		/* Well sealed, but its results do not add up, or nobody asked for them. */
+		memset(header, 0, sizeof(*header));
+		header->type = SYNOD_REPLY;
+		header->cluster = WORLD_CLUSTER;
+		header->sender = (uint16_t)(1 + synod_random_below(&random, 7));
+		header->slot = synod_random_below(&random, 2) * synod_client_session(user->client);
+		bytes[sizeof(*header) + 16] = 255; /* no such status */
+		synod_wire_seal(header, NULL, bytes + sizeof(*header), size);
+		world_inject(user->world, header->sender, bytes, (uint32_t)sizeof(*header) + size);
+	}
+	check_all_done_once(user);
+	assert_true(synod_client_counters(user->client)->bad_datagrams > 50);
+	destroy(user);
+}
+
+static void too_large_a_command_is_refused_without_being_sent(void **state)
+{
+	struct user *user = make(16, 2);
+	static const uint8_t large[4096];
+
+	(void)state;
+	user->ops[0].data = large;
+	user->ops[0].size = synod_client_command_size_max(user->client) + 1;
+	user->ops[1].data = large;
+	user->ops[1].size = synod_client_command_size_max(user->client);
+	run(user, 1000);
+	assert_int_equal(user->ops[0].status, SYNOD_TOO_LARGE);
+	assert_int_equal(user->ops[1].status, SYNOD_OK);
+	destroy(user);
+}
+
+static void a_wrong_configuration_is_refused(void **state)
+{
+	struct user *user = make(17, 0);
+	struct synod_client *client;
+	void *memory = aligned_alloc(64, (synod_client_size() + 63) & ~(size_t)63);
+
+	(void)state;
+	assert_non_null(memory);
+#define REFUSED(change)                                                                       \
+	do {                                                                                  \
+		struct synod_client_config config = user->config;                             \
+		change;                                                                       \
+		assert_int_equal(                                                             \
+			synod_client_init(&client, memory, &config, &user->world->transport), \
+			-EINVAL);                                                             \
+	} while (0)
+	REFUSED(config.struct_size--);
+	REFUSED(config.replicas = 0);
+	REFUSED(config.replicas = SYNOD_REPLICAS_MAX + 1);
+	REFUSED(config.outstanding_max = 0);
+	REFUSED(config.outstanding_max = SYNOD_SESSION_WINDOW / 2 + 1);
+	REFUSED(config.datagram_size_max = WORLD_DATAGRAM_SIZE + 1);
+	REFUSED(config.datagram_size_max = 100);
+	REFUSED(config.leader_hint = 4);
+#undef REFUSED
+	free(memory);
+	destroy(user);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_quiet_network_needs_no_retry_and_packs_datagrams),
+		cmocka_unit_test(loss_repeats_and_delays_leave_every_operation_executed_once),
+		cmocka_unit_test(the_leader_is_found_by_the_hint_of_another),
+		cmocka_unit_test(the_leader_is_found_without_hints_and_past_a_dead_replica),
+		cmocka_unit_test(a_new_leader_gets_everything_unanswered_within_a_few_retries),
+		cmocka_unit_test(leaders_that_come_and_go_leave_every_operation_executed_once),
+		cmocka_unit_test(while_it_seeks_a_leader_one_datagram_is_out),
+		cmocka_unit_test(
+			a_slow_leader_given_up_as_silent_is_followed_again_when_it_answers),
+		cmocka_unit_test(an_evicted_session_completes_its_operations_and_another_is_opened),
+		cmocka_unit_test(
+			a_deadline_ends_what_was_sent_as_unknown_and_what_was_not_as_no_leader),
+		cmocka_unit_test(a_full_journal_is_reported_at_once_without_a_deadline),
+		cmocka_unit_test(a_full_journal_that_gets_room_before_the_deadline_costs_nothing),
+		cmocka_unit_test(a_transport_that_takes_no_more_is_only_a_delay),
+		cmocka_unit_test(numbers_stay_within_the_session_s_window),
+		cmocka_unit_test(nonsense_and_strangers_datagrams_are_counted_and_change_nothing),
+		cmocka_unit_test(too_large_a_command_is_refused_without_being_sent),
+		cmocka_unit_test(a_wrong_configuration_is_refused),
+	};
+
+	return cmocka_run_group_tests_name("client", tests, NULL, NULL);
+}

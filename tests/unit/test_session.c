@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The session table, against a naive twin: a list of sessions, each with a list of every number that
+ * it ever executed. Small tables and numbers near the window's edge, so that everything happens.
+ */
+#include "engine/machine/session.h"
+
+#include "engine/base/limits.h"
+#include "engine/base/random.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum {
+	TWIN_NUMBERS = 3 * SYNOD_SESSION_WINDOW,
+	TWIN_SESSIONS = 8
+};
+
+struct twin_session {
+	uint64_t id; /* 0: place never used */
+	uint64_t nonce;
+	uint64_t used;
+	uint64_t position[TWIN_NUMBERS]; /* by number; 0: not executed */
+};
+
+static struct twin_session twin[TWIN_SESSIONS];
+static uint32_t twin_capacity;
+
+static struct synod_sessions *make_table(uint32_t sessions)
+{
+	size_t size = synod_session_table_size(sessions);
+	void *memory = aligned_alloc(64, (size + 63) & ~(size_t)63);
+
+	assert_non_null(memory);
+	memset(memory, 0, size);
+	synod_session_table_init(memory, sessions);
+	return memory;
+}
+
+static uint64_t twin_open(uint64_t nonce, uint64_t slot, uint32_t index, uint64_t *evicted)
+{
+	uint32_t place;
+	uint32_t victim = 0;
+
+	*evicted = 0;
+	for (place = 0; place < twin_capacity; place++) {
+		if (twin[place].id && twin[place].nonce == nonce)
+			return twin[place].id;
+	}
+	for (place = 0; place < twin_capacity && twin[place].id; place++) {
+		if (twin[place].used < twin[victim].used)
+			victim = place;
+	}
+	if (place == twin_capacity) {
+		place = victim;
+		*evicted = twin[place].id;
+	}
+	memset(&twin[place], 0, sizeof(twin[place]));
+	twin[place].id = slot << 16 | (index + 1);
+	twin[place].nonce = nonce;
+	twin[place].used = slot;
+	return twin[place].id;
+}
+
+static enum synod_session_verdict twin_check(uint64_t session, uint64_t number, uint64_t *position,
+					     struct twin_session **found)
+{
+	uint32_t place;
+	uint64_t later;
+
+	for (place = 0; place < twin_capacity; place++) {
+		if (twin[place].id == session && session)
+			break;
+	}
+	if (place == twin_capacity)
+		return SYNOD_SESSION_NONE;
+	*found = &twin[place];
+	*position = twin[place].position[number];
+	if (number == 0)
+		return SYNOD_SESSION_TOO_OLD;
+	/* It left the window when one a whole number of windows later was executed. */
+	for (later = number + SYNOD_SESSION_WINDOW; later < TWIN_NUMBERS;
+	     later += SYNOD_SESSION_WINDOW) {
+		if (twin[place].position[later])
+			return SYNOD_SESSION_TOO_OLD;
+	}
+	return *position ? SYNOD_SESSION_DUPLICATE : SYNOD_SESSION_NEW;
+}
+
+static void do_open(struct synod_sessions *table, uint64_t *random, uint64_t slot, uint32_t index)
+{
+	uint64_t nonce = synod_random_below(random, 12);
+	uint64_t evicted;
+	uint64_t evicted_twin;
+	uint64_t expected = twin_open(nonce, slot, index, &evicted_twin);
+
+	assert_int_equal(synod_session_open(table, nonce, slot, index, &evicted), expected);
+	assert_int_equal(evicted, evicted_twin);
+}
+
+static void do_command(struct synod_sessions *table, uint64_t *random, uint64_t slot,
+		       uint64_t session, uint64_t *position)
+{
+	static const uint64_t bases[] = { 0, SYNOD_SESSION_WINDOW - 8, SYNOD_SESSION_WINDOW,
+					  2 * SYNOD_SESSION_WINDOW - 4, 2 * SYNOD_SESSION_WINDOW };
+	uint64_t number = bases[synod_random_below(random, 5)] + synod_random_below(random, 16);
+	struct synod_session_entry *entry = NULL;
+	struct twin_session *place = NULL;
+	uint64_t known = 0;
+	enum synod_session_verdict expected = twin_check(session, number, &known, &place);
+
+	assert_int_equal(synod_session_check(table, session, number, &entry), expected);
+	if (expected == SYNOD_SESSION_DUPLICATE) {
+		assert_int_equal(synod_session_entry_position(entry), known);
+		assert_int_equal(synod_session_entry_status(entry), known % 11);
+	} else if (expected == SYNOD_SESSION_NEW) {
+		++*position;
+		synod_session_store(table, entry, number, *position, (uint16_t)(*position % 11),
+				    slot);
+		place->position[number] = *position;
+		place->used = slot;
+	}
+}
+
+static void run_against_twin(uint32_t capacity, uint64_t seed)
+{
+	struct synod_sessions *table = make_table(capacity);
+	uint64_t random = seed;
+	uint64_t position = 0;
+	uint64_t opened[64] = { 0 };
+	uint64_t slot;
+
+	memset(twin, 0, sizeof(twin));
+	twin_capacity = capacity;
+	for (slot = 1; slot < 4000; slot++) {
+		uint32_t index;
+
+		for (index = 0; index < 8; index++) {
+			uint64_t pick = synod_random_below(&random, 64);
+
+			if (synod_random_below(&random, 60) == 0) {
+				do_open(table, &random, slot, index);
+				opened[pick] = twin[pick % capacity].id;
+			} else {
+				/* Open ones, evicted ones, and ids that never were. */
+				uint64_t session = pick % 3 == 0   ? opened[pick]
+						   : pick % 3 == 1 ? twin[pick % capacity].id
+								   : opened[pick] + pick % 2;
+
+				do_command(table, &random, slot, session, &position);
+			}
+		}
+	}
+	assert_int_equal(synod_session_count(table), capacity);
+	free(table);
+}
+
+static void random_streams_equal_the_naive_twin(void **state)
+{
+	uint64_t seed;
+
+	(void)state;
+	for (seed = 1; seed <= 12; seed++)
+		run_against_twin(1 + (uint32_t)(seed % TWIN_SESSIONS), seed);
+}
+
+static void an_evicted_place_is_as_new(void **state)
+{
+	struct synod_sessions *used = make_table(1);
+	struct synod_sessions *fresh = make_table(1);
+	struct synod_session_entry *entry;
+	uint64_t evicted;
+	uint64_t number;
+	uint64_t session = synod_session_open(used, 1, 1, 0, &evicted);
+
+	(void)state;
+	for (number = 1; number <= 5000; number++) {
+		assert_int_equal(synod_session_check(used, session, number, &entry),
+				 SYNOD_SESSION_NEW);
+		synod_session_store(used, entry, number, number, 0, 2);
+	}
+	session = synod_session_open(used, 2, 3, 0, &evicted);
+	assert_int_not_equal(evicted, 0);
+	synod_session_open(fresh, 2, 3, 0, &evicted);
+	assert_memory_equal(used, fresh, synod_session_table_size(1));
+	free(used);
+	free(fresh);
+}
+
+static void a_full_table_finds_every_session_after_many_evictions(void **state)
+{
+	enum {
+		SESSIONS = 128,
+		SLOTS = 20000
+	};
+	struct synod_sessions *table = make_table(SESSIONS);
+	struct synod_session_entry *entry;
+	uint64_t ids[SLOTS + 1];
+	uint64_t evicted;
+	uint64_t slot;
+	uint64_t back;
+
+	(void)state;
+	for (slot = 1; slot <= SLOTS; slot++)
+		ids[slot] = synod_session_open(table, slot, slot, (uint32_t)(slot % 300), &evicted);
+	for (back = 0; back < SLOTS; back++)
+		assert_int_equal(synod_session_check(table, ids[SLOTS - back], 1, &entry),
+				 back < SESSIONS ? SYNOD_SESSION_NEW : SYNOD_SESSION_NONE);
+	free(table);
+}
+
+static void the_largest_table_holds_its_sessions(void **state)
+{
+	struct synod_sessions *table = make_table(SYNOD_SESSIONS_MAX);
+	struct synod_session_entry *entry;
+	uint64_t evicted;
+	uint64_t slot;
+
+	(void)state;
+	for (slot = 1; slot <= SYNOD_SESSIONS_MAX; slot++) {
+		uint64_t id = synod_session_open(table, slot, slot, 0, &evicted);
+
+		assert_int_equal(evicted, 0);
+		assert_int_equal(synod_session_check(table, id, SYNOD_SESSION_WINDOW - 1, &entry),
+				 SYNOD_SESSION_NEW);
+		synod_session_store(table, entry, SYNOD_SESSION_WINDOW - 1, slot, 0, slot);
+	}
+	free(table);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(random_streams_equal_the_naive_twin),
+		cmocka_unit_test(an_evicted_place_is_as_new),
+		cmocka_unit_test(a_full_table_finds_every_session_after_many_evictions),
+		cmocka_unit_test(the_largest_table_holds_its_sessions),
+	};
+
+	return cmocka_run_group_tests_name("session", tests, NULL, NULL);
+}

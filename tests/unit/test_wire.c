@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Datagrams. Whatever is decoded here lies in a block of exactly its size, two bytes off alignment
+ * as behind a frame's headers, so that a sanitizer sees every read beyond it.
+ */
+#include "engine/base/crc32c.h"
+#include "engine/base/random.h"
+#include "engine/wire/wire.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum {
+	CLUSTER = 0x5eed,
+	SELF = 2
+};
+
+struct datagram {
+	uint32_t size;
+	_Alignas(8) uint8_t bytes[SYNOD_FRAME_SIZE_MAX];
+};
+
+static int decode_copy(const uint8_t *bytes, uint32_t size, uint32_t self)
+{
+	uint8_t *block = malloc(size + 2);
+	struct synod_wire_view view;
+	int wrong;
+
+	assert_non_null(block);
+	memcpy(block + 2, bytes, size);
+	wrong = synod_wire_decode(block + 2, size, CLUSTER, self, &view);
+	if (!wrong) {
+		assert_ptr_equal(view.body + view.body_size, block + 2 + size);
+		assert_ptr_equal(view.header, block + 2);
+	}
+	free(block);
+	return wrong;
+}
+
+static uint32_t put_command(uint8_t *to, uint64_t session, uint64_t number, uint32_t size,
+			    uint8_t kind)
+{
+	struct synod_wire_command command = {
+		.session = session, .number = number, .size = size, .kind = kind
+	};
+
+	memcpy(to, &command, sizeof(command));
+	memset(to + sizeof(command), 0, SYNOD_WIRE_ALIGN(size));
+	memset(to + sizeof(command), 'x', size);
+	return synod_wire_command_size(&command);
+}
+
+static uint32_t put_commands(uint8_t *to)
+{
+	uint32_t size = put_command(to, 0, 77, 0, SYNOD_COMMAND_REGISTER);
+
+	size += put_command(to + size, 9, 1, 13, SYNOD_COMMAND_APPLY);
+	return size + put_command(to + size, 9, 2, 0, SYNOD_COMMAND_APPLY);
+}
+
+/* A datagram of the type as it should be: what must have an entry has one. */
+static void make(struct datagram *datagram, unsigned int type)
+{
+	struct synod_wire_header *header = (struct synod_wire_header *)datagram->bytes;
+	uint8_t *at = datagram->bytes + sizeof(*header);
+	int from_client =
+		type == SYNOD_REQUEST || type == SYNOD_STATUS_QUERY || type == SYNOD_TAIL_QUERY;
+
+	memset(header, 0, sizeof(*header));
+	header->type = (uint8_t)type;
+	header->cluster = CLUSTER;
+	header->sender = from_client ? 0 : 1;
+	header->receiver = SELF;
+	header->ballot = 0x0102030405060708;
+	header->slot = 42;
+	header->chosen_through = 41;
+	header->argument = 7;
+	if (type == SYNOD_ACCEPT || type == SYNOD_LEARN || type == SYNOD_PROMISE) {
+		struct synod_wire_entry entry = { .slot = 42, .ballot = 5, .count = 3 };
+
+		entry.size = put_commands(at + sizeof(entry));
+		entry.crc = synod_crc32c(at + sizeof(entry), entry.size);
+		memcpy(at, &entry, sizeof(entry));
+		synod_wire_seal(header, (struct synod_wire_entry *)at, at + sizeof(entry),
+				entry.size);
+	} else {
+		synod_wire_seal(header, NULL, at, put_commands(at));
+	}
+	datagram->size = (uint32_t)sizeof(*header) + header->size;
+}
+
+static const uint8_t types[] = {
+	SYNOD_CANVASS,	    SYNOD_CANVASS_GRANTED, SYNOD_PREPARE,    SYNOD_PROMISE,
+	SYNOD_ACCEPT,	    SYNOD_ACCEPTED,	   SYNOD_REJECT,     SYNOD_HEARTBEAT,
+	SYNOD_NEED,	    SYNOD_LEARN,	   SYNOD_REQUEST,    SYNOD_REPLY,
+	SYNOD_STATUS_QUERY, SYNOD_STATUS,	   SYNOD_TAIL_QUERY, SYNOD_TAIL,
+};
+
+static void every_type_comes_back_as_it_was_sealed(void **state)
+{
+	static struct datagram datagram;
+	struct synod_wire_view view;
+	size_t index;
+
+	(void)state;
+	for (index = 0; index < sizeof(types); index++) {
+		make(&datagram, types[index]);
+		assert_int_equal(
+			synod_wire_decode(datagram.bytes, datagram.size, CLUSTER, SELF, &view), 0);
+		assert_int_equal(view.header->type, types[index]);
+		assert_int_equal(view.header->ballot, 0x0102030405060708);
+		assert_int_equal(view.header->argument, 7);
+		assert_int_equal(view.entry != NULL, types[index] == SYNOD_ACCEPT ||
+							     types[index] == SYNOD_LEARN ||
+							     types[index] == SYNOD_PROMISE);
+		assert_int_equal(synod_wire_commands_check(view.body, view.body_size), 3);
+	}
+}
+
+static void every_truncation_is_refused(void **state)
+{
+	static struct datagram datagram;
+	size_t index;
+	uint32_t size;
+
+	(void)state;
+	for (index = 0; index < sizeof(types); index++) {
+		make(&datagram, types[index]);
+		for (size = 0; size < datagram.size; size++)
+			assert_true(decode_copy(datagram.bytes, size, SELF) > 0);
+		assert_true(decode_copy(datagram.bytes, datagram.size + 1, SELF) > 0);
+		assert_int_equal(decode_copy(datagram.bytes, datagram.size, SELF), 0);
+	}
+}
+
+static void every_flipped_bit_is_refused(void **state)
+{
+	static struct datagram datagram;
+	size_t index;
+	uint32_t bit;
+
+	(void)state;
+	for (index = 0; index < sizeof(types); index++) {
+		make(&datagram, types[index]);
+		for (bit = 0; bit < datagram.size * 8; bit++) {
+			datagram.bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
+			assert_true(decode_copy(datagram.bytes, datagram.size, SELF) > 0);
+			datagram.bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
+		}
+	}
+}
+
+/* Writes the datagram's checksum anew after a field was changed: an honest liar. */
+static void reseal(struct datagram *datagram)
+{
+	struct synod_wire_header *header = (struct synod_wire_header *)datagram->bytes;
+	uint32_t crc = synod_crc32c(header, offsetof(struct synod_wire_header, tag));
+	uint32_t size = datagram->size - (uint32_t)sizeof(*header);
+
+	if (header->flags & SYNOD_FLAG_ENTRY)
+		size = SYNOD_ENTRY_SIZE;
+	crc = synod_crc32c_more(crc, datagram->bytes + sizeof(*header), size);
+	memset(header->tag, 0, sizeof(header->tag));
+	memcpy(header->tag, &crc, sizeof(crc));
+}
+
+/* Random bytes over random places, with a right checksum: never a read beyond, never a crash. */
+static void sealed_nonsense_never_reads_beyond(void **state)
+{
+	static struct datagram datagram;
+	uint64_t random = 11;
+	uint32_t turn;
+	uint32_t refused = 0;
+
+	(void)state;
+	for (turn = 0; turn < 200000; turn++) {
+		uint32_t places = 1 + (uint32_t)synod_random_below(&random, 3);
+
+		make(&datagram, types[synod_random_below(&random, sizeof(types))]);
+		while (places--) {
+			uint32_t at = (uint32_t)synod_random_below(&random, datagram.size);
+
+			datagram.bytes[at] = (uint8_t)synod_random_next(&random);
+		}
+		reseal(&datagram);
+		refused += decode_copy(datagram.bytes, datagram.size, SELF) > 0;
+	}
+	assert_true(refused > 20000); /* the others hit fields that may be anything */
+}
+
+static void each_wrong_field_has_its_counter(void **state)
+{
+	static struct datagram datagram;
+	struct synod_wire_header *header = (struct synod_wire_header *)datagram.bytes;
+
+	(void)state;
+#define REFUSED(change, counter)                                                             \
+	do {                                                                                 \
+		make(&datagram, SYNOD_ACCEPTED);                                             \
+		change;                                                                      \
+		reseal(&datagram);                                                           \
+		assert_int_equal(decode_copy(datagram.bytes, datagram.size, SELF), counter); \
+	} while (0)
+	REFUSED(header->magic++, SYNOD_DROP_MAGIC);
+	REFUSED(header->version++, SYNOD_DROP_VERSION);
+	REFUSED(header->cluster++, SYNOD_DROP_CLUSTER);
+	REFUSED(header->size--, SYNOD_DROP_SHORT);
+	REFUSED(header->type = 0, SYNOD_DROP_TYPE);
+	REFUSED(header->type = SYNOD_REPLICA_TYPES_END, SYNOD_DROP_TYPE);
+	REFUSED(header->type = SYNOD_REQUEST - 1, SYNOD_DROP_TYPE);
+	REFUSED(header->type = SYNOD_TYPES_END, SYNOD_DROP_TYPE);
+	REFUSED(header->type = SYNOD_ACCEPT, SYNOD_DROP_FIELD);
+	REFUSED(header->flags = 8, SYNOD_DROP_FIELD);
+	REFUSED(header->group = 1, SYNOD_DROP_FIELD);
+	REFUSED(header->reserved = 1, SYNOD_DROP_FIELD);
+	REFUSED(header->sender = 0, SYNOD_DROP_SENDER);
+	REFUSED(header->sender = SELF, SYNOD_DROP_SENDER);
+	REFUSED(header->sender = SYNOD_REPLICAS_MAX + 1, SYNOD_DROP_SENDER);
+	REFUSED(header->receiver = 1, SYNOD_DROP_SENDER);
+	REFUSED(header->type = SYNOD_REQUEST, SYNOD_DROP_SENDER);
+#undef REFUSED
+	make(&datagram, SYNOD_ACCEPTED);
+	header->tag[0] ^= 1;
+	assert_int_equal(decode_copy(datagram.bytes, datagram.size, SELF), SYNOD_DROP_CHECKSUM);
+	make(&datagram, SYNOD_ACCEPTED);
+	header->tag[15] ^= 1;
+	assert_int_equal(decode_copy(datagram.bytes, datagram.size, SELF), SYNOD_DROP_CHECKSUM);
+}
+
+static void an_entry_that_does_not_add_up_is_refused(void **state)
+{
+	static struct datagram datagram;
+	struct synod_wire_entry *entry =
+		(struct synod_wire_entry *)(datagram.bytes + SYNOD_HEADER_SIZE);
+
+	(void)state;
+#define REFUSED(change, counter)                                                             \
+	do {                                                                                 \
+		make(&datagram, SYNOD_ACCEPT);                                               \
+		change;                                                                      \
+		reseal(&datagram);                                                           \
+		assert_int_equal(decode_copy(datagram.bytes, datagram.size, SELF), counter); \
+	} while (0)
+	REFUSED(entry->slot = 0, SYNOD_DROP_FIELD);
+	REFUSED(entry->size += 8, SYNOD_DROP_FIELD);
+	REFUSED(entry->size = 0, SYNOD_DROP_FIELD);
+	REFUSED(entry->flags = 2, SYNOD_DROP_FIELD);
+	REFUSED(entry->count++, SYNOD_DROP_BATCH);
+	REFUSED(entry->crc++, SYNOD_DROP_BATCH);
+#undef REFUSED
+}
+
+static void commands_that_do_not_fill_their_bytes_are_refused(void **state)
+{
+	uint8_t body[256];
+	uint32_t size = put_commands(body);
+	uint32_t whole;
+
+	(void)state;
+	assert_int_equal(synod_wire_commands_check(body, 0), 0);
+	assert_int_equal(synod_wire_commands_check(body, size), 3);
+	for (whole = 1; whole < size; whole++) {
+		uint8_t *block = malloc(whole);
+		int count;
+
+		assert_non_null(block);
+		memcpy(block, body, whole);
+		count = synod_wire_commands_check(block, whole);
+		assert_true(count == -1 || whole == 24 || whole == 24 + 40);
+		free(block);
+	}
+	put_command(body, 0, 1, 0, SYNOD_COMMAND_REGISTER + 1);
+	assert_int_equal(synod_wire_commands_check(body, 24), -1);
+	put_command(body, 3, 1, 0, SYNOD_COMMAND_REGISTER);
+	assert_int_equal(synod_wire_commands_check(body, 24), -1);
+	put_command(body, 0, 1, 8, SYNOD_COMMAND_REGISTER);
+	assert_int_equal(synod_wire_commands_check(body, 32), -1);
+}
+
+static void names_are_there_for_every_number(void **state)
+{
+	size_t index;
+	unsigned int status;
+
+	(void)state;
+	for (index = 0; index < sizeof(types); index++)
+		assert_string_not_equal(synod_wire_type_name(types[index]), "?");
+	for (status = 0; status < SYNOD_STATUSES_COUNT; status++)
+		assert_string_not_equal(synod_status_name(status), "?");
+	assert_string_equal(synod_wire_type_name(255), "?");
+	assert_string_equal(synod_status_name(SYNOD_STATUSES_COUNT), "?");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_type_comes_back_as_it_was_sealed),
+		cmocka_unit_test(every_truncation_is_refused),
+		cmocka_unit_test(every_flipped_bit_is_refused),
+		cmocka_unit_test(sealed_nonsense_never_reads_beyond),
+		cmocka_unit_test(each_wrong_field_has_its_counter),
+		cmocka_unit_test(an_entry_that_does_not_add_up_is_refused),
+		cmocka_unit_test(commands_that_do_not_fill_their_bytes_are_refused),
+		cmocka_unit_test(names_are_there_for_every_number),
+	};
+
+	return cmocka_run_group_tests_name("wire", tests, NULL, NULL);
+}
