@@ -144,6 +144,7 @@ static void transport_idle(void *context, uint64_t timeout_ns)
 
 	maybe_poll_links(client, now_ns());
 	if (timeout_ns > 2 * SLEEP_NS)
+		/* tidy: allow sleep: this verb is where the client's idle policy waits */
 		nanosleep(&pause, NULL);
 	else
 		sched_yield();

@@ -9,6 +9,7 @@
 #define SYNOD_NET_CLIENT_MEMIF_H
 
 #include "engine/base/counters.h"
+/* tidy: allow floor: the port that this adapter implements, as ports.h is for net/net.h */
 #include "engine/client/transport.h"
 
 #include <stddef.h>
@@ -25,8 +26,8 @@ struct synod_client_memif_config {
 };
 
 /*
- * Finds a free lane of 0..lanes-1: locks <run_directory>/lane-<n>. Returns the lane and sets *lock to
- * a descriptor that holds it (close it when done), or -EBUSY when all are taken, or -errno.
+ * Finds a free lane of 0..lanes-1: locks <run_directory>/lane-<n>. Returns the lane and sets *lock
+ * to a descriptor that holds it (close it when done), or -EBUSY when all are taken, or -errno.
  */
 int synod_client_memif_take_lane(const char *run_directory, uint32_t lanes, int *lock)
 	__attribute__((warn_unused_result));

@@ -42,8 +42,11 @@ struct synod_eal_args {
 	int hugepages; /* 1 if used */
 };
 
-/* Returns 0, or -E2BIG with one line in error. May set RUNTIME_DIRECTORY in the environment (where
- * EAL's usual one is not writable), so before threads are started. Then: rte_eal_init(args->argc, args->argv). */
+/*
+ * Returns 0, or -E2BIG with one line in error. May set RUNTIME_DIRECTORY in the environment (where
+ * EAL's usual one is not writable), so before threads are started.
+ * Then: rte_eal_init(args->argc, args->argv).
+ */
 int synod_eal_build(struct synod_eal_args *args, const struct synod_eal_options *options,
 		    char *error, size_t error_size) __attribute__((warn_unused_result));
 

@@ -49,8 +49,8 @@ struct synod_frame_view {
 #define SYNOD_FRAME_ARP (-1)
 
 /*
- * Checks a frame of size bytes. Returns 0 and fills in the view; SYNOD_FRAME_ARP: an ARP frame, look
- * at it with net/arp.h; else the counter (> 0, enum synod_counter) of what is wrong.
+ * Checks a frame of size bytes. Returns 0 and fills in the view; SYNOD_FRAME_ARP: an ARP frame, for
+ * net/arp.h; else the counter (> 0, enum synod_counter) of what is wrong.
  */
 int synod_frame_parse(const uint8_t *frame, size_t size, const struct synod_frame_filter *filter,
 		      struct synod_frame_view *view);

@@ -75,7 +75,6 @@ int synod_net_open(struct synod_net **out, const struct synod_net_config *config
 		snprintf(error, error_size, "net: no memory");
 		return -ENOMEM;
 	}
-	atomic_flag_clear(&net->lock);
 	net->counters = counters;
 	net->rx_pool = config->rx_pool;
 	net->tx_pool = config->tx_pool;
@@ -118,7 +117,7 @@ void synod_net_close(struct synod_net *net)
 	free(net);
 }
 
-/* ---- receive ----------------------------------------------------------------------------------- */
+/* ---- receive ------------------------------------------------------------------------- */
 
 static void drop(struct synod_net *net, struct rte_mbuf *mbuf, enum synod_counter why)
 {
@@ -212,7 +211,7 @@ uint32_t synod_net_receive(struct synod_net *net, struct synod_net_packet *packe
 	return count;
 }
 
-/* ---- send -------------------------------------------------------------------------------------- */
+/* ---- send ---------------------------------------------------------------------------- */
 
 void synod_port_flush(struct synod_net *net, struct synod_port *port)
 {
@@ -340,7 +339,7 @@ void synod_net_flush(struct synod_net *net)
 	synod_port_unlock(net);
 }
 
-/* ---- links ------------------------------------------------------------------------------------- */
+/* ---- links --------------------------------------------------------------------------- */
 
 static uint64_t turn_interval(const struct synod_net *net)
 {

@@ -76,8 +76,7 @@ _Static_assert(sizeof(struct synod_net_address) == 16, "no padding: compared and
 
 struct synod_net_port_config {
 	char device[64]; /* ethdev name ("net_memif0", "net_af_packet0") or PCI address */
-	char args
-		[256]; /* a virtual device to create with these arguments; "": it exists, or is PCI */
+	char args[256];	 /* of a virtual device to create; "": it exists, or is PCI */
 	enum synod_net_kind kind;
 	uint32_t peer; /* PEER: the replica at the other end, 1..7 */
 	enum synod_net_checksum checksum;

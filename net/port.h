@@ -78,7 +78,7 @@ struct synod_net {
 	 * transmit queues, the routes, the links. Held by every send and flush, by poll_links, and
 	 * by receive only when it has an ARP frame.
 	 */
-	atomic_flag lock;
+	_Atomic uint8_t lock;
 
 	uint64_t turn_at_ns; /* next round of the interrupt thread */
 	uint8_t gated;	     /* the gate is ours */
@@ -89,14 +89,14 @@ struct synod_net {
 static inline void synod_port_lock(struct synod_net *net)
 {
 	/* A1: acquire; pairs with R1: what the other thread did under the lock is seen. */
-	while (atomic_flag_test_and_set_explicit(&net->lock, memory_order_acquire))
+	while (atomic_exchange_explicit(&net->lock, 1, memory_order_acquire))
 		sched_yield(); /* its holder may be waiting for this very core */
 }
 
 static inline void synod_port_unlock(struct synod_net *net)
 {
 	/* R1: release; pairs with A1. */
-	atomic_flag_clear_explicit(&net->lock, memory_order_release);
+	atomic_store_explicit(&net->lock, 0, memory_order_release);
 }
 
 /* ethdev.c. error: one line, already naming the port. */

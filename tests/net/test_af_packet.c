@@ -10,8 +10,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/ethtool.h>
+#include <linux/if.h>
 #include <linux/sockios.h>
-#include <net/if.h>
 #include <rte_mbuf.h>
 #include <sched.h>
 #include <stdio.h>
