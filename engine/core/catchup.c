@@ -12,6 +12,7 @@ static void answer_slot(struct synod_core *core, struct synod_effects *fx, uint3
 {
 	struct synod_core_slot *place = synod_log_at(core, slot);
 
+	synod_assert_cmp(slot, <=, core->chosen_through);
 	if (place) {
 		struct synod_message *learn =
 			synod_core_send_slot(core, fx, SYNOD_LEARN, to, place);
@@ -21,7 +22,7 @@ static void answer_slot(struct synod_core *core, struct synod_effects *fx, uint3
 		return;
 	}
 	synod_assert_cmp(fx->reads_count, <, SYNOD_CORE_READS_MAX);
-	fx->reads[fx->reads_count++] = (struct synod_core_read){.to = to, .slot = slot};
+	fx->reads[fx->reads_count++] = (struct synod_core_read){ .to = to, .slot = slot };
 }
 
 void synod_catchup_on_need(struct synod_core *core, struct synod_effects *fx,
@@ -61,6 +62,7 @@ int synod_catchup_learn(struct synod_core *core, struct synod_effects *fx,
 		return SYNOD_DROP_WINDOW;
 	}
 	place = synod_log_claim(core, fx, message->value_slot);
+	synod_assert(message->has_value && message->value_ballot != 0);
 	if (place->chosen) {
 		synod_log_release(fx, value->handle);
 		return 0;
@@ -98,6 +100,7 @@ static uint32_t whom_to_ask(struct synod_core *core, int again)
 {
 	uint32_t peer = core->need_peer;
 
+	synod_assert_cmp(peer, <=, core->config.replicas);
 	if (!again && core->leader && core->leader != core->config.replica)
 		return core->leader;
 	for (uint32_t i = 0; i < core->config.replicas; i++) {
@@ -130,8 +133,9 @@ void synod_catchup_maybe_ask(struct synod_core *core, struct synod_effects *fx)
 	core->need_peer = whom_to_ask(core, again);
 	if (!core->need_peer || !synod_log_has_room(core, core->chosen_through + 1))
 		return;
-	core->need_through = synod_core_min(core->chosen_through + SYNOD_CORE_LEARN_BURST,
-					    core->known_chosen);
+	core->need_through =
+		synod_core_min(core->chosen_through + SYNOD_CORE_LEARN_BURST, core->known_chosen);
+	synod_assert_cmp(core->need_through, >, core->chosen_through);
 	need = synod_core_send(core, fx, SYNOD_NEED, core->need_peer);
 	need->ballot = core->ballot;
 	need->slot = core->chosen_through + 1;

@@ -24,6 +24,7 @@ void synod_core_init(struct synod_core *core, const struct synod_core_config *co
 void synod_core_recover(struct synod_core *core, uint64_t promised, uint64_t chosen_through)
 {
 	synod_assert(core->ticket_last == 0 && core->promised == 0);
+	synod_assert(chosen_through < SYNOD_CORE_SLOT_END && core->chosen_through == 0);
 	core->promised = promised;
 	core->ballot_highest = promised;
 	core->chosen_through = chosen_through;
@@ -74,6 +75,7 @@ struct synod_message *synod_core_send_slot(struct synod_core *core, struct synod
 {
 	struct synod_message *message = synod_core_send(core, fx, type, to);
 
+	synod_assert(place->slot != 0 && place->ballot != 0);
 	message->slot = place->slot;
 	message->has_value = 1;
 	message->value = place->value;
@@ -144,8 +146,9 @@ static int message_wrong(const struct synod_core *core, const struct synod_messa
 	    message->chosen_through >= SYNOD_CORE_SLOT_END ||
 	    synod_ballot_round(message->ballot) >= SYNOD_CORE_ROUND_END)
 		return SYNOD_DROP_FIELD;
-	if (message->has_value && (message->value_slot >= SYNOD_CORE_SLOT_END ||
-				   synod_ballot_round(message->value_ballot) >= SYNOD_CORE_ROUND_END))
+	if (message->has_value &&
+	    (message->value_slot >= SYNOD_CORE_SLOT_END ||
+	     synod_ballot_round(message->value_ballot) >= SYNOD_CORE_ROUND_END))
 		return SYNOD_DROP_FIELD;
 	if (message->type == SYNOD_REJECT &&
 	    synod_ballot_round(message->argument) >= SYNOD_CORE_ROUND_END)
@@ -169,6 +172,7 @@ static void on_accepted(struct synod_core *core, struct synod_effects *fx,
 		fx->dropped = SYNOD_DROP_STALE_BALLOT;
 		return;
 	}
+	synod_assert(message->from != core->config.replica);
 	core->peers[message->from].contact_ns = core->now_ns;
 	synod_leader_on_accepted(core, fx, message);
 }
@@ -282,6 +286,12 @@ void synod_core_step(struct synod_core *core, const struct synod_event *event,
 	fx->deadline_ns = next_deadline(core);
 	synod_assert_cmp(core->applied, <=, core->chosen_through); /* I8 */
 	synod_assert_cmp(core->chosen_through, <=, core->slot_last);
+	synod_assert_cmp(core->ticket_durable, <=, core->ticket_last);
+	synod_assert_implies(core->role == SYNOD_ROLE_LEADER,
+			     core->leader == core->config.replica &&
+				     core->ballot <= core->promised);
+	synod_assert_implies(core->role != SYNOD_ROLE_LEADER, core->leader != core->config.replica);
+	synod_assert_cmp(fx->deadline_ns, !=, 0);
 }
 
 const struct synod_value *synod_core_value(const struct synod_core *core, uint64_t slot)

@@ -31,7 +31,7 @@ enum {
 	SYNOD_CORE_WRITES_MAX = 40,
 	SYNOD_CORE_READS_MAX = 32,
 	SYNOD_CORE_RELEASED_MAX = 48,
-	SYNOD_CORE_PUMP_SLOTS = 16,  /* slots (re-)proposed in one step, at most */
+	SYNOD_CORE_PUMP_SLOTS = 16,    /* slots (re-)proposed in one step, at most */
 	SYNOD_CORE_PROMISE_BURST = 16, /* PROMISE parts in one answer */
 	SYNOD_CORE_LEARN_BURST = 16,   /* LEARNs in one answer */
 	SYNOD_CORE_RESEND_BURST = 8,   /* ACCEPTs repeated to one follower at once */
@@ -96,7 +96,10 @@ struct synod_event {
 	};
 };
 
-enum synod_write_of { SYNOD_WRITE_OF_SLOT, SYNOD_WRITE_OF_PROMISE };
+enum synod_write_of {
+	SYNOD_WRITE_OF_SLOT,
+	SYNOD_WRITE_OF_PROMISE
+};
 
 struct synod_core_write {
 	uint64_t ticket; /* one more than the write before */
@@ -125,7 +128,7 @@ struct synod_effects {
 	uint64_t chosen_last;
 	/* SUBMIT only: the value was not taken (it is in released too). enum synod_status, or 0. */
 	uint32_t refused;
-	uint32_t dropped; /* MESSAGE only: 0, or the counter (enum synod_counter) of why */
+	uint32_t dropped;     /* MESSAGE only: 0, or the counter (enum synod_counter) of why */
 	uint64_t deadline_ns; /* call with TICK at or after this */
 	uint32_t counts[4];   /* elections, step-downs, retransmits, repairs taken, in this step */
 	struct synod_message sends[SYNOD_CORE_SENDS_MAX];
@@ -134,7 +137,12 @@ struct synod_effects {
 	uint32_t released[SYNOD_CORE_RELEASED_MAX];
 };
 
-enum { SYNOD_COUNT_ELECTIONS, SYNOD_COUNT_STEP_DOWNS, SYNOD_COUNT_RETRANSMITS, SYNOD_COUNT_REPAIRS };
+enum {
+	SYNOD_COUNT_ELECTIONS,
+	SYNOD_COUNT_STEP_DOWNS,
+	SYNOD_COUNT_RETRANSMITS,
+	SYNOD_COUNT_REPAIRS
+};
 
 struct synod_core_config {
 	uint32_t replica;  /* 1..replicas */
@@ -161,15 +169,15 @@ struct synod_core_recovered {
  * says is durable.
  */
 struct synod_core_slot {
-	uint64_t slot;	 /* which one is here; 0: none */
-	uint64_t ballot; /* accepted at (or chosen at, if learned); 0: not accepted, only found */
-	uint64_t ticket; /* of the write that says so */
+	uint64_t slot;	  /* which one is here; 0: none */
+	uint64_t ballot;  /* accepted at (or chosen at, if learned); 0: not accepted, only found */
+	uint64_t ticket;  /* of the write that says so */
 	uint64_t sent_ns; /* leader: when last proposed */
 	struct synod_value value;
 	/* Phase 1, candidate only: the best that promises told of this slot. */
 	uint64_t found_ballot;
 	struct synod_value found;
-	uint8_t votes;	/* leader: bit of each replica that accepted at the leader's ballot */
+	uint8_t votes; /* leader: bit of each replica that accepted at the leader's ballot */
 	uint8_t chosen;
 	uint8_t has_found;
 	/* Phase 1, of the place whatever slot is in it: bit of each peer that told all there is of
@@ -181,14 +189,15 @@ struct synod_core_slot {
 _Static_assert(sizeof(struct synod_core_slot) == 80, "no padding: the state is hashed");
 
 struct synod_core_peer {
-	uint64_t contact_ns;	  /* last message of the present role */
+	uint64_t contact_ns;	   /* last message of the present role */
 	uint64_t accepted_through; /* leader: durable at our ballot, or chosen, through */
-	uint64_t chosen_through;  /* as it last said */
-	uint64_t resend_ns;	  /* leader: not before this */
+	uint64_t chosen_through;   /* as it last said */
+	uint64_t resend_ns;	   /* leader: not before this */
 	uint64_t promised_through; /* candidate: it told all slots from first up to here */
-	uint64_t promised_end;	   /* candidate: it has nothing from this slot on; 0: not yet told */
-	uint64_t promised_more;	   /* candidate: when it told up to here, ask on; 0: no */
-	uint64_t owed_slot;	  /* we owe it a PROMISE from this slot once our write is durable; 0: no */
+	uint64_t promised_end;	/* candidate: it has nothing from this slot on; 0: not yet told */
+	uint64_t promised_more; /* candidate: when it told up to here, ask on; 0: no */
+	uint64_t
+		owed_slot; /* we owe it a PROMISE from this slot once our write is durable; 0: no */
 	uint64_t owed_ballot;
 	uint64_t learn_ns; /* we sent it LEARNs; not again before this, for the same slots */
 	uint64_t learn_slot;
@@ -214,15 +223,16 @@ struct synod_core {
 	/* The log. */
 	uint64_t chosen_through;
 	uint64_t applied;
-	uint64_t slot_last;	     /* highest slot accepted or learned here */
-	uint64_t accepted_through;   /* follower: every slot up to here is durable at `ballot`, or chosen */
-	uint64_t announced_through;  /* follower: the leader's chosen_through at `ballot` */
-	uint64_t known_chosen;	     /* the highest chosen_through heard of */
+	uint64_t slot_last; /* highest slot accepted or learned here */
+	uint64_t
+		accepted_through; /* follower: every slot up to here is durable at `ballot`, or chosen */
+	uint64_t announced_through; /* follower: the leader's chosen_through at `ballot` */
+	uint64_t known_chosen;	    /* the highest chosen_through heard of */
 
 	/* The role. */
-	uint32_t role;	 /* enum synod_role_id */
-	uint32_t leader; /* as known; 0: none */
-	uint64_t ballot; /* the one we lead or follow; a candidate's own */
+	uint32_t role;		 /* enum synod_role_id */
+	uint32_t leader;	 /* as known; 0: none */
+	uint64_t ballot;	 /* the one we lead or follow; a candidate's own */
 	uint64_t ballot_highest; /* seen anywhere */
 	uint64_t now_ns;
 	uint64_t election_deadline_ns;

@@ -19,6 +19,7 @@ static uint64_t next_ballot(const struct synod_core *core)
 {
 	uint64_t highest = synod_core_max(core->ballot_highest, core->promised);
 
+	synod_assert_cmp(synod_ballot_round(highest), <=, SYNOD_CORE_ROUND_END);
 	return synod_ballot_make(synod_ballot_round(highest) + 1, core->config.replica);
 }
 
@@ -45,6 +46,7 @@ void synod_election_become_follower(struct synod_core *core, struct synod_effect
 
 static void canvass(struct synod_core *core, struct synod_effects *fx)
 {
+	synod_assert(core->role == SYNOD_ROLE_CANVASSER && core->ballot > core->promised);
 	for (uint32_t peer = 1; peer <= core->config.replicas; peer++) {
 		struct synod_message *question;
 
@@ -64,6 +66,7 @@ static void send_prepare(struct synod_core *core, struct synod_effects *fx, uint
 
 	/* I3: no restart may find this ballot unused. */
 	synod_assert(core->ticket_promised <= core->ticket_durable);
+	synod_assert(core->role == SYNOD_ROLE_CANDIDATE && core->ballot == core->promised);
 	prepare->ballot = core->ballot;
 	prepare->slot = core->peers[to].promised_through + 1;
 }
@@ -78,6 +81,7 @@ static void send_prepares(struct synod_core *core, struct synod_effects *fx)
 
 static void become_candidate(struct synod_core *core, struct synod_effects *fx)
 {
+	synod_assert(core->role == SYNOD_ROLE_CANVASSER);
 	fx->counts[SYNOD_COUNT_ELECTIONS]++;
 	core->role = SYNOD_ROLE_CANDIDATE;
 	core->leader = 0;
@@ -99,6 +103,7 @@ static void become_candidate(struct synod_core *core, struct synod_effects *fx)
 
 static void become_canvasser(struct synod_core *core, struct synod_effects *fx)
 {
+	synod_assert(core->role != SYNOD_ROLE_LEADER);
 	core->role = SYNOD_ROLE_CANVASSER;
 	core->leader = 0;
 	core->ballot = next_ballot(core);
@@ -154,6 +159,7 @@ void synod_election_on_granted(struct synod_core *core, struct synod_effects *fx
 	core->peers[message->from].granted = 1;
 	for (uint32_t peer = 1; peer <= core->config.replicas; peer++)
 		grants += peer != core->config.replica && core->peers[peer].granted;
+	synod_assert_cmp(grants, <=, core->config.replicas);
 	if (grants >= synod_core_quorum(core))
 		become_candidate(core, fx);
 }
@@ -263,6 +269,7 @@ static int take_found(struct synod_core *core, struct synod_effects *fx,
 		return SYNOD_DROP_WINDOW;
 	}
 	place = synod_log_claim(core, fx, message->value_slot);
+	synod_assert(core->role == SYNOD_ROLE_CANDIDATE && message->has_value);
 	if (place->chosen || (place->has_found && place->found_ballot >= message->value_ballot)) {
 		synod_log_release(fx, message->value.handle);
 		return 0;
@@ -281,6 +288,8 @@ static void maybe_lead(struct synod_core *core, struct synod_effects *fx)
 
 	for (uint32_t peer = 1; peer <= core->config.replicas; peer++)
 		promises += peer != core->config.replica && core->peers[peer].promised;
+	synod_assert_cmp(promises, <=, core->config.replicas);
+	synod_assert(core->role == SYNOD_ROLE_CANDIDATE);
 	if (promises >= synod_core_quorum(core) && core->ticket_promised <= core->ticket_durable)
 		synod_leader_begin(core, fx);
 }
@@ -291,8 +300,8 @@ static void note_told(struct synod_core *core, const struct synod_message *messa
 	struct synod_core_peer *peer = &core->peers[message->from];
 	uint8_t bit = (uint8_t)(1u << message->from);
 	uint64_t first = synod_core_max(message->slot, peer->promised_through + 1);
-	uint64_t last = synod_core_min(message->argument,
-				       peer->promised_through + core->config.window);
+	uint64_t last =
+		synod_core_min(message->argument, peer->promised_through + core->config.window);
 
 	if (message->argument == UINT64_MAX)
 		peer->promised_end = message->slot;
@@ -309,8 +318,8 @@ static void note_told(struct synod_core *core, const struct synod_message *messa
 		place->told &= (uint8_t)~bit;
 		peer->promised_through++;
 	}
-	peer->promised = peer->promised_end != 0 &&
-			 peer->promised_through + 1 >= peer->promised_end;
+	peer->promised =
+		peer->promised_end != 0 && peer->promised_through + 1 >= peer->promised_end;
 }
 
 int synod_election_on_promise(struct synod_core *core, struct synod_effects *fx,
@@ -376,11 +385,12 @@ void synod_election_on_tick(struct synod_core *core, struct synod_effects *fx)
 {
 	uint64_t sign_ns = core->leader_contact_ns + core->config.election_ns;
 
+	synod_assert(core->role != SYNOD_ROLE_LEADER && core->leader != core->config.replica);
 	if (core->now_ns >= core->election_deadline_ns) {
 		if (core->role == SYNOD_ROLE_FOLLOWER && core->leader && sign_ns > core->now_ns)
 			core->election_deadline_ns =
-				sign_ns + synod_random_below(&core->random,
-							     core->config.election_ns);
+				sign_ns +
+				synod_random_below(&core->random, core->config.election_ns);
 		else
 			become_canvasser(core, fx);
 		return;

@@ -11,6 +11,7 @@ static void reject(struct synod_core *core, struct synod_effects *fx,
 {
 	struct synod_message *answer = synod_core_send(core, fx, SYNOD_REJECT, message->from);
 
+	synod_assert(message->ballot < core->promised);
 	answer->ballot = message->ballot;
 	answer->argument = core->promised;
 }
@@ -28,6 +29,8 @@ static void follow(struct synod_core *core, struct synod_effects *fx,
 	if (core->role != SYNOD_ROLE_FOLLOWER || core->ballot != message->ballot ||
 	    core->leader != message->from)
 		synod_election_become_follower(core, fx, message->ballot, message->from);
+	synod_assert(core->role == SYNOD_ROLE_FOLLOWER && core->leader == message->from);
+	synod_assert(core->ballot == message->ballot && core->ballot == core->promised);
 	core->leader_contact_ns = core->now_ns;
 	core->announced_through = synod_core_max(core->announced_through, message->chosen_through);
 }
@@ -59,6 +62,7 @@ static int accept(struct synod_core *core, struct synod_effects *fx,
 {
 	struct synod_core_slot *place;
 
+	synod_assert(message->ballot == core->promised && message->has_value);
 	core->answer_owed = 1;
 	if (message->slot <= core->chosen_through) {
 		synod_log_release(fx, message->value.handle);
@@ -127,6 +131,8 @@ void synod_follower_answer(struct synod_core *core, struct synod_effects *fx)
 	    core->ticket_promised > core->ticket_durable)
 		return;
 	(void)synod_log_advance_accepted(core);
+	synod_assert(core->ballot == core->promised); /* I4: what we say binds us */
+	synod_assert_cmp(core->accepted_through, <=, core->slot_last);
 	answer = synod_core_send(core, fx, SYNOD_ACCEPTED, core->leader);
 	answer->ballot = core->ballot;
 	answer->slot = core->accepted_through;

@@ -20,7 +20,7 @@
 #include <string.h>
 
 /* Slots and rounds beyond these are taken for damage: no log gets there in a lifetime. */
-#define SYNOD_CORE_SLOT_END (UINT64_C(1) << 62)
+#define SYNOD_CORE_SLOT_END  (UINT64_C(1) << 62)
 #define SYNOD_CORE_ROUND_END (UINT64_C(1) << 54)
 
 static inline uint32_t synod_core_quorum(const struct synod_core *core)

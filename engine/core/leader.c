@@ -13,6 +13,8 @@ static uint64_t inflight(const struct synod_core *core)
 static void send_accepts(struct synod_core *core, struct synod_effects *fx,
 			 struct synod_core_slot *place)
 {
+	synod_assert(core->role == SYNOD_ROLE_LEADER && place->ballot != 0);
+	synod_assert_implies(!place->chosen, place->ballot == core->ballot); /* I2 */
 	place->sent_ns = core->now_ns;
 	for (uint32_t peer = 1; peer <= core->config.replicas; peer++) {
 		struct synod_message *accept;
@@ -34,7 +36,9 @@ static void count_own(struct synod_core *core)
 {
 	uint64_t before = core->accepted_through;
 
+	synod_assert(core->role == SYNOD_ROLE_LEADER);
 	(void)synod_log_advance_accepted(core);
+	synod_assert_cmp(core->accepted_through, <, core->propose_next);
 	for (uint64_t slot = before + 1; slot <= core->accepted_through; slot++) {
 		struct synod_core_slot *place = synod_log_at(core, slot);
 
@@ -70,7 +74,7 @@ static void choose(struct synod_core *core, struct synod_effects *fx)
 static void repropose(struct synod_core *core, struct synod_effects *fx, uint64_t slot)
 {
 	struct synod_core_slot *place = synod_log_claim(core, fx, slot);
-	struct synod_value value = {0}; /* nobody of a quorum accepted anything: a no-op */
+	struct synod_value value = { 0 }; /* nobody of a quorum accepted anything: a no-op */
 
 	if (place->chosen) {
 		send_accepts(core, fx, place); /* whoever lacks it gets it the usual way */
@@ -99,6 +103,8 @@ void synod_leader_pump(struct synod_core *core, struct synod_effects *fx)
 
 static void send_heartbeats(struct synod_core *core, struct synod_effects *fx)
 {
+	synod_assert(core->role == SYNOD_ROLE_LEADER);
+	synod_assert_cmp(core->chosen_through, <, core->propose_next);
 	for (uint32_t peer = 1; peer <= core->config.replicas; peer++) {
 		struct synod_message *sign;
 
@@ -116,6 +122,11 @@ static void send_heartbeats(struct synod_core *core, struct synod_effects *fx)
 
 void synod_leader_begin(struct synod_core *core, struct synod_effects *fx)
 {
+	/* Phase 1 is complete, and our own promise is durable and not overtaken. */
+	synod_assert(core->role == SYNOD_ROLE_CANDIDATE);
+	synod_assert(core->promised == core->ballot);
+	synod_assert(core->ticket_promised <= core->ticket_durable);
+	synod_assert(synod_ballot_replica(core->ballot) == core->config.replica);
 	core->role = SYNOD_ROLE_LEADER;
 	core->leader = core->config.replica;
 	core->propose_next = core->chosen_through + 1;
@@ -137,6 +148,8 @@ void synod_leader_submit(struct synod_core *core, struct synod_effects *fx,
 {
 	struct synod_core_slot *place;
 
+	synod_assert(value->handle != 0 && value->size % 8 == 0);
+	synod_assert_cmp(value->size, <=, SYNOD_BATCH_SIZE_MAX);
 	if (!synod_core_can_submit(core)) {
 		fx->refused = core->role == SYNOD_ROLE_LEADER ? SYNOD_BUSY : SYNOD_NOT_LEADER;
 		synod_log_release(fx, value->handle);
@@ -193,6 +206,7 @@ static void resend(struct synod_core *core, struct synod_effects *fx, uint32_t t
 	uint64_t slot = synod_core_max(peer->accepted_through, core->chosen_through) + 1;
 	int burst = 0;
 
+	synod_assert(to != core->config.replica);
 	if (core->now_ns < peer->resend_ns)
 		return;
 	for (; slot < core->propose_next && burst < SYNOD_CORE_RESEND_BURST; slot++) {
@@ -228,6 +242,8 @@ uint32_t synod_core_voters_in_contact(const struct synod_core *core)
 
 void synod_leader_on_tick(struct synod_core *core, struct synod_effects *fx)
 {
+	synod_assert(core->leader == core->config.replica);
+	synod_assert(core->ballot <= core->promised);
 	if (synod_core_voters_in_contact(core) < synod_core_quorum(core)) {
 		/* Nobody can be promised anything without a quorum: let the others find another. */
 		synod_election_become_follower(core, fx, core->ballot, 0);
@@ -245,6 +261,7 @@ uint64_t synod_leader_deadline(const struct synod_core *core)
 {
 	uint64_t deadline = core->heartbeat_ns_next;
 
+	synod_assert(core->role == SYNOD_ROLE_LEADER && core->propose_next != 0);
 	if (core->propose_next <= core->phase1_last && inflight(core) < core->config.inflight &&
 	    synod_log_has_room(core, core->propose_next))
 		return core->now_ns;
@@ -253,9 +270,9 @@ uint64_t synod_leader_deadline(const struct synod_core *core)
 	for (uint32_t peer = 1; peer <= core->config.replicas; peer++)
 		if (peer != core->config.replica &&
 		    core->peers[peer].accepted_through + 1 < core->propose_next)
-			deadline = synod_core_min(deadline,
-						  synod_core_max(core->peers[peer].resend_ns,
-								 core->now_ns + 1));
+			deadline =
+				synod_core_min(deadline, synod_core_max(core->peers[peer].resend_ns,
+									core->now_ns + 1));
 	return deadline;
 }
 

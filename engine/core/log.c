@@ -26,6 +26,7 @@ int synod_log_has_room(const struct synod_core *core, uint64_t slot)
 {
 	const struct synod_core_slot *place = &core->slots[slot & mask(core)];
 
+	synod_assert(slot != 0 && slot < SYNOD_CORE_SLOT_END);
 	if (place->slot == slot)
 		return 1;
 	if (slot > core->applied + core->config.window || place->slot > slot)
@@ -64,6 +65,7 @@ static struct synod_core_write *next_write(struct synod_core *core, struct synod
 	struct synod_core_write *write;
 
 	synod_assert_cmp(fx->writes_count, <, SYNOD_CORE_WRITES_MAX);
+	synod_assert_cmp(core->ticket_durable, <=, core->ticket_last);
 	write = &fx->writes[fx->writes_count++];
 	memset(write, 0, sizeof(*write));
 	write->ticket = ++core->ticket_last;
@@ -113,6 +115,7 @@ void synod_log_store(struct synod_core *core, struct synod_effects *fx,
 	write->ballot = ballot;
 	write->chosen = (uint32_t)chosen;
 	write->value = *value;
+	synod_assert_cmp(place->ticket, <, write->ticket);
 	place->ballot = ballot;
 	place->value = *value;
 	place->ticket = write->ticket;
@@ -123,7 +126,8 @@ void synod_log_store(struct synod_core *core, struct synod_effects *fx,
 
 void synod_log_mark_chosen(struct synod_effects *fx, struct synod_core_slot *place)
 {
-	synod_assert(place->ballot != 0);
+	synod_assert(place->slot != 0 && place->ballot != 0);
+	synod_assert(!place->chosen);
 	place->chosen = 1;
 	drop_found(fx, place);
 }

@@ -12,6 +12,7 @@ static uint32_t tag_of(const struct synod_wire_header *header, const struct syno
 {
 	uint32_t crc = synod_crc32c(header, offsetof(struct synod_wire_header, tag));
 
+	synod_assert_implies(body_size != 0 && entry == NULL, body != NULL);
 	if (entry)
 		return synod_crc32c_more(crc, entry, sizeof(*entry));
 	return body_size ? synod_crc32c_more(crc, body, body_size) : crc;
@@ -24,6 +25,9 @@ void synod_wire_seal(struct synod_wire_header *header, const struct synod_wire_e
 
 	synod_assert_cmp(body_size, <=, SYNOD_FRAME_SIZE_MAX);
 	synod_assert_implies(entry != NULL, entry->size == body_size);
+	synod_assert(header->type >= SYNOD_CANVASS && header->type < SYNOD_TYPES_END);
+	synod_assert(header->sender <= SYNOD_REPLICAS_MAX &&
+		     header->receiver <= SYNOD_REPLICAS_MAX);
 	header->magic = SYNOD_WIRE_MAGIC;
 	header->version = SYNOD_WIRE_VERSION;
 	header->flags = (uint16_t)(entry ? header->flags | SYNOD_FLAG_ENTRY
@@ -152,6 +156,7 @@ int synod_wire_decode(const void *datagram, size_t size, uint64_t cluster, uint3
 	if (crc != tag_of(header, found.entry, found.body, found.body_size) ||
 	    memcmp(header->tag + sizeof(crc), zeros, sizeof(zeros)) != 0)
 		return SYNOD_DROP_CHECKSUM;
+	synod_assert_cmp(self, <=, SYNOD_REPLICAS_MAX);
 	wrong = check_sender(header, self);
 	if (!wrong && found.entry)
 		wrong = check_entry(&found);
