@@ -98,6 +98,7 @@ static int on_torn(void *context, const struct synod_scan_gap *gap)
 static int print_json(const struct synod_journal_recovery *recovery, const struct dump *dump)
 {
 	json_t *faults = json_array();
+	char cluster[24];
 	json_t *all;
 	uint32_t told = recovery->faults;
 	int result;
@@ -115,9 +116,9 @@ static int print_json(const struct synod_journal_recovery *recovery, const struc
 							"slot_last", (json_int_t)gap->slot_last,
 							"slots_known", gap->slots_known));
 	}
-	all = json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:b,s:i,s:o}", "cluster",
-			(json_int_t)recovery->identity.cluster, "replica",
-			(json_int_t)recovery->identity.replica, "incarnation",
+	snprintf(cluster, sizeof(cluster), "0x%" PRIx64, recovery->identity.cluster);
+	all = json_pack("{s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:b,s:i,s:o}", "cluster", cluster,
+			"replica", (json_int_t)recovery->identity.replica, "incarnation",
 			(json_int_t)recovery->identity.incarnation, "promised",
 			(json_int_t)recovery->promised, "chosen_through",
 			(json_int_t)recovery->chosen_through, "slot_last",

@@ -159,27 +159,19 @@ static void judge_verify(struct report *report)
 
 static void judge_load(struct report *report)
 {
-	static const char *const must_be_zero[] = { "unknown", "refused", "errors", "notes_lost" };
-	const json_t *lag = json_object_get(report->load, "lag_us");
-	const json_t *latency = json_object_get(report->load, "latency_us");
-	double rate = number_of(report->load, "rate");
+	const char *status = json_string_value(json_object_get(report->load, "status"));
+	double rate = number_of(report->load, "rate_per_s");
 	double achieved = number_of(report->load, "ops_per_s");
+	json_t *reason;
+	size_t i;
 
-	for (size_t i = 0; i < sizeof(must_be_zero) / sizeof(*must_be_zero); i++)
-		if (number_of(report->load, must_be_zero[i]) > 0)
-			add_reason(report, &report->failed, "%.0f operations: %s",
-				   number_of(report->load, must_be_zero[i]), must_be_zero[i]);
-	if (number_of(report->load, "acked") == 0)
-		add_reason(report, &report->failed, "nothing was acknowledged");
+	/* The generator knows best what its figures are worth. */
+	json_array_foreach(json_object_get(report->load, "reasons"), i, reason) add_reason(
+		report, status && !strcmp(status, "invalid") ? &report->invalid : &report->failed,
+		"%s", json_string_value(reason));
 	if (rate > 0 && achieved < 0.95 * rate)
 		add_reason(report, &report->invalid,
 			   "%.0f of %.0f operations a second were achieved", achieved, rate);
-	if (rate > 0 && lag && number_of(lag, "p999") > 0.1 * number_of(latency, "p50"))
-		add_reason(
-			report, &report->invalid,
-			"the generator itself lagged: p99.9 %.0f us, more than a tenth of the median "
-			"latency",
-			number_of(lag, "p999"));
 }
 
 static void judge(struct report *report)
@@ -223,7 +215,7 @@ static void assemble(struct report *report)
 	json_object_set_new(result, "batch", describe_batches(report));
 	json_object_set_new(result, "bytes_written", sum_bytes(report));
 	if (report->killed)
-		take(report, "failover_ms", load, "gap_max_ms");
+		take(report, "failover_ms", load, "max_gap_ms");
 	else
 		json_object_set_new(result, "failover_ms", json_null());
 	take(report, "seconds", load, "seconds");

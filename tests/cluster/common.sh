@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# shellcheck shell=bash
+#
+# For the tests of this folder: a cluster in a directory of its own beside the build (where the disk
+# is real), and its end by tools/cluster, which stops only what it started. Sourced.
+
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+export SYNOD_BUILD=${SYNOD_BUILD:-$root/build}
+data=$(mktemp -d "$SYNOD_BUILD/cluster-test.XXXXXX")
+config=$data/cluster.ini
+synod=$SYNOD_BUILD/tools/synod
+export synodd=$SYNOD_BUILD/tools/synodd
+
+cluster() { # VERB [WORDS]
+	local verb=$1
+	shift
+	if [[ $verb == exec ]]; then
+		"$root/tools/cluster" exec --data "$data" "$@"
+	else
+		"$root/tools/cluster" "$verb" "$@" --data "$data" --no-build
+	fi
+}
+
+clean_up() {
+	local status=$?
+	trap - EXIT
+	if [[ -f $config ]]; then
+		cluster down >/dev/null 2>&1 || true
+		if ((status != 0 && status != 77)); then
+			tail -n 5 "$data"/*.log >&2 || true
+		fi
+	fi
+	umount "$data/disk" 2>/dev/null || true # of full_disk.sh
+	rm -rf "$data"
+	exit "$status"
+}
+trap clean_up EXIT
+trap 'exit 130' INT TERM
+
+fail() {
+	echo "FAIL: $*" >&2
+	exit 1
+}
+
+skip() {
+	echo "SKIP: $*"
+	exit 77
+}
+
+# Runs a command that must fail with this status and exactly one line of complaint, which must match.
+complains() { # STATUS PATTERN CMD…
+	local want=$1 pattern=$2 status=0
+	shift 2
+	"$@" >"$data/out" 2>"$data/complaint" </dev/null || status=$?
+	[[ $status == "$want" ]] || fail "'$*' exits $status, not $want: $(cat "$data/complaint")"
+	[[ $(wc -l <"$data/complaint") == 1 ]] ||
+		fail "'$*' complains in $(wc -l <"$data/complaint") lines: $(cat "$data/complaint")"
+	grep -Eq -- "$pattern" "$data/complaint" ||
+		fail "'$*' does not say '$pattern': $(cat "$data/complaint")"
+}
+
+# A text of that many lines, no two alike.
+make_text() { # LINES
+	awk -v lines="$1" 'BEGIN {
+		for (i = 1; i <= lines; i++)
+			printf "%d the quick brown fox %*s jumps over the lazy dog\n", i, i % 61, "."
+	}'
+}
+
+# Every replica's sequence is the file.
+tails_equal() { # FILE
+	local id
+	for id in 1 2 3; do
+		"$synod" tail --config "$config" --replica "$id" --from 1 --count "$(wc -l <"$1")" \
+			--timeout 20 >"$data/tail.$id"
+		cmp "$1" "$data/tail.$id" || fail "replica $id's sequence is not the file"
+	done
+}
+
+verified() {
+	"$synod" status --config "$config" --until equal --timeout 20 --quiet
+	cluster down
+	"$synod" verify --config "$config"
+}

@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+#
+# A byte flipped in a stopped journal is reported: by `synod log`, by `synod verify`, and by the
+# replica itself, which does not serve what it cannot read as if it were not there.
+
+# shellcheck source=tests/cluster/common.sh
+source "$(dirname "$0")/common.sh"
+
+cluster up --size 64M >/dev/null
+make_text 20000 >"$data/text"
+"$synod" submit --config "$config" <"$data/text" >/dev/null
+verified >/dev/null
+"$synod" log --config "$config" --id 2 --verify >"$data/before"
+grep -q 'every group verified' "$data/before" || fail "$(cat "$data/before")"
+
+# In the middle of the first MiB behind the superblocks: many groups behind it say it was durable.
+printf '\252' | dd of="$data/2.journal" bs=1 seek=600007 conv=notrunc status=none
+status=0
+"$synod" log --config "$config" --id 2 --verify >"$data/out" 2>"$data/complaint" || status=$?
+[[ $status == 1 ]] || fail "synod log takes a flipped byte: exit $status"
+grep -q 'CORRUPT at byte' "$data/out" || fail "synod log does not say where: $(cat "$data/out")"
+status=0
+"$synod" verify --config "$config" >"$data/out" 2>&1 || status=$?
+[[ $status == 1 ]] || fail "synod verify takes a flipped byte: exit $status"
+grep -q 'replica 2' "$data/out" || fail "synod verify does not say whose: $(cat "$data/out")"
+
+# The others still have everything, and say so.
+"$synod" log --config "$config" --id 1 --verify >/dev/null
+"$synod" log --config "$config" --id 3 --verify >/dev/null
+
+# What is not a journal, or another replica's, is refused in one line.
+cp "$data/1.journal" "$data/2.journal"
+complains 1 'replica' "$synodd" --config "$config" --id 2
+head -c 1000000 /dev/urandom >"$data/2.journal"
+complains 1 '2.journal' "$synodd" --config "$config" --id 2
+rm "$data/2.journal"
+complains 1 'format' "$synodd" --config "$config" --id 2
