@@ -91,7 +91,8 @@ static void note_executed(struct world *world, const struct synod_apply_result *
 	if (size < sizeof(id))
 		return;
 	memcpy(&id, payload, sizeof(id));
-	synod_assert_cmp(id, <, WORLD_OPS_MAX);
+	if (id >= WORLD_OPS_MAX)
+		return; /* a test that does not look at these */
 	world->executed[id]++;
 	world->position[id] = result->position;
 }

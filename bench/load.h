@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The load generator, without clock, transport or output of its own: a value that is given turns.
+ *
+ *      connecting ──session open──► warming up ──► measuring ──► draining ──all answered──► done
+ *                                   (submits, but      (what is submitted here is recorded,
+ *                                    records nothing)   even when its answer comes in the drain)
+ *
+ * Closed loop (rate 0): `outstanding` operations are always under way; latency counts from submit.
+ * Open loop: operations are due at times fixed beforehand by rate and seed (Poisson or constant
+ * gaps), and latency counts from when one was due, not from when it could be sent; so a stall is
+ * seen by every operation that it delayed. At most `outstanding` are under way; those that had to
+ * wait for that are counted as blocked. How late the generator itself was, apart from that, is the
+ * lag: a run whose lag is not small against its latencies measured the generator.
+ *
+ * Every payload is unique and checks itself (struct synod_load_payload, cut to the payload's size).
+ */
+#ifndef SYNOD_BENCH_LOAD_H
+#define SYNOD_BENCH_LOAD_H
+
+#include "bench/acked.h"
+#include "engine/base/histogram.h"
+#include "engine/client/client.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+	SYNOD_LOAD_GAPS_MAX = 256
+};
+
+/* How a payload begins; filler follows. */
+struct synod_load_payload {
+	uint64_t sequence; /* of this generator, from 1 */
+	uint64_t nonce;	   /* of this generator */
+	uint32_t size;
+	uint32_t crc; /* CRC32C of the three above and of the filler */
+};
+
+struct synod_load_config {
+	uint64_t cluster;
+	uint32_t replicas;
+	uint32_t outstanding;  /* 1..SYNOD_SESSION_WINDOW / 2 */
+	uint32_t payload_size; /* bytes */
+	uint32_t constant;     /* open loop: 1: constant gaps; 0: Poisson */
+	double rate_per_s;     /* 0: closed loop */
+	uint64_t nonce;	       /* random */
+	uint64_t seed;	       /* of the schedule */
+	uint64_t warmup_ns;
+	uint64_t duration_ns;
+	uint64_t retry_ns;    /* 0: the client's default */
+	uint64_t deadline_ns; /* an operation's; also how long connecting and draining may take */
+	uint64_t gap_ns;      /* silences at least so long are listed; 0: 20 ms */
+	struct synod_acked *acked; /* where acknowledgements are noted until taken; NULL: nowhere */
+	uint64_t acked_max; /* records there; twice `outstanding` suffice if taken each turn */
+};
+
+enum synod_load_phase {
+	SYNOD_LOAD_CONNECTING,
+	SYNOD_LOAD_WARMING,
+	SYNOD_LOAD_MEASURING,
+	SYNOD_LOAD_DRAINING,
+	SYNOD_LOAD_DONE,
+	SYNOD_LOAD_UNCONNECTED, /* no session within the deadline: over as well */
+};
+
+/* A time without acknowledgements, on the clock that turns were given. */
+struct synod_load_gap {
+	uint64_t begin_ns; /* the last acknowledgement before */
+	uint64_t end_ns;   /* the first after */
+};
+
+struct synod_load_result {
+	enum synod_load_phase phase;
+	uint64_t submitted;
+	uint64_t acked;		 /* took a position, in all phases */
+	uint64_t acked_measured; /* of those, acknowledged while measuring */
+	uint64_t unknown;	 /* deadline passed */
+	uint64_t refused;	 /* FULL, NOT_LEADER at the end */
+	uint64_t errors;	 /* any other status without a position */
+	uint64_t blocked;	 /* open loop: waited because `outstanding` were under way */
+	uint64_t notes_lost;	 /* acknowledgements that acked_max had no room for */
+	uint64_t measured_ns;
+	double ops_per_s; /* acked_measured over measured_ns */
+	struct synod_load_gap gap_max;
+	uint32_t gaps_count; /* may exceed what gaps holds */
+	struct synod_load_gap gaps[SYNOD_LOAD_GAPS_MAX];
+	const struct synod_histogram *latency; /* valid as long as the generator */
+	const struct synod_histogram *lag;     /* open loop */
+	const struct synod_client_counters *client;
+};
+
+struct synod_load;
+
+/* Bytes of memory (64-byte aligned) for such a run; acked apart. 0: config is out of range. */
+size_t synod_load_size(const struct synod_load_config *config);
+
+/* Makes a generator there. Returns 0, or -EINVAL: also a payload larger than a datagram takes. */
+int synod_load_init(struct synod_load **load, void *memory, const struct synod_load_config *config,
+		    const struct synod_transport *transport) __attribute__((warn_unused_result));
+
+/* One turn at now_ns (monotonic, never going back). Returns how many operations it moved. */
+uint32_t synod_load_turn(struct synod_load *load, uint64_t now_ns);
+
+/*
+ * Acknowledgements noted since the last take, if there are at least `least`: sets records (valid
+ * until the next turn) and returns how many, else 0.
+ */
+uint64_t synod_load_take_acked(struct synod_load *load, uint64_t least,
+			       const struct synod_acked **records);
+
+/* The phase; SYNOD_LOAD_DONE and above: no more turns. */
+enum synod_load_phase synod_load_phase(const struct synod_load *load);
+
+/* When the next turn has something to do, if nothing arrives before. */
+uint64_t synod_load_deadline(const struct synod_load *load);
+
+/* Ends the measurement now: what is under way is drained. */
+void synod_load_stop(struct synod_load *load, uint64_t now_ns);
+
+void synod_load_result(const struct synod_load *load, struct synod_load_result *result);
+
+/* 1 if the payload (as read back from anywhere) is whole; short ones cannot tell and are. */
+int synod_load_payload_check(const void *payload, uint32_t size);
+
+#endif
