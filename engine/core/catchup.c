@@ -81,6 +81,8 @@ int synod_catchup_learn(struct synod_core *core, struct synod_effects *fx,
 		fx->counts[SYNOD_COUNT_REPAIRS]++;
 	}
 	synod_log_advance_chosen(core, fx);
+	if (core->role == SYNOD_ROLE_LEADER)
+		synod_leader_on_learned(core, message->value_slot);
 	return 0;
 }
 

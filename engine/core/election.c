@@ -328,8 +328,10 @@ int synod_election_on_promise(struct synod_core *core, struct synod_effects *fx,
 	struct synod_core_peer *peer = &core->peers[message->from];
 	int dropped = 0;
 
+	/* Before our own promise is durable no PREPARE has left: nobody can have answered it. */
 	if (core->role != SYNOD_ROLE_CANDIDATE || message->ballot != core->ballot ||
-	    peer->promised || message->argument <= peer->promised_through) {
+	    core->ticket_promised > core->ticket_durable || peer->promised ||
+	    message->argument <= peer->promised_through) {
 		synod_log_release(fx, message->has_value ? message->value.handle : 0);
 		return SYNOD_DROP_UNEXPECTED;
 	}

@@ -38,7 +38,8 @@ static void count_own(struct synod_core *core)
 
 	synod_assert(core->role == SYNOD_ROLE_LEADER);
 	(void)synod_log_advance_accepted(core);
-	synod_assert_cmp(core->accepted_through, <, core->propose_next);
+	/* It may run ahead of propose_next: over slots that we learned and have not come to yet. */
+	synod_assert_cmp(core->accepted_through, <=, core->slot_last);
 	for (uint64_t slot = before + 1; slot <= core->accepted_through; slot++) {
 		struct synod_core_slot *place = synod_log_at(core, slot);
 
@@ -188,6 +189,18 @@ void synod_leader_on_accepted(struct synod_core *core, struct synod_effects *fx,
 	}
 	choose(core, fx);
 	synod_leader_pump(core, fx);
+}
+
+/*
+ * An answer to what we asked as a follower may come late, and tell of a slot that a newer leader,
+ * of which we have not heard, got chosen ahead of us. It counts as found in phase 1: the pump goes
+ * over it, and fills what lies before it.
+ */
+void synod_leader_on_learned(struct synod_core *core, uint64_t slot)
+{
+	synod_assert(core->role == SYNOD_ROLE_LEADER);
+	core->phase1_last = synod_core_max(core->phase1_last, slot);
+	core->propose_next = synod_core_max(core->propose_next, core->chosen_through + 1);
 }
 
 void synod_leader_on_durable(struct synod_core *core, struct synod_effects *fx)
