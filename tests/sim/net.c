@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The simulated network. Datagrams are lost, copied, delayed past one another, cut off, held back
- * in a clogged link and set free later in another order. A flipped bit goes through the real encoder
- * and decoder: it must be noticed, and is then a loss.
+ * The simulated network. Datagrams are lost, copied, delayed past one another, cut off, held
+ * back in a clogged link and set free later in another order. A flipped bit goes through the real
+ * encoder and decoder: it must be noticed, and is then a loss.
  *
  * Knows nothing of the protocol. Faults end with the safety phase, but for the links of the
  * replicas that stay broken.

@@ -63,7 +63,8 @@ static void check_promise_entry(struct sim *sim, const struct sim_replica *repli
 			  "I1: replica %u tells slot %llu as chosen", replica->id,
 			  (unsigned long long)message->value_slot);
 	else
-		sim_check(sim, record->content == content && record->ballot == message->value_ballot,
+		sim_check(sim, record->content == content &&
+				       record->ballot == message->value_ballot,
 			  "I4: replica %u tells slot %llu at " BALLOT_FORMAT
 			  ", durable at " BALLOT_FORMAT,
 			  replica->id, (unsigned long long)message->value_slot,

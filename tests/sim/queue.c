@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What happens when: a binary heap ordered by (time, order of pushing), so that ties never depend on
- * the heap's shape.
+ * What happens when: a binary heap ordered by (time, order of pushing), so that ties never depend
+ * on the heap's shape.
  */
 #include "tests/sim/sim.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The cluster simulator: whole clusters of the core that ships, with sessions, a state machine and
- * clients, on one thread, in virtual time, under one seed. The same seed gives the same history, bit
- * for bit: the only randomness is sim->random, the only clock sim->now, and nothing depends on an
+ * The cluster simulator: whole clusters of the core that ships, with sessions, a state machine
+ * and clients, on one thread, in virtual time, under one seed. The same seed gives the same
+ * history, bit for bit: the only randomness is sim->random, the only clock sim->now, and nothing depends on an
  * address or on the order of a hash table.
  *
  *   queue.c     what happens when: a heap of events
