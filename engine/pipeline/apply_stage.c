@@ -81,8 +81,8 @@ static void sink(void *context, uint32_t index, const struct synod_apply_result 
 		synod_count(&stage->counters, SYNOD_REFUSED_SESSION, 1);
 	if (!item || !item->origins_count)
 		return;
-	while (index >= (uint32_t)item->origins[stage->origin].first +
-				item->origins[stage->origin].count)
+	while (index >=
+	       (uint32_t)item->origins[stage->origin].first + item->origins[stage->origin].count)
 		stage->origin++;
 	synod_assert_cmp(stage->origin, <, item->origins_count);
 	add_result(p, &item->origins[stage->origin], result);

@@ -76,7 +76,7 @@ static void refuse(struct synod_pipeline *p, const struct synod_wire_view *view,
 
 	while (at < view->body_size) {
 		struct synod_wire_command command;
-		struct synod_wire_result result = {.status = status};
+		struct synod_wire_result result = { .status = status };
 
 		memcpy(&command, view->body + at, sizeof(command));
 		at += synod_wire_command_size(&command);
@@ -92,8 +92,8 @@ static void refuse(struct synod_pipeline *p, const struct synod_wire_view *view,
 			header = rte_pktmbuf_mtod(mbuf, struct synod_wire_header *);
 			header->type = SYNOD_REPLY;
 			header->slot = command.session;
-			header->argument = atomic_load_explicit(&p->published.leader,
-								memory_order_relaxed);
+			header->argument =
+				atomic_load_explicit(&p->published.leader, memory_order_relaxed);
 		}
 		result.number = command.number;
 		memcpy(rte_pktmbuf_append(mbuf, sizeof(result)), &result, sizeof(result));
@@ -253,8 +253,9 @@ static void on_tail_query(struct synod_pipeline *p, const struct synod_wire_view
 static void on_packet(struct synod_pipeline *p, const struct synod_packet *packet, uint64_t now_ns)
 {
 	struct synod_wire_view view;
-	int wrong = synod_wire_decode(rte_pktmbuf_mtod(packet->mbuf, void *), packet->mbuf->data_len,
-				      p->config.cluster, p->config.replica, &view);
+	int wrong =
+		synod_wire_decode(rte_pktmbuf_mtod(packet->mbuf, void *), packet->mbuf->data_len,
+				  p->config.cluster, p->config.replica, &view);
 
 	if (!wrong && view.header->type < SYNOD_REPLICA_TYPES_END) {
 		on_replica_message(p, packet, &view);

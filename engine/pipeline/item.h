@@ -17,7 +17,11 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-enum synod_item_kind { SYNOD_ITEM_MESSAGE, SYNOD_ITEM_BATCH, SYNOD_ITEM_TAIL };
+enum synod_item_kind {
+	SYNOD_ITEM_MESSAGE,
+	SYNOD_ITEM_BATCH,
+	SYNOD_ITEM_TAIL
+};
 
 /* Commands first..first + count - 1 of a batch came from there and are answered there. */
 struct synod_origin {
@@ -34,13 +38,13 @@ struct synod_item {
 	uint32_t origins_count;
 	struct rte_mbuf *mbuf; /* data starts at the body; NULL: no bytes */
 	struct synod_value value;
-	struct synod_message message;	/* MESSAGE */
-	struct synod_address from;	/* TAIL: who asks */
-	uint64_t tail_first;		/* TAIL: first position */
+	struct synod_message message; /* MESSAGE */
+	struct synod_address from;    /* TAIL: who asks */
+	uint64_t tail_first;	      /* TAIL: first position */
 	uint64_t tail_count;
-	uint64_t tail_last;	     /* TAIL: last position appended */
-	struct rte_mbuf *answer;     /* TAIL: under construction */
-	uint32_t tail_room;	     /* bytes that the answer may still grow */
+	uint64_t tail_last;	 /* TAIL: last position appended */
+	struct rte_mbuf *answer; /* TAIL: under construction */
+	uint32_t tail_room;	 /* bytes that the answer may still grow */
 	uint32_t reserved;
 	struct synod_origin origins[SYNOD_BATCH_ORIGINS_MAX];
 };

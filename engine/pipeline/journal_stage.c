@@ -60,7 +60,21 @@ static int give(struct synod_pipeline *p)
 	return taken;
 }
 
-/* Takes the next read, peers' and tails' in turn, if a place is free. Returns 1 if it did. */
+/* The read whose turn it is: the one put back, else tails' before peers'. Returns 1 if there is. */
+static int next_read(struct synod_pipeline *p, struct synod_pipeline_read *read)
+{
+	struct synod_journal_stage *stage = &p->journal;
+
+	if (stage->has_put_back) {
+		stage->has_put_back = 0;
+		*read = stage->put_back;
+		return 1;
+	}
+	return rte_ring_dequeue_elem(p->to_read_tail, read, sizeof(*read)) == 0 ||
+	       rte_ring_dequeue_elem(p->to_read, read, sizeof(*read)) == 0;
+}
+
+/* Starts the next read if a place is free. Returns 1 if another may follow in this turn. */
 static int start_read(struct synod_pipeline *p)
 {
 	struct synod_journal_stage *stage = &p->journal;
@@ -71,12 +85,15 @@ static int start_read(struct synod_pipeline *p)
 
 	while (cookie < RTE_DIM(stage->reads) && stage->reads_used[cookie])
 		cookie++;
-	if (cookie == RTE_DIM(stage->reads))
-		return 0;
-	if (rte_ring_dequeue_elem(p->to_read_tail, &read, sizeof(read)) != 0 &&
-	    rte_ring_dequeue_elem(p->to_read, &read, sizeof(read)) != 0)
+	if (cookie == RTE_DIM(stage->reads) || !next_read(p, &read))
 		return 0;
 	error = port->read(port->context, read.slot, cookie);
+	if (error == -EAGAIN) {
+		/* No buffer, or the record is still on its way to the disk: next turn. */
+		stage->put_back = read;
+		stage->has_put_back = 1;
+		return 0;
+	}
 	if (error) {
 		/* Whoever wanted it asks again. */
 		if (read.item)
@@ -95,7 +112,7 @@ static void send_learn(struct synod_pipeline *p, const struct synod_journal_reco
 {
 	struct synod_counters *counters = &p->journal.counters;
 	struct rte_mbuf *mbuf = synod_pipeline_datagram(p->config.mbufs, counters);
-	struct synod_outgoing outgoing = {.mbuf = mbuf, .replica = to};
+	struct synod_outgoing outgoing = { .mbuf = mbuf, .replica = to };
 	struct synod_wire_header *header;
 	struct synod_wire_entry entry = {
 		.slot = record->slot,

@@ -34,7 +34,7 @@ static void send(struct synod_pipeline *p, const struct synod_message *message)
 {
 	struct synod_order *order = &p->order;
 	struct rte_mbuf *mbuf = synod_pipeline_datagram(p->config.header_mbufs, &order->counters);
-	struct synod_outgoing outgoing = {.mbuf = mbuf, .replica = message->to};
+	struct synod_outgoing outgoing = { .mbuf = mbuf, .replica = message->to };
 	struct synod_wire_header *header;
 	struct synod_wire_entry entry;
 
@@ -108,8 +108,8 @@ static void carry_out(struct synod_pipeline *p)
 		(void)rte_ring_enqueue_elem(p->to_journal, &write, sizeof(write));
 	}
 	for (uint32_t i = 0; i < fx->reads_count; i++) {
-		struct synod_pipeline_read read = {.slot = fx->reads[i].slot,
-						   .to = fx->reads[i].to};
+		struct synod_pipeline_read read = { .slot = fx->reads[i].slot,
+						    .to = fx->reads[i].to };
 
 		(void)rte_ring_enqueue_elem(p->to_read, &read, sizeof(read));
 	}
@@ -147,7 +147,7 @@ static int journal_takes(struct synod_pipeline *p, const struct synod_item *item
 
 static void take_message(struct synod_pipeline *p, struct synod_item *item, uint64_t now_ns)
 {
-	struct synod_event event = {.kind = SYNOD_EVENT_MESSAGE, .message = &item->message};
+	struct synod_event event = { .kind = SYNOD_EVENT_MESSAGE, .message = &item->message };
 	struct synod_message message;
 
 	if (!journal_takes(p, item)) {
@@ -166,7 +166,7 @@ static void take_message(struct synod_pipeline *p, struct synod_item *item, uint
 
 static void take_batch(struct synod_pipeline *p, struct synod_item *item, uint64_t now_ns)
 {
-	struct synod_event event = {.kind = SYNOD_EVENT_SUBMIT, .value = item->value};
+	struct synod_event event = { .kind = SYNOD_EVENT_SUBMIT, .value = item->value };
 
 	p->order.submitted++;
 	step(p, &event, now_ns);
@@ -181,9 +181,8 @@ static void publish(struct synod_pipeline *p)
 {
 	struct synod_core *core = &p->order.core;
 	struct synod_published *out = &p->published;
-	uint64_t unchosen = core->role == SYNOD_ROLE_LEADER
-				    ? core->propose_next - 1 - core->chosen_through
-				    : 0;
+	uint64_t unchosen =
+		core->role == SYNOD_ROLE_LEADER ? core->propose_next - 1 - core->chosen_through : 0;
 
 	/* Relaxed: each is acted on alone, and a stale one only costs a refusal or a turn. */
 	atomic_store_explicit(&out->submit_total, p->order.submitted + synod_core_can_submit(core),
@@ -203,20 +202,19 @@ static int take_progress(struct synod_pipeline *p, uint64_t now_ns)
 {
 	struct synod_order *order = &p->order;
 	/* P1: acquire; pairs with the release in journal.c and apply.c. */
-	uint64_t durable =
-		atomic_load_explicit(&p->published.ticket_durable, memory_order_acquire);
+	uint64_t durable = atomic_load_explicit(&p->published.ticket_durable, memory_order_acquire);
 	uint64_t applied = atomic_load_explicit(&p->published.slot_applied, memory_order_acquire);
 	int work = 0;
 
 	if (durable != order->ticket_durable && has_room(p)) {
-		struct synod_event event = {.kind = SYNOD_EVENT_DURABLE, .ticket = durable};
+		struct synod_event event = { .kind = SYNOD_EVENT_DURABLE, .ticket = durable };
 
 		order->ticket_durable = durable;
 		step(p, &event, now_ns);
 		work++;
 	}
 	if (applied != order->slot_applied && has_room(p)) {
-		struct synod_event event = {.kind = SYNOD_EVENT_APPLIED, .slot = applied};
+		struct synod_event event = { .kind = SYNOD_EVENT_APPLIED, .slot = applied };
 
 		order->slot_applied = applied;
 		step(p, &event, now_ns);
@@ -244,7 +242,7 @@ int synod_order_poll(struct synod_pipeline *p, uint64_t now_ns)
 		work++;
 	}
 	if (now_ns >= order->deadline_ns && has_room(p)) {
-		struct synod_event event = {.kind = SYNOD_EVENT_TICK};
+		struct synod_event event = { .kind = SYNOD_EVENT_TICK };
 
 		step(p, &event, now_ns);
 	}

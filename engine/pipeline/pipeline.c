@@ -171,7 +171,7 @@ void synod_pipeline_answer(struct synod_pipeline *p, struct rte_ring *out,
 			   const struct synod_address *to)
 {
 	struct synod_wire_header *header = rte_pktmbuf_mtod(mbuf, struct synod_wire_header *);
-	struct synod_outgoing outgoing = {.mbuf = mbuf, .to = *to};
+	struct synod_outgoing outgoing = { .mbuf = mbuf, .to = *to };
 
 	header->cluster = p->config.cluster;
 	header->sender = (uint16_t)p->config.replica;

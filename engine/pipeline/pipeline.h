@@ -41,7 +41,7 @@ enum synod_pipeline_stage {
 
 enum {
 	SYNOD_PIPELINE_BURST = 32,
-	SYNOD_PIPELINE_ITEMS = 4096,	/* the window twice, rings, packets under way */
+	SYNOD_PIPELINE_ITEMS = 4096, /* the window twice, rings, packets under way */
 	SYNOD_PIPELINE_RING = 2048,
 	SYNOD_PIPELINE_HEADER_MBUFS = 8192, /* one a send that shares its payload */
 	SYNOD_PIPELINE_HEADER_ROOM = 512,
@@ -50,7 +50,8 @@ enum {
 	/* Journal bytes a leader keeps back, and a follower: what is under way must fit. */
 	SYNOD_PIPELINE_RESERVE_LEADER = 8 << 20,
 	SYNOD_PIPELINE_RESERVE_FOLLOWER = 2 << 20,
-	SYNOD_PIPELINE_SKIPS_MAX = 1 << 20, /* commands without a position that tail can step over */
+	SYNOD_PIPELINE_SKIPS_MAX = 1
+				   << 20, /* commands without a position that tail can step over */
 };
 
 struct synod_pipeline_config {
@@ -66,11 +67,11 @@ struct synod_pipeline_config {
 	struct synod_core_config core;
 	struct synod_net_port net;
 	struct synod_journal_port journal;
-	struct synod_apply *apply;	  /* fresh */
-	uint64_t *positions;		  /* slots_max + 2 of them, zeroed */
-	uint64_t *skips;		  /* SYNOD_PIPELINE_SKIPS_MAX of them */
-	struct rte_mempool *mbufs;	  /* room for any frame */
-	struct rte_mempool *header_mbufs; /* SYNOD_PIPELINE_HEADER_ROOM */
+	struct synod_apply *apply;		 /* fresh */
+	uint64_t *positions;			 /* slots_max + 2 of them, zeroed */
+	uint64_t *skips;			 /* SYNOD_PIPELINE_SKIPS_MAX of them */
+	struct rte_mempool *mbufs;		 /* room for any frame */
+	struct rte_mempool *header_mbufs;	 /* SYNOD_PIPELINE_HEADER_ROOM */
 	struct synod_counters *net_counters;	 /* of the net port: for status */
 	struct synod_counters *journal_counters; /* of the journal port: for status */
 };
@@ -127,6 +128,8 @@ struct synod_journal_stage {
 	uint32_t reads_under_way;
 	struct synod_pipeline_read reads[8]; /* by cookie */
 	uint8_t reads_used[8];
+	struct synod_pipeline_read put_back; /* had no buffer yet */
+	uint32_t has_put_back;
 };
 
 struct synod_apply_stage {
@@ -161,9 +164,10 @@ struct synod_published {
 	_Atomic uint64_t position;		      /* apply -> status */
 	_Atomic uint64_t state_hash;
 	_Atomic uint64_t sessions;
-	_Alignas(64) _Atomic uint64_t submit_total; /* order -> ingress: batches it will have taken */
-	_Atomic uint64_t submitted;		    /* order -> ingress: batches it has taken */
-	_Atomic uint64_t unchosen;		    /* order -> ingress: slots proposed, not chosen */
+	_Alignas(64) _Atomic uint64_t
+		submit_total;	    /* order -> ingress: batches it will have taken */
+	_Atomic uint64_t submitted; /* order -> ingress: batches it has taken */
+	_Atomic uint64_t unchosen;  /* order -> ingress: slots proposed, not chosen */
 	_Atomic uint32_t role;
 	_Atomic uint32_t leader;
 	_Atomic uint64_t ballot;
@@ -178,14 +182,14 @@ struct synod_pipeline {
 	struct synod_items items;
 	uint64_t started_ns;
 
-	struct rte_ring *to_order;	/* item *: ingress -> order */
-	struct rte_ring *to_journal;	/* struct synod_pipeline_write: order -> journal */
-	struct rte_ring *to_read;	/* struct synod_pipeline_read: order -> journal */
-	struct rte_ring *to_read_tail;	/* struct synod_pipeline_read: apply -> journal */
-	struct rte_ring *to_apply;	/* struct synod_pipeline_chosen: order -> apply */
-	struct rte_ring *to_tail;	/* item *: ingress -> apply, queries */
-	struct rte_ring *tail_read;	/* struct synod_pipeline_read: journal -> apply */
-	struct rte_ring *out_ingress;	/* struct synod_outgoing: each stage -> egress */
+	struct rte_ring *to_order;     /* item *: ingress -> order */
+	struct rte_ring *to_journal;   /* struct synod_pipeline_write: order -> journal */
+	struct rte_ring *to_read;      /* struct synod_pipeline_read: order -> journal */
+	struct rte_ring *to_read_tail; /* struct synod_pipeline_read: apply -> journal */
+	struct rte_ring *to_apply;     /* struct synod_pipeline_chosen: order -> apply */
+	struct rte_ring *to_tail;      /* item *: ingress -> apply, queries */
+	struct rte_ring *tail_read;    /* struct synod_pipeline_read: journal -> apply */
+	struct rte_ring *out_ingress;  /* struct synod_outgoing: each stage -> egress */
 	struct rte_ring *out_order;
 	struct rte_ring *out_journal;
 	struct rte_ring *out_apply;

@@ -17,7 +17,10 @@ enum synod_durability {
 	SYNOD_DURABILITY_DSYNC,	       /* RWF_DSYNC through the page cache (no O_DIRECT there) */
 };
 
-enum synod_journal_write_kind { SYNOD_WRITE_RECORD, SYNOD_WRITE_PROMISE };
+enum synod_journal_write_kind {
+	SYNOD_WRITE_RECORD,
+	SYNOD_WRITE_PROMISE
+};
 
 /* One durable fact. Writes are numbered by tickets without gaps, in the order they are given. */
 struct synod_journal_write {
@@ -37,7 +40,7 @@ struct synod_journal_record {
 	uint64_t ballot;
 	uint64_t cookie;
 	uint32_t chosen;
-	int error; /* 0, or -errno: -ENOENT no such record, -EBADMSG checksum */
+	int error;		  /* 0, or -errno: -ENOENT no such record, -EBADMSG checksum */
 	struct synod_value value; /* handle 0 */
 	const void *body;
 };
@@ -85,7 +88,8 @@ struct synod_address {
 /* One datagram received: one segment that starts at the Synod header, the receiver's from now on. */
 struct synod_packet {
 	struct rte_mbuf *mbuf;
-	uint32_t peer; /* the replica at the other end of a dedicated link; 0: it must prove itself */
+	uint32_t
+		peer; /* the replica at the other end of a dedicated link; 0: it must prove itself */
 	uint32_t door; /* 1: came where only clients are; a replica's message there is refused */
 	struct synod_address from;
 };

@@ -12,8 +12,8 @@ static uint64_t load(const _Atomic uint64_t *number)
 static void sum_counters(struct synod_pipeline *p, struct synod_wire_status *status)
 {
 	const struct synod_counters *all[] = {
-		&p->ingress.counters, &p->order.counters,     &p->journal.counters,
-		&p->apply.counters,   &p->egress.counters,    p->config.net_counters,
+		&p->ingress.counters,	    &p->order.counters,	 &p->journal.counters,
+		&p->apply.counters,	    &p->egress.counters, p->config.net_counters,
 		p->config.journal_counters,
 	};
 
@@ -53,7 +53,7 @@ void synod_status_answer(struct synod_pipeline *p, const struct synod_wire_view 
 			 const struct synod_address *from, uint64_t now_ns)
 {
 	struct synod_counters *counters = &p->ingress.counters;
-	struct synod_wire_status status = {0};
+	struct synod_wire_status status = { 0 };
 	struct synod_wire_header *header;
 	struct rte_mbuf *mbuf;
 

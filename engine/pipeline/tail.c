@@ -83,7 +83,7 @@ static void go_on(struct synod_pipeline *p, struct synod_item *item)
 	struct synod_apply_stage *stage = &p->apply;
 	uint64_t next = item->tail_last + 1;
 	uint64_t last = synod_apply_position(stage->apply);
-	struct synod_pipeline_read read = {.item = item};
+	struct synod_pipeline_read read = { .item = item };
 
 	if (next > last || next - item->tail_first >= item->tail_count) {
 		send_tail(p, item);
@@ -104,7 +104,7 @@ static void go_on(struct synod_pipeline *p, struct synod_item *item)
 /* Appends one command if it is wanted and fits. Returns 0 when the answer is complete. */
 static int append(struct synod_item *item, uint64_t position, const uint8_t *payload, uint32_t size)
 {
-	struct synod_wire_tail tail = {.position = position, .size = size};
+	struct synod_wire_tail tail = { .position = position, .size = size };
 	uint32_t bytes = (uint32_t)sizeof(tail) + SYNOD_WIRE_ALIGN(size);
 	char *to;
 
