@@ -12,8 +12,9 @@
  *
  * Recording is a count of leading zeros, a shift and an addition. Larger values are counted in the
  * last bucket and in `saturated`; the true maximum is kept beside. The design is HdrHistogram's
- * (whose C library Debian 12 does not package, or it would be used); its corrections for coordinated
- * omission are left out on purpose: an open-loop generator counts from the intended start instead.
+ * (whose C library Debian 12 does not package, or it would be used); its corrections for
+ * coordinated omission are left out on purpose: an open-loop generator counts from the intended
+ * start instead.
  *
  * One thread writes; another may read a copy, or merge it. Pure: no clock, no allocator.
  */

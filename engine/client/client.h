@@ -12,8 +12,8 @@
  *   result buffer belong to the client.
  * - Exactly once: the client opens a session (a chosen command), numbers its operations from 1, and
  *   sends a number again unchanged, to whomever leads by then. The replicas execute it once.
- * - Operations may complete, and be executed, out of order: one that must follow another is submitted
- *   after the other completed.
+ * - Operations may complete, and be executed, out of order: one that must follow another is
+ *   submitted after the other completed.
  *
  * Finding the leader. The client either follows a leader or seeks one. While it seeks, one datagram
  * at a time is out: the REGISTER if no session is open, else the oldest operations.
@@ -31,9 +31,9 @@
  * that.
  *
  * What it expects of a replica's REPLY (engine/wire/wire.h): header.slot is the session the results
- * are of (0 for the answer to a REGISTER, whose number is the nonce and whose position is the session
- * opened); one result for each command answered or refused; with NOT_LEADER, header.argument is the
- * leader, or 0.
+ * are of (0 for the answer to a REGISTER, whose number is the nonce and whose position is the
+ * session opened); one result for each command answered or refused; with NOT_LEADER,
+ * header.argument is the leader, or 0.
  *
  * Rules from engine/DESIGN.md, "Sessions"; errors from enum synod_status in engine/wire/wire.h.
  */
@@ -130,9 +130,9 @@ int synod_client_init(struct synod_client **client, void *memory,
 		      const struct synod_transport *transport) __attribute__((warn_unused_result));
 
 /*
- * Takes up to n operations, in order. Returns how many: fewer when outstanding_max are under way, or
- * when the oldest unanswered one holds the session's window back; then poll, and come again. They
- * leave at the next poll or flush.
+ * Takes up to n operations, in order. Returns how many: fewer when outstanding_max are under way,
+ * or when the oldest unanswered one holds the session's window back; then poll, and come again.
+ * They leave at the next poll or flush.
  */
 uint32_t synod_client_submit(struct synod_client *client, struct synod_client_op *const ops[],
 			     uint32_t n, uint64_t now_ns) __attribute__((warn_unused_result));

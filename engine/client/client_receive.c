@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What comes back to the client. Every datagram is checked before it is believed, and may be late, a
- * copy, or of another session: a result counts only if its operation still waits for it.
+ * What comes back to the client. Every datagram is checked before it is believed, and may be late,
+ * a copy, or of another session: a result counts only if its operation still waits for it.
  */
 #include "engine/base/assert.h"
 #include "engine/base/random.h"

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Questions to one replica, answered from what it has applied: its status, and commands of the
- * ordered sequence. For tools: these functions block (they wait in the transport's idle and read the
- * monotonic clock), ask again every 100 ms, and return when answered or when time is up. Not on a
- * transport that a client is using at the same time: they take its datagrams.
+ * ordered sequence. For tools: these functions block (they wait in the transport's idle and read
+ * the monotonic clock), ask again every 100 ms, and return when answered or when time is up. Not on
+ * a transport that a client is using at the same time: they take its datagrams.
  *
  * A question is as long as its longest answer (a replica never answers with more bytes than it was
  * asked with), so what fits an answer follows from the transport's datagram size.

@@ -4,8 +4,8 @@
  * adapter fills in the table: engine/client/udp.h (an ordinary socket), net/ (memif, through DPDK),
  * a test (a lossy network in memory).
  *
- * A transport may lose, repeat and reorder datagrams, and may deliver what was never sent to us: the
- * client checks, counts and retries. It must not block except in idle, and must not change the
+ * A transport may lose, repeat and reorder datagrams, and may deliver what was never sent to us:
+ * the client checks, counts and retries. It must not block except in idle, and must not change the
  * bytes. One thread at a time calls the verbs of one transport, the thread that uses the client.
  */
 #ifndef SYNOD_CLIENT_TRANSPORT_H
@@ -32,16 +32,16 @@ struct synod_transport {
 	uint32_t datagram_size_max;
 
 	/*
-	 * Sends size bytes to a replica (1..replicas); they are copied or gone when this returns. It
-	 * may queue: flush lets everything queued leave. Returns 0, or -errno: -EAGAIN (no room
+	 * Sends size bytes to a replica (1..replicas); they are copied or gone when this returns.
+	 * It may queue: flush lets everything queued leave. Returns 0, or -errno: -EAGAIN (no room
 	 * now), -EMSGSIZE, -ENODEV (no such replica). A failure is a lost datagram to the client.
 	 */
 	int (*send)(void *context, uint32_t replica, const void *data, uint32_t size);
 	void (*flush)(void *context);
 
 	/*
-	 * Receives up to max datagrams, without waiting. Returns how many. They stay valid until the
-	 * next call of receive (send and flush may come in between).
+	 * Receives up to max datagrams, without waiting. Returns how many. They stay valid until
+	 * the next call of receive (send and flush may come in between).
 	 */
 	unsigned int (*receive)(void *context, struct synod_datagram *datagrams, unsigned int max);
 

@@ -2,9 +2,9 @@
 /*
  * The key-value machine's commands, as a client writes them into an operation's data:
  *
- *   offset  0          1      2         3         4              6
- *           operation  flags  key size  reserved  expected size  value size   | key | expected | value
- *           u8         u8     u8        0         u16            u16            little-endian, no padding
+ *   offset 0          1      2         3         4              6
+ *          operation  flags  key size  reserved  expected size  value size  key expected value
+ *          u8         u8     u8        0         u16            u16         bytes, no padding
  *
  *   GET     key                   OK and the value; NOT_FOUND
  *   PUT     key, value            OK; NO_SPACE (the table has SYNOD_KV_ENTRIES keys)
@@ -58,8 +58,8 @@ struct synod_kv_request {
 };
 
 /*
- * Writes a command into capacity bytes (SYNOD_KV_COMMAND_SIZE_MAX always suffice). Returns its size,
- * or -EINVAL (a request the machine would refuse), -ENOBUFS. Pure; any thread.
+ * Writes a command into capacity bytes (SYNOD_KV_COMMAND_SIZE_MAX always suffice). Returns its
+ * size, or -EINVAL (a request the machine would refuse), -ENOBUFS. Pure; any thread.
  */
 int synod_kv_encode(const struct synod_kv_request *request, void *buffer, size_t capacity);
 

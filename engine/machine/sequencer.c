@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The sequencer: a command's payload is opaque, its result is its position and nothing more. What
- * the machine remembers is how many there were and a hash of them all in order, so that two replicas
- * can be compared by two numbers.
+ * the machine remembers is how many there were and a hash of them all in order, so that two
+ * replicas can be compared by two numbers.
  */
 #include "engine/base/assert.h"
 #include "engine/base/crc32c.h"

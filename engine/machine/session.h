@@ -4,9 +4,9 @@
  * the replicated state: it changes only by chosen commands, so that every replica has the same
  * table after the same slots, whoever leads.
  *
- * A client opens a session with a REGISTER that carries a random 64-bit nonce; the session's id says
- * where in the log it was opened (slot << 16 | index in the batch + 1), so no id is ever used twice.
- * A repeated REGISTER with the nonce of an open session finds that session again.
+ * A client opens a session with a REGISTER that carries a random 64-bit nonce; the session's id
+ * says where in the log it was opened (slot << 16 | index in the batch + 1), so no id is ever used
+ * twice. A repeated REGISTER with the nonce of an open session finds that session again.
  *
  * A session remembers the last SYNOD_SESSION_WINDOW request numbers, one entry for each residue:
  *
@@ -17,8 +17,8 @@
  *   entry.number >  number   the number has left the window: STALE
  *   entry.number <  number   new: execute and remember
  *
- * An entry only ever grows, so a delayed copy of an old request can never be executed again. For the
- * client it means: newest outstanding number - oldest outstanding number < window.
+ * An entry only ever grows, so a delayed copy of an old request can never be executed again. For
+ * the client it means: newest outstanding number - oldest outstanding number < window.
  *
  * The table has a fixed number of places, filled in order. When all are taken a REGISTER evicts the
  * session whose last executed command (or registration) has the lowest slot; ties go to the lowest

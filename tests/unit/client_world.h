@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A world for the client's tests: an in-memory network that loses, repeats and delays datagrams by a
- * seed, and replicas whose consensus is perfect (one log, one state: the real session table and
+ * A world for the client's tests: an in-memory network that loses, repeats and delays datagrams by
+ * a seed, and replicas whose consensus is perfect (one log, one state: the real session table and
  * sequencer), of which one leads, some may be dead, and any may refuse. Time is a number.
  */
 #ifndef SYNOD_TESTS_UNIT_CLIENT_WORLD_H

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The session table, against a naive twin: a list of sessions, each with a list of every number that
- * it ever executed. Small tables and numbers near the window's edge, so that everything happens.
+ * The session table, against a naive twin: a list of sessions, each with a list of every number
+ * that it ever executed. Small tables and numbers near the window's edge, so that everything
+ * happens.
  */
 #include "engine/machine/session.h"
 
