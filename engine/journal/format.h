@@ -20,20 +20,20 @@
  *
  * Why groups never get confused with what lay there before (a torn tail is dropped by writing over
  * it, so whole groups of an earlier life may stand beyond the new tail):
- *   - a group follows its predecessor by number, by the checksum of the predecessor's header, and by
- *     *life*, the number of the opening that wrote it, which never falls from group to group. The
- *     life is made durable in the superblock before the first group of that life is written, so a
- *     leftover has a lower life than any group that was written over its predecessor;
- *   - what a leftover claims is true: it says which groups were durable when it was written, and the
- *     group that was dropped in front of it never was;
+ *   - a group follows its predecessor by number, by the checksum of the predecessor's header, and
+ *     by *life*, the number of the opening that wrote it, which never falls from group to group.
+ *     The life is made durable in the superblock before the first group of that life is written, so
+ *     a leftover has a lower life than any group that was written over its predecessor;
+ *   - what a leftover claims is true: it says which groups were durable when it was written, and
+ *     the group that was dropped in front of it never was;
  *   - it names its own offset, epoch and incarnation, and all checksums start from a seed with a
  *     random salt of this journal: neither another journal's blocks nor a client's bytes that are
  *     made to look like a group pass.
  *
  * Torn is not corrupt: see scan.h, which decides it from durable_through and the summaries here.
  *
- * chosen_through in a group: every slot up to it is chosen, and the record that counts for it, at or
- * before this group, holds the chosen value. Which of several records of a slot counts: one that
+ * chosen_through in a group: every slot up to it is chosen, and the record that counts for it, at
+ * or before this group, holds the chosen value. Which of several records of a slot counts: one that
  * says chosen, then the highest ballot, then the later.
  */
 #ifndef SYNOD_JOURNAL_FORMAT_H
@@ -48,6 +48,7 @@
 #define SYNOD_FORMAT_SUPERBLOCK_MAGIC 0x3142535f444e5953ull /* "SYND_SB1" */
 #define SYNOD_FORMAT_GROUP_MAGIC      0x5052475f444e5953ull /* "SYND_GRP" */
 #define SYNOD_FORMAT_VERSION	      1u
+#define SYNOD_FORMAT_NUMBER_END	      (1ull << 62) /* of groups and sequences: no sum overflows */
 
 enum {
 	SYNOD_FORMAT_LOG_BEGIN = 64 * 1024, /* 4 superblocks, and room for more of their kind */

@@ -21,6 +21,7 @@ uint32_t synod_plan_record_checksum(uint32_t seed, const struct synod_format_rec
 /* The summary of a group whose header is done, in front; the oldest falls off. */
 static void summarise(struct synod_plan *plan, const struct synod_format_group *header)
 {
+	synod_assert_cmp(header->number, ==, plan->number_finished);
 	memmove(&plan->summary[1], &plan->summary[0],
 		sizeof(plan->summary) - sizeof(plan->summary[0]));
 	plan->summary[0] = (struct synod_format_summary){
@@ -51,6 +52,7 @@ void synod_plan_start(struct synod_plan *plan, const struct synod_format_superbl
 	plan->previous_checksum = superblock->head_previous;
 	if (last) {
 		memcpy(plan->summary, last->summary, sizeof(plan->summary));
+		plan->number_finished = last->number;
 		summarise(plan, last);
 		plan->epoch = last->epoch;
 		plan->number_next = last->number + 1;

@@ -10,11 +10,14 @@ _Static_assert((SYNOD_PREFIX_ITEMS & (SYNOD_PREFIX_ITEMS - 1)) == 0, "masked ind
 
 static struct synod_prefix_item *item_at(struct synod_prefix *prefix, uint64_t position)
 {
+	synod_assert(prefix != NULL);
 	return &prefix->items[position & (SYNOD_PREFIX_ITEMS - 1)];
 }
 
 void synod_prefix_init(struct synod_prefix *prefix, uint64_t group, uint64_t offset)
 {
+	synod_assert(prefix != NULL);
+	synod_assert_implies(group > 0, offset > 0);
 	memset(prefix, 0, sizeof(*prefix));
 	prefix->group_durable = group;
 	prefix->offset_durable = offset;

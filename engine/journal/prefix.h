@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Completions arrive in any order; what the journal says is a prefix: "every write up to this ticket
- * is durable" (I4). Items (groups and promises) are added in ticket order, completed in any, and the
- * prefix moves over the completed ones at its front. Pure.
+ * Completions arrive in any order; what the journal says is a prefix: "every write up to this
+ * ticket is durable" (I4). Items (groups and promises) are added in ticket order, completed in any,
+ * and the prefix moves over the completed ones at its front. Pure.
  *
  *     begin            end
  *       v               v

@@ -23,19 +23,41 @@ static const char *const reasons[] = {
 const char *synod_scan_reason_text(enum synod_scan_reason reason)
 {
 	synod_assert((unsigned int)reason < sizeof(reasons) / sizeof(reasons[0]));
+	synod_assert(reasons[reason] != NULL);
 	return reasons[reason];
 }
 
 static int zeros(const uint8_t *bytes, size_t size)
 {
+	synod_assert(bytes != NULL);
 	/* All equal to their left neighbour, and the first is 0. */
 	return size == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0);
+}
+
+/*
+ * A checksum says that bytes are as written; this, that they make sense together: what is believed
+ * of them later is asserted.
+ */
+static int header_sane(const struct synod_format_group *header)
+{
+	synod_assert(header->magic == SYNOD_FORMAT_GROUP_MAGIC);
+	synod_assert(header->version == SYNOD_FORMAT_VERSION);
+	return header->number > 0 && header->number < SYNOD_FORMAT_NUMBER_END &&
+	       header->durable_through < header->number &&
+	       header->summary[0].number < header->number &&
+	       (header->summary[0].number == 0 ||
+		header->summary[1].number < header->summary[0].number) &&
+	       (header->slot_first == 0) == (header->slot_last == 0) &&
+	       (header->slot_first == 0) == (header->records == 0) &&
+	       header->slot_first <= header->slot_last;
 }
 
 /* Is there a whole header of this journal that says it stands here? */
 static int header_readable(const struct synod_scan *scan, const struct synod_format_group *header,
 			   uint64_t offset)
 {
+	synod_assert_cmp(offset % SYNOD_BLOCK_SIZE, ==, 0u);
+	synod_assert_cmp(offset, <, scan->log_end);
 	return header->magic == SYNOD_FORMAT_GROUP_MAGIC &&
 	       header->version == SYNOD_FORMAT_VERSION && header->offset == offset &&
 	       header->checksum == synod_plan_header_checksum(scan->seed, header) &&
@@ -44,7 +66,7 @@ static int header_readable(const struct synod_scan *scan, const struct synod_for
 	       header->used >= sizeof(*header) && header->used <= header->bytes &&
 	       header->bytes == synod_format_blocks(header->used) &&
 	       header->bytes <= SYNOD_GROUP_SIZE_MAX && header->bytes <= scan->log_end - offset &&
-	       header->fence <= scan->log_end;
+	       header->fence <= scan->log_end && header_sane(header);
 }
 
 enum synod_scan_reason synod_scan_record(uint32_t seed, const void *bytes, uint64_t size,
@@ -52,6 +74,7 @@ enum synod_scan_reason synod_scan_record(uint32_t seed, const void *bytes, uint6
 {
 	const struct synod_format_record *record = bytes;
 
+	synod_assert(size > 0 || bytes != NULL);
 	synod_assert(((uintptr_t)bytes & 7) == 0);
 	if (size < sizeof(*record) || record->checksum != synod_plan_record_checksum(seed, record))
 		return SYNOD_SCAN_RECORD;
@@ -73,6 +96,7 @@ static enum synod_scan_reason judge_records(const struct synod_scan *scan, const
 	uint32_t checksum = scan->seed;
 	uint32_t used = sizeof(*header);
 
+	synod_assert_cmp(header->offset, ==, scan->offset); /* as header_readable found */
 	synod_assert_cmp(header->bytes, <=, (uint32_t)SYNOD_GROUP_SIZE_MAX);
 	for (uint32_t i = 0; i < header->records; i++) { /* ends: each takes 48 bytes or more */
 		const struct synod_format_record *record = (const void *)(bytes + used);
@@ -95,6 +119,7 @@ static enum synod_scan_reason judge(const struct synod_scan *scan, const uint8_t
 {
 	const struct synod_format_group *header = (const void *)bytes;
 
+	synod_assert_cmp(scan->want_offset, ==, scan->offset);
 	synod_assert_cmp(size, >=, (uint32_t)SYNOD_BLOCK_SIZE);
 	*known = 0;
 	if (!header_readable(scan, header, scan->offset))
@@ -116,6 +141,7 @@ static void want(struct synod_scan *scan, uint64_t offset)
 {
 	const uint64_t left = scan->log_end - offset;
 
+	synod_assert(!scan->searching || offset > scan->gap.offset);
 	synod_assert_cmp(offset, <, scan->log_end);
 	synod_assert_cmp(offset % SYNOD_BLOCK_SIZE, ==, 0u);
 	scan->want_offset = offset;
@@ -124,6 +150,8 @@ static void want(struct synod_scan *scan, uint64_t offset)
 
 void synod_scan_begin(struct synod_scan *scan, const struct synod_format_superblock *superblock)
 {
+	synod_assert(superblock->head_group > 0);
+	synod_assert_cmp(superblock->head_offset, <=, superblock->log_end);
 	memset(scan, 0, sizeof(*scan));
 	scan->cluster = superblock->cluster;
 	scan->incarnation = superblock->incarnation;
@@ -144,6 +172,8 @@ void synod_scan_begin(struct synod_scan *scan, const struct synod_format_superbl
 /* The group that was expected is whole: it counts. */
 static void take(struct synod_scan *scan, const struct synod_format_group *header)
 {
+	synod_assert_cmp(header->offset, ==, scan->offset);
+	synod_assert(!scan->searching);
 	synod_assert_cmp(header->number, ==, scan->number);
 	scan->group = *header;
 	scan->groups++;
@@ -187,6 +217,7 @@ static void start_search(struct synod_scan *scan, const struct synod_format_grou
 
 static void widen(struct synod_scan_gap *gap, uint64_t slot_first, uint64_t slot_last)
 {
+	synod_assert_implies(gap->slot_first == 0, gap->slot_last == 0);
 	if (slot_first == 0)
 		return;
 	if (gap->slot_first == 0 || slot_first < gap->slot_first)
@@ -199,6 +230,7 @@ static void describe_gap(struct synod_scan_gap *gap, const struct synod_format_g
 {
 	uint64_t described = gap->slots_known ? 1 : 0; /* the first, by its own header */
 
+	synod_assert(gap->reason != SYNOD_SCAN_FINE);
 	synod_assert_cmp(gap->group_first, <=, gap->group_last);
 	for (uint32_t i = 0; i < SYNOD_FORMAT_SUMMARIES; i++) {
 		const struct synod_format_summary *summary = &beyond->summary[i];
@@ -217,6 +249,8 @@ static void describe_gap(struct synod_scan_gap *gap, const struct synod_format_g
 static enum synod_scan_event tell_faulty(struct synod_scan *scan,
 					 const struct synod_format_group *beyond)
 {
+	synod_assert(scan->gap.reason != SYNOD_SCAN_FINE);
+	synod_assert_cmp(scan->mark, >=, scan->number); /* it was durable */
 	scan->faulty = scan->gap;
 	scan->searching = 0;
 	if (beyond) {
@@ -252,6 +286,7 @@ static enum synod_scan_event resume(struct synod_scan *scan,
 {
 	const struct synod_format_group *found = &scan->found;
 
+	synod_assert(scan->found_end > 0);
 	synod_assert_cmp(evidence->durable_through, >=, scan->number);
 	for (uint32_t i = 0; i < SYNOD_FORMAT_SUMMARIES; i++)
 		if (evidence->summary[i].number == found->number &&
@@ -262,6 +297,7 @@ static enum synod_scan_event resume(struct synod_scan *scan,
 
 static enum synod_scan_event end(struct synod_scan *scan)
 {
+	synod_assert_cmp(scan->mark, <, scan->number);
 	synod_assert(scan->searching == 0 || scan->mark < scan->number);
 	if (scan->searching) {
 		scan->torn = scan->gap;
@@ -279,6 +315,8 @@ static enum synod_scan_event end(struct synod_scan *scan)
 /* Nothing more beyond the fence. */
 static enum synod_scan_event end_search(struct synod_scan *scan)
 {
+	synod_assert(scan->searching);
+	synod_assert(scan->gap.reason != SYNOD_SCAN_FINE);
 	if (scan->mark < scan->number)
 		return end(scan);
 	if (scan->gap.reason == SYNOD_SCAN_EMPTY)
@@ -289,6 +327,7 @@ static enum synod_scan_event end_search(struct synod_scan *scan)
 /* Looks at every block of the window for a group header. */
 static enum synod_scan_event search(struct synod_scan *scan, const uint8_t *bytes)
 {
+	synod_assert_cmp(scan->want_offset, ==, scan->search_offset);
 	synod_assert(scan->searching);
 	for (uint32_t at = 0; at < scan->want_size; at += SYNOD_BLOCK_SIZE) {
 		const struct synod_format_group *header = (const void *)(bytes + at);
@@ -319,6 +358,7 @@ static enum synod_scan_event search(struct synod_scan *scan, const uint8_t *byte
 /* The log is full to its last block, or what follows a lost end. */
 static enum synod_scan_event end_of_log(struct synod_scan *scan)
 {
+	synod_assert(!scan->searching);
 	synod_assert_cmp(scan->offset, ==, scan->log_end);
 	if (scan->mark < scan->number)
 		return end(scan);
@@ -336,6 +376,7 @@ enum synod_scan_event synod_scan_give(struct synod_scan *scan, const void *bytes
 	enum synod_scan_reason reason;
 	int known;
 
+	synod_assert_cmp(scan->want_size, <=, (uint32_t)SYNOD_GROUP_SIZE_MAX);
 	synod_assert(((uintptr_t)bytes & 7) == 0);
 	if (scan->searching)
 		return search(scan, bytes);

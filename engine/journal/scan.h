@@ -13,14 +13,14 @@
  * Torn or corrupt (design: engine/DESIGN.md, the journal). Group n cannot be read. From there on to
  * the fence every block is looked at for a group header. If the superblock or any of these headers
  * says that group n was durable, it is corrupt: its slots, taken from its own header or from the
- * summaries of later groups, are faulty: neither had nor not had. If nothing says so, no one was ever
- * told that it is durable (but see the window below): it is a torn tail, and it and all behind it are
- * dropped, whole or not, since a ticket speaks for all writes before it.
+ * summaries of later groups, are faulty: neither had nor not had. If nothing says so, no one was
+ * ever told that it is durable (but see the window below): it is a torn tail, and it and all behind
+ * it are dropped, whole or not, since a ticket speaks for all writes before it.
  *
  * The window: the last groups before a crash, up to SYNOD_JOURNAL_INFLIGHT of them, may have been
  * acknowledged after the last header that could have said so was written. Corrupted later, before
- * the next start, they look torn. The marker group closes it 50 ms after the log goes quiet, and the
- * next opening closes it in the superblock.
+ * the next start, they look torn. The marker group closes it 50 ms after the log goes quiet, and
+ * the next opening closes it in the superblock.
  */
 #ifndef SYNOD_JOURNAL_SCAN_H
 #define SYNOD_JOURNAL_SCAN_H
@@ -103,8 +103,8 @@ void synod_scan_begin(struct synod_scan *scan, const struct synod_format_superbl
 enum synod_scan_event synod_scan_give(struct synod_scan *scan, const void *bytes);
 
 /*
- * One record at bytes, of which size are there: header, place and body. Returns FINE, RECORD or BODY.
- * group: number of the group it must belong to, 0: any.
+ * One record at bytes, of which size are there: header, place and body. Returns FINE, RECORD or
+ * BODY. group: number of the group it must belong to, 0: any.
  */
 enum synod_scan_reason synod_scan_record(uint32_t seed, const void *bytes, uint64_t size,
 					 uint64_t group);

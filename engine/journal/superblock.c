@@ -9,6 +9,7 @@
 
 static uint32_t checksum(const struct synod_format_superblock *sector)
 {
+	synod_assert(sector != NULL);
 	return synod_crc32c(sector, offsetof(struct synod_format_superblock, checksum));
 }
 
@@ -43,14 +44,19 @@ static int geometry_valid(const struct synod_format_superblock *sector)
 
 int synod_superblock_valid(const struct synod_format_superblock *sector, uint32_t copy)
 {
+	synod_assert(sector != NULL);
 	synod_assert_cmp(copy, <, (uint32_t)SYNOD_SUPERBLOCK_COPIES);
 	if (sector->magic != SYNOD_FORMAT_SUPERBLOCK_MAGIC ||
 	    sector->version != SYNOD_FORMAT_VERSION)
 		return 0;
 	if (sector->checksum != checksum(sector) || sector->copy != copy)
 		return 0;
-	return geometry_valid(sector) && sector->sequence > 0 && sector->head_group > 0 &&
-	       sector->replica >= 1 && sector->replica <= SYNOD_REPLICAS_MAX;
+	return geometry_valid(sector) && sector->sequence > 0 &&
+	       sector->sequence < SYNOD_FORMAT_NUMBER_END && sector->head_group > 0 &&
+	       sector->head_group < SYNOD_FORMAT_NUMBER_END &&
+	       sector->durable_group < SYNOD_FORMAT_NUMBER_END &&
+	       sector->snapshot_slot < SYNOD_FORMAT_NUMBER_END && sector->replica >= 1 &&
+	       sector->replica <= SYNOD_REPLICAS_MAX;
 }
 
 void synod_superblock_choose(const struct synod_format_superblock sectors[SYNOD_SUPERBLOCK_COPIES],
@@ -59,6 +65,7 @@ void synod_superblock_choose(const struct synod_format_superblock sectors[SYNOD_
 	uint64_t sequence = 0;
 	int magic = 0;
 
+	synod_assert(sectors && choice);
 	memset(choice, 0, sizeof(*choice));
 	for (uint32_t copy = 0; copy < SYNOD_SUPERBLOCK_COPIES; copy++) {
 		const struct synod_format_superblock *sector = &sectors[copy];
@@ -95,5 +102,6 @@ uint32_t synod_superblock_seed(const struct synod_format_superblock *superblock)
 	uint64_t words[4] = { superblock->salt, superblock->cluster, superblock->incarnation,
 			      superblock->replica };
 
+	synod_assert(superblock->magic == SYNOD_FORMAT_SUPERBLOCK_MAGIC);
 	return synod_crc32c(words, sizeof(words));
 }

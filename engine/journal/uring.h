@@ -2,16 +2,16 @@
 /*
  * The journal on a real disk: a file or raw block device, by io_uring, behind struct
  * synod_journal_port. O_DIRECT and RWF_DSYNC: a write is complete when it is on stable media. The
- * file is preallocated and pre-written by synod_journal_format, so a full disk can only be met there.
- * All memory is taken by synod_journal_open.
+ * file is preallocated and pre-written by synod_journal_format, so a full disk can only be met
+ * there. All memory is taken by synod_journal_open.
  *
- * Threads: open, close, walk and read_sync belong to whoever owns the journal then; the port's verbs
- * to one thread, the one that calls the first of them (the ring is enabled there). read_sync must not
- * be called while the port is in use.
+ * Threads: open, close, walk and read_sync belong to whoever owns the journal then; the port's
+ * verbs to one thread, the one that calls the first of them (the ring is enabled there). read_sync
+ * must not be called while the port is in use.
  *
  * Errors: 0 or -errno, and one sentence in error that says what, where and the remedy. After a
- * failed or short write every verb returns the same -errno for ever and synod_journal_error says what
- * happened: nothing is retried.
+ * failed or short write every verb returns the same -errno for ever and synod_journal_error says
+ * what happened: nothing is retried.
  */
 #ifndef SYNOD_JOURNAL_URING_H
 #define SYNOD_JOURNAL_URING_H
@@ -22,10 +22,6 @@
 
 #include <stddef.h>
 #include <stdint.h>
-
-#ifdef __cplusplus
-extern "C" {
-#endif
 
 struct synod_journal;
 
@@ -50,8 +46,8 @@ enum {
 
 /*
  * Makes a journal at path. size: bytes of the file, rounded down to whole blocks; 0 for a raw block
- * device: all of it. An existing file is never overwritten without FORCE, a device that is not blank
- * neither. Returns 0, or -errno with a sentence in error; then a file that was begun is gone.
+ * device: all of it. An existing file is never overwritten without FORCE, a device that is not
+ * blank neither. Returns 0, or -errno with a sentence in error; then a file that was begun is gone.
  */
 int synod_journal_format(const char *path, const struct synod_journal_identity *identity,
 			 uint64_t size, unsigned int flags, char *error, size_t error_size)
@@ -97,10 +93,16 @@ int synod_journal_open(struct synod_journal **journal, const struct synod_journa
 		       struct synod_journal_recovery *recovery, char *error, size_t error_size)
 	__attribute__((warn_unused_result));
 
-/* Writes what waits (if the port was never used or its thread is this one), frees all. NULL is fine. */
+/*
+ * Writes what waits and a last marker, if the port was used by this thread, and frees all. Another
+ * thread that used the port must be over by then. NULL is fine.
+ */
 void synod_journal_close(struct synod_journal *journal);
 
-/* The port: valid until close. */
+/*
+ * The port: valid until close. Its room() counts at the worst: room / SYNOD_BATCH_SIZE_MAX records of
+ * any size fit for certain, each in a group of its own, and their slots in the index.
+ */
 struct synod_journal_port synod_journal_port(struct synod_journal *journal);
 
 /*
@@ -142,14 +144,5 @@ void synod_journal_status(const struct synod_journal *journal, struct synod_jour
 
 /* "" while all is well; else what failed: file, offset, error. */
 const char *synod_journal_error(const struct synod_journal *journal);
-
-/*
- * port.room() counts at the worst: room / SYNOD_BATCH_SIZE_MAX records of any size fit for certain,
- * each in a group of its own, and their slots in the index.
- */
-
-#ifdef __cplusplus
-}
-#endif
 
 #endif

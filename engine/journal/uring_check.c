@@ -15,6 +15,7 @@ struct check {
 
 static int check_found(const struct check *check, const struct synod_superblock_choice *choice)
 {
+	synod_assert(check->error_size > 0);
 	synod_assert(check->path != NULL);
 	switch (choice->verdict) {
 	case SYNOD_SUPERBLOCK_FOUND:
@@ -45,6 +46,8 @@ static int check_found(const struct check *check, const struct synod_superblock_
 static int check_identity(const struct check *check, const struct synod_format_superblock *found,
 			  const struct synod_journal_identity *expect)
 {
+	synod_assert(check->path && check->error);
+	synod_assert(expect->cluster != 0 && expect->replica != 0);
 	if (found->cluster != expect->cluster)
 		return synod_uring_say(check->error, check->error_size, -EINVAL,
 				       "%s: journal of cluster %" PRIu64
@@ -79,6 +82,7 @@ int synod_uring_check(const struct synod_format_superblock sectors[SYNOD_SUPERBL
 	const struct synod_format_superblock *found;
 	int result;
 
+	synod_assert(options->path && error_size > 0);
 	synod_assert(file_size >= 0);
 	synod_superblock_choose(sectors, choice);
 	result = check_found(&check, choice);

@@ -43,8 +43,10 @@ int synod_uring_open_file(const char *path, int flags, enum synod_durability *du
 {
 	int fd = open(path, flags | O_DIRECT | O_CLOEXEC, 0600);
 
+	synod_assert(path != NULL);
+	synod_assert((flags & O_DIRECT) == 0); /* ours to add */
 	*durability = SYNOD_DURABILITY_DIRECT_DSYNC;
-	/* Some file systems make the file before they refuse O_DIRECT: no O_EXCL the second time. */
+	/* Some file systems make the file, then refuse O_DIRECT: no O_EXCL the second time. */
 	if (fd < 0 && errno == EINVAL) {
 		fd = open(path, (flags & ~O_EXCL) | O_CLOEXEC, 0600);
 		*durability = SYNOD_DURABILITY_DSYNC;
@@ -97,10 +99,20 @@ int synod_uring_lock(int fd)
 	return -EBUSY;
 }
 
+void synod_uring_unlock(int fd)
+{
+	struct flock lock = { .l_type = F_UNLCK, .l_whence = SEEK_SET };
+
+	synod_assert(fd >= 0);
+	(void)fcntl(fd, F_OFD_SETLK, &lock); /* closing unlocks too, only later */
+}
+
 int synod_uring_read_all(int fd, void *bytes, size_t size, uint64_t offset)
 {
 	size_t done = 0;
 
+	synod_assert(fd >= 0 && bytes);
+	synod_assert_cmp(offset, <=, (uint64_t)INT64_MAX - size);
 	while (done < size) {
 		const ssize_t n =
 			pread(fd, (uint8_t *)bytes + done, size - done, (off_t)(offset + done));
@@ -121,6 +133,8 @@ int synod_uring_write_all(int fd, const void *bytes, size_t size, uint64_t offse
 {
 	size_t done = 0;
 
+	synod_assert(fd >= 0 && bytes);
+	synod_assert_cmp(offset, <=, (uint64_t)INT64_MAX - size);
 	while (done < size) {
 		const ssize_t n = pwrite(fd, (const uint8_t *)bytes + done, size - done,
 					 (off_t)(offset + done));
@@ -142,6 +156,7 @@ void *synod_uring_map(size_t size)
 {
 	void *memory;
 
+	synod_assert_cmp(size, <=, (size_t)INT64_MAX);
 	synod_assert(size > 0);
 	memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
 		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);

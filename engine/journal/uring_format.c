@@ -38,6 +38,8 @@ static int check_arguments(const struct making *making)
 	const struct synod_journal_identity *identity = making->identity;
 	struct rlimit limit;
 
+	synod_assert(making->path && making->identity);
+	synod_assert(making->error_size > 0);
 	if (identity->cluster == 0 || identity->incarnation == 0 || identity->replica == 0 ||
 	    identity->replica > SYNOD_REPLICAS_MAX || identity->replicas > SYNOD_REPLICAS_MAX ||
 	    identity->replica > identity->replicas)
@@ -63,6 +65,7 @@ static int is_device(const char *path)
 {
 	struct stat status;
 
+	synod_assert(path != NULL);
 	return stat(path, &status) == 0 && S_ISBLK(status.st_mode);
 }
 
@@ -72,6 +75,7 @@ static int check_blank(struct making *making)
 	uint8_t *bytes = making->zeros; /* zeros again when this succeeds */
 	int result;
 
+	synod_assert(making->fd >= 0 && making->zeros);
 	synod_assert(making->device);
 	result = synod_uring_read_all(making->fd, bytes, SYNOD_FORMAT_LOG_BEGIN, 0);
 	if (result < 0)
@@ -96,6 +100,8 @@ static int open_target(struct making *making, unsigned int flags)
 	const int existed = access(making->path, F_OK) == 0;
 	int mode = O_RDWR | O_CREAT | (force ? 0 : O_EXCL);
 
+	synod_assert(making->fd < 0);
+	synod_assert(making->zeros != NULL);
 	if (making->device)
 		mode = O_RDWR | O_EXCL; /* of a device: nobody has it mounted */
 	making->fd = synod_uring_open_file(making->path, mode, &durability);
@@ -123,6 +129,7 @@ static int set_size(struct making *making)
 {
 	int64_t size = synod_uring_file_size(making->fd);
 
+	synod_assert(making->file_size == 0);
 	synod_assert(making->fd >= 0);
 	if (size < 0)
 		return synod_uring_say(making->error, making->error_size, (int)size,
@@ -143,6 +150,8 @@ static int set_size(struct making *making)
 
 static int write_failed(const struct making *making, int result, uint64_t offset)
 {
+	synod_assert(result < 0);
+	synod_assert_cmp(offset, <=, making->size);
 	if (result == -ENOSPC || result == -EDQUOT)
 		return synod_uring_say(making->error, making->error_size, result,
 				       "%s: no room for a journal of %" PRIu64
@@ -157,6 +166,7 @@ static int fill_zeros(struct making *making)
 {
 	uint64_t offset = 0;
 
+	synod_assert_cmp(making->size, >=, (uint64_t)SYNOD_JOURNAL_SIZE_MIN);
 	synod_assert_cmp(making->size % SYNOD_BLOCK_SIZE, ==, 0u);
 	if (!making->device) {
 		if (ftruncate(making->fd, 0) < 0)
@@ -199,6 +209,8 @@ static int write_superblocks(struct making *making)
 	struct synod_format_superblock *sectors = (void *)making->zeros;
 	int result;
 
+	synod_assert_cmp(making->size, <=, making->file_size);
+	synod_assert(making->identity->replica > 0);
 	if (getrandom(&superblock.salt, sizeof(superblock.salt), 0) !=
 	    (ssize_t)sizeof(superblock.salt))
 		return write_failed(making, -EIO, 0);
@@ -218,6 +230,8 @@ static int sync_directory(const struct making *making)
 	int result = 0;
 	int fd;
 
+	synod_assert(!making->device);
+	synod_assert(making->fd >= 0);
 	snprintf(path, sizeof(path), "%s", making->path);
 	fd = open(dirname(path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0 || fsync(fd) < 0)
@@ -243,6 +257,7 @@ int synod_journal_format(const char *path, const struct synod_journal_identity *
 	};
 	int result;
 
+	synod_assert((flags & ~(unsigned int)SYNOD_JOURNAL_FORCE) == 0);
 	synod_assert(path && identity && error_size > 0);
 	error[0] = '\0';
 	result = check_arguments(&making);

@@ -2,8 +2,8 @@
 /*
  * What the files of the io_uring adapter share (uring_*.c): nobody else includes this.
  *
- *   write:  append to the open group -> close when full (or by poll, when the disk has a free place)
- *           -> submit in order of numbers -> completions in any order -> prefix (prefix.h)
+ *   write:  append to the open group -> close when full (or by poll, when the disk has a free
+ *           place) -> submit in order of numbers -> completions in any order -> prefix (prefix.h)
  *
  * A promise closes the open group, so that tickets stay in the order of the prefix, and waits for
  * the superblock write that carries it.
@@ -127,7 +127,8 @@ struct synod_journal {
 	int fd;
 	int read_only;
 	int ring_made;
-	int owner; /* thread that enabled the ring */
+	int owner;    /* thread that enabled the ring */
+	int event_fd; /* for who sleeps; -1: nobody does */
 	uint32_t registered_buffers;
 	uint32_t registered_file;
 	uint32_t defer_taskrun;
@@ -137,7 +138,7 @@ struct synod_journal {
 	char error[384];
 };
 
-/* ---- memory: one mapping, in this order -------------------------------------------------------- */
+/* ---- memory: one mapping, in this order ------------------------------------------------------ */
 
 #define SYNOD_URING_GROUPS_SIZE	     ((size_t)SYNOD_JOURNAL_BUFFERS * SYNOD_GROUP_SIZE_MAX)
 #define SYNOD_URING_SUPERBLOCKS_SIZE ((size_t)SYNOD_SUPERBLOCK_COPIES * SYNOD_BLOCK_SIZE)
@@ -155,7 +156,7 @@ enum {
 	SYNOD_URING_MEMORY_READS
 };
 
-/* ---- uring_file.c: files and devices ----------------------------------------------------------- */
+/* ---- uring_file.c: files and devices --------------------------------------------------------- */
 
 /* Opens with O_DIRECT, or without where the file system has none; says what writes will get. */
 int synod_uring_open_file(const char *path, int flags, enum synod_durability *durability);
@@ -163,6 +164,7 @@ int synod_uring_open_file(const char *path, int flags, enum synod_durability *du
 int64_t synod_uring_file_size(int fd);
 /* Exclusive lock, waiting a little for a process that is just dying. 0, -EBUSY, -errno. */
 int synod_uring_lock(int fd);
+void synod_uring_unlock(int fd);
 /* Reads or writes all of it: 0, -EIO where the file ends, or -errno. */
 int synod_uring_read_all(int fd, void *bytes, size_t size, uint64_t offset);
 int synod_uring_write_all(int fd, const void *bytes, size_t size, uint64_t offset);
@@ -170,13 +172,13 @@ void *synod_uring_map(size_t size);
 int synod_uring_say(char *error, size_t error_size, int result, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
 
-/* ---- uring_check.c: is it this replica's journal? ---------------------------------------------- */
+/* ---- uring_check.c: is it this replica's journal? -------------------------------------------- */
 
 int synod_uring_check(const struct synod_format_superblock sectors[SYNOD_SUPERBLOCK_COPIES],
 		      const struct synod_journal_options *options, int64_t file_size,
 		      struct synod_superblock_choice *choice, char *error, size_t error_size);
 
-/* ---- uring_recover.c: the scan over a file ----------------------------------------------------- */
+/* ---- uring_recover.c: the scan over a file --------------------------------------------------- */
 
 int synod_uring_recover(struct synod_journal *journal, struct synod_journal_recovery *recovery,
 			char *error, size_t error_size);
@@ -186,11 +188,13 @@ int synod_uring_chunk(struct synod_journal *journal, uint64_t offset, uint32_t s
 void synod_uring_index_put(struct synod_journal *journal, const struct synod_wire_entry *entry,
 			   uint64_t offset);
 
-/* ---- uring_ring.c: the ring -------------------------------------------------------------------- */
+/* ---- uring_ring.c: the ring ------------------------------------------------------------------ */
 
 int synod_uring_make_ring(struct synod_journal *journal);
 /* Readies the ring for this thread; 0 or -errno. */
 int synod_uring_enable(struct synod_journal *journal);
+/* A descriptor that is readable from a completion to the poll after it, or -1. */
+int synod_uring_event_fd(struct synod_journal *journal);
 /* Prepares a write that is durable when it completes, or a read. */
 void synod_uring_prepare_write(struct synod_journal *journal, uint32_t kind, uint32_t index,
 			       const void *bytes, uint32_t size, uint64_t offset);
@@ -204,7 +208,7 @@ int synod_uring_reap(struct synod_journal *journal);
 int synod_uring_fail(struct synod_journal *journal, int result, const char *what, uint64_t offset,
 		     uint32_t size);
 
-/* ---- uring_write.c: groups --------------------------------------------------------------------- */
+/* ---- uring_write.c: groups ------------------------------------------------------------------- */
 
 int synod_uring_write(void *context, const struct synod_journal_write *writes, unsigned int n);
 uint64_t synod_uring_room(void *context);
@@ -215,7 +219,7 @@ int synod_uring_submit_groups(struct synod_journal *journal);
 void synod_uring_maybe_mark(struct synod_journal *journal, uint64_t now_ns);
 void synod_uring_group_done(struct synod_journal *journal, uint32_t index);
 
-/* ---- uring_superblock.c: promises and the fence ------------------------------------------------ */
+/* ---- uring_superblock.c: promises and the fence ---------------------------------------------- */
 
 void synod_uring_superblock_init(struct synod_journal *journal);
 /* Both pairs, one after the other, blocking: at open. */
@@ -228,11 +232,11 @@ void synod_uring_raise_fence(struct synod_journal *journal);
 void synod_uring_superblock_progress(struct synod_journal *journal);
 void synod_uring_superblock_done(struct synod_journal *journal);
 
-/* ---- uring_port.c ------------------------------------------------------------------------------ */
+/* ---- uring_port.c ---------------------------------------------------------------------------- */
 
 int synod_uring_poll(void *context, uint64_t now_ns, uint64_t *ticket_durable);
 
-/* ---- uring_read.c ------------------------------------------------------------------------------ */
+/* ---- uring_read.c ---------------------------------------------------------------------------- */
 
 int synod_uring_read_start(void *context, uint64_t slot, uint64_t cookie);
 unsigned int synod_uring_read_poll(void *context, struct synod_journal_record *record);

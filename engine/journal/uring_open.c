@@ -23,6 +23,7 @@ struct opening {
 
 static size_t index_size(const struct synod_journal *journal)
 {
+	synod_assert(journal->index_slots > 0);
 	return (journal->index_slots + 1) * sizeof(struct synod_uring_index);
 }
 
@@ -40,6 +41,8 @@ static int open_and_lock(struct opening *opening)
 	struct synod_journal *journal = opening->journal;
 	const char *path = opening->options->path;
 
+	synod_assert(journal->fd < 0 && path);
+	synod_assert(journal->chunk != NULL);
 	journal->fd = synod_uring_open_file(path, journal->read_only ? O_RDONLY : O_RDWR,
 					    &journal->durability);
 	if (journal->fd == -ENOENT)
@@ -65,6 +68,8 @@ static void tell_identity(struct opening *opening)
 	const struct synod_format_superblock *found = &opening->journal->opened;
 	struct synod_journal_recovery *recovery = opening->recovery;
 
+	synod_assert(found->magic == SYNOD_FORMAT_SUPERBLOCK_MAGIC);
+	synod_assert(recovery->life == 0);
 	recovery->identity.cluster = found->cluster;
 	recovery->identity.incarnation = found->incarnation;
 	recovery->identity.replica = found->replica;
@@ -82,6 +87,8 @@ static int check(struct opening *opening)
 	int64_t size = synod_uring_file_size(journal->fd);
 	int result = size < 0 ? (int)size : 0;
 
+	synod_assert(journal->fd >= 0);
+	synod_assert((size_t)SYNOD_URING_CHUNK_SIZE >= SYNOD_URING_SUPERBLOCKS_SIZE);
 	if (result == 0 && (uint64_t)size < SYNOD_URING_SUPERBLOCKS_SIZE)
 		return synod_uring_say(opening->error, opening->error_size, -EINVAL,
 				       "%s: not a Synod journal: only %" PRId64
@@ -108,6 +115,7 @@ static int check(struct opening *opening)
 
 static int no_memory(const struct opening *opening)
 {
+	synod_assert(opening->options && opening->error);
 	return synod_uring_say(opening->error, opening->error_size, -ENOMEM,
 			       "%s: out of memory for the journal's buffers and index",
 			       opening->options->path);
@@ -117,6 +125,7 @@ static int take_memory(struct opening *opening)
 {
 	struct synod_journal *journal = opening->journal;
 
+	synod_assert(!journal->index && !journal->memory);
 	synod_assert(journal->opened.log_end > journal->opened.log_begin);
 	journal->index_slots =
 		(journal->opened.log_end - journal->opened.log_begin) / SYNOD_URING_SLOT_BYTES;
@@ -130,14 +139,15 @@ static int take_memory(struct opening *opening)
 }
 
 /*
- * From now on this is a new life: what was recovered is flushed (a killed process may have left it in
- * the device's cache), and the superblock says so before anything is written behind it.
+ * From now on this is a new life: what was recovered is flushed (a killed process may have left it
+ * in the device's cache), and the superblock says so before anything is written behind it.
  */
 static int begin_life(struct opening *opening)
 {
 	struct synod_journal *journal = opening->journal;
 	int result = fdatasync(journal->fd) < 0 ? -errno : 0;
 
+	synod_assert_cmp(opening->recovery->promised, >=, journal->opened.promised);
 	synod_assert(!journal->read_only);
 	journal->superblock.want.life++;
 	journal->superblock.want.promised = opening->recovery->promised;
@@ -158,6 +168,8 @@ static int open_for_writing(struct opening *opening)
 	struct synod_journal *journal = opening->journal;
 	int result;
 
+	synod_assert(opening->recovery->faults == 0);
+	synod_assert(journal->memory && !journal->ring_made);
 	synod_prefix_init(&journal->prefix, opening->recovery->group_last,
 			  opening->recovery->offset_tail);
 	journal->chosen_through = opening->recovery->chosen_through;
@@ -186,6 +198,8 @@ static int open_steps(struct opening *opening)
 	struct synod_journal *journal = opening->journal;
 	int result;
 
+	synod_assert(journal->fd < 0);
+	synod_assert(!journal->chunk);
 	journal->chunk = synod_uring_map(SYNOD_URING_CHUNK_SIZE);
 	if (!journal->chunk)
 		return no_memory(opening);
@@ -222,6 +236,7 @@ int synod_journal_open(struct synod_journal **journal, const struct synod_journa
 	opening.journal->fd = -1;
 	opening.journal->open_buffer = -1;
 	opening.journal->read_shown = -1;
+	opening.journal->event_fd = -1;
 	opening.journal->counters = options->counters;
 	opening.journal->read_only = (options->flags & SYNOD_JOURNAL_READ_ONLY) != 0;
 	snprintf(opening.journal->path, sizeof(opening.journal->path), "%s", options->path);
@@ -241,6 +256,7 @@ static void drain(struct synod_journal *journal)
 		TURNS = 1000
 	}; /* no more than this many completions are waited for */
 
+	synod_assert(journal->ring_enabled);
 	for (int i = 0; i < TURNS && !journal->failed; i++) {
 		struct io_uring_cqe *cqe;
 		struct __kernel_timespec limit = { .tv_sec = 1 };
@@ -267,8 +283,14 @@ void synod_journal_close(struct synod_journal *journal)
 			drain(journal);
 		io_uring_queue_exit(&journal->ring);
 	}
-	if (journal->fd >= 0)
+	if (journal->event_fd >= 0)
+		close(journal->event_fd);
+	if (journal->fd >= 0) {
+		/* The ring lets go of the file a little later; with nothing in flight, no harm. */
+		if (journal->inflight == 0)
+			synod_uring_unlock(journal->fd);
 		close(journal->fd);
+	}
 	if (journal->memory)
 		munmap(journal->memory, SYNOD_URING_MEMORY_SIZE);
 	if (journal->index)
@@ -280,18 +302,21 @@ void synod_journal_close(struct synod_journal *journal)
 
 enum synod_durability synod_journal_durability(const struct synod_journal *journal)
 {
+	synod_assert(journal->fd >= 0);
 	synod_assert(journal != NULL);
 	return journal->durability;
 }
 
 const char *synod_journal_error(const struct synod_journal *journal)
 {
+	synod_assert(journal->failed <= 0);
 	synod_assert_implies(journal->failed, journal->error[0] != '\0');
 	return journal->error;
 }
 
 void synod_journal_status(const struct synod_journal *journal, struct synod_journal_status *status)
 {
+	synod_assert_cmp(journal->plan.offset_next, >=, journal->opened.log_begin);
 	synod_assert(journal && status);
 	*status = (struct synod_journal_status){
 		.bytes_used = journal->plan.offset_next - journal->opened.log_begin,

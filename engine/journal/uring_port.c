@@ -29,17 +29,18 @@ int synod_uring_poll(void *context, uint64_t now_ns, uint64_t *ticket_durable)
 	return work;
 }
 
-/* The ring itself: readable when a completion waits. */
 static int wait_fd(void *context)
 {
-	const struct synod_journal *journal = context;
+	struct synod_journal *journal = context;
 
+	synod_assert(!journal->read_only);
 	synod_assert(journal->ring_made);
-	return journal->ring.ring_fd;
+	return synod_uring_event_fd(journal);
 }
 
 struct synod_journal_port synod_journal_port(struct synod_journal *journal)
 {
+	synod_assert(journal->fd >= 0);
 	synod_assert(journal && !journal->read_only);
 	return (struct synod_journal_port){
 		.context = journal,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Reading records back: blocking in slot order at start, by the ring while the journal is written. */
+/* Reading records back: blocking, in slot order, at start; by the ring while it is written. */
 #include "engine/journal/uring_internal.h"
 
 #include "engine/base/assert.h"
@@ -9,6 +9,7 @@
 
 static uint8_t *read_memory(struct synod_journal *journal, uint32_t index)
 {
+	synod_assert(journal->memory != NULL);
 	synod_assert_cmp(index, <, (uint32_t)SYNOD_URING_READS);
 	return journal->memory + SYNOD_URING_GROUPS_SIZE + SYNOD_URING_SUPERBLOCKS_SIZE +
 	       (size_t)index * SYNOD_URING_READ_SIZE;
@@ -20,6 +21,7 @@ static int describe(const struct synod_journal *journal, uint64_t slot, const vo
 {
 	const struct synod_format_record *header = bytes;
 
+	synod_assert(bytes && size > 0);
 	synod_assert(slot > 0);
 	record->slot = slot;
 	if (synod_scan_record(journal->seed, bytes, size, 0) != SYNOD_SCAN_FINE ||
@@ -39,6 +41,7 @@ static int describe(const struct synod_journal *journal, uint64_t slot, const vo
 /* Where the record that counts stands; 0: there is none. */
 static uint64_t place_of(const struct synod_journal *journal, uint64_t slot)
 {
+	synod_assert(journal->index_slots > 0);
 	synod_assert(journal->index != NULL);
 	if (slot == 0 || slot > journal->index_slots)
 		return 0;
@@ -51,6 +54,7 @@ static uint32_t span_max(const struct synod_journal *journal, uint64_t place)
 	const uint64_t left = journal->opened.log_end - place;
 	const uint32_t span = synod_format_record_size(SYNOD_BATCH_SIZE_MAX);
 
+	synod_assert_cmp(place, >=, journal->opened.log_begin);
 	synod_assert_cmp(place, <, journal->opened.log_end);
 	return left < span ? (uint32_t)left : span;
 }
@@ -62,6 +66,7 @@ int synod_journal_read_sync(struct synod_journal *journal, uint64_t slot,
 	const uint8_t *bytes;
 	int result;
 
+	synod_assert(journal->inflight == 0 || journal->ring_enabled);
 	synod_assert(record != NULL);
 	memset(record, 0, sizeof(*record));
 	if (!place)
@@ -79,6 +84,7 @@ int synod_uring_read_start(void *context, uint64_t slot, uint64_t cookie)
 	uint64_t begin;
 	uint32_t size;
 
+	synod_assert_cmp(place, <, journal->plan.log_end);
 	synod_assert(!journal->read_only);
 	if (journal->failed)
 		return journal->failed;
@@ -110,6 +116,7 @@ void synod_uring_read_done(struct synod_journal *journal, uint32_t index, int re
 	const uint32_t span = span_max(journal, read->place);
 	const uint32_t need = (uint32_t)(read->place % SYNOD_BLOCK_SIZE) + span;
 
+	synod_assert_cmp(index, <, (uint32_t)SYNOD_URING_READS);
 	synod_assert(read->used && !read->done);
 	read->done = 1;
 	if (result < 0)
@@ -122,6 +129,7 @@ unsigned int synod_uring_read_poll(void *context, struct synod_journal_record *r
 {
 	struct synod_journal *journal = context;
 
+	synod_assert(!journal->read_only);
 	synod_assert(record != NULL);
 	if (journal->read_shown >= 0) {
 		journal->reads[journal->read_shown].used = 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The scan over a file: reads the log once, in large pieces, checks every byte of it, and builds the
- * index. What was corrupted is told with file, offset, groups and slots; nothing is repaired here,
- * and nothing below the durable mark is ever dropped.
+ * The scan over a file: reads the log once, in large pieces, checks every byte of it, and builds
+ * the index. What was corrupted is told with file, offset, groups and slots; nothing is repaired
+ * here, and nothing below the durable mark is ever dropped.
  */
 #include "engine/journal/uring_internal.h"
 
@@ -67,6 +67,8 @@ static int on_group(void *context, const struct synod_format_group *group)
 {
 	struct synod_journal_recovery *recovery = ((struct recovering *)context)->recovery;
 
+	synod_assert_cmp(group->number, >, recovery->group_last);
+	synod_assert_cmp(group->offset, >=, recovery->offset_tail);
 	recovery->groups++;
 	recovery->records += group->records;
 	recovery->group_last = group->number;
@@ -83,6 +85,8 @@ static int on_record(void *context, const struct synod_format_group *group,
 	const uint64_t offset =
 		group->offset + (uint64_t)((const uint8_t *)record - (const uint8_t *)group);
 
+	synod_assert(recovering->slot_beyond == 0);
+	synod_assert_cmp(offset, <, group->offset + group->used);
 	(void)body;
 	if (record->entry.slot > recovering->journal->index_slots) {
 		recovering->slot_beyond = record->entry.slot;
@@ -96,6 +100,7 @@ static int on_faulty(void *context, const struct synod_scan_gap *gap)
 {
 	struct synod_journal_recovery *recovery = ((struct recovering *)context)->recovery;
 
+	synod_assert_cmp(gap->group_first, <=, gap->group_last);
 	synod_assert(gap->reason != SYNOD_SCAN_FINE);
 	if (recovery->faults < SYNOD_JOURNAL_FAULTS_MAX)
 		recovery->faulty[recovery->faults] = *gap;
@@ -109,6 +114,7 @@ static int visit_records(const struct synod_journal_visitor *visitor, const uint
 	uint32_t at = sizeof(*group);
 	int result = 0;
 
+	synod_assert(visitor->record != NULL);
 	for (uint32_t i = 0; i < group->records && result == 0; i++) { /* the scan has checked it */
 		const struct synod_format_record *record = (const void *)(bytes + at);
 
@@ -125,6 +131,7 @@ static int visit(const struct synod_journal_visitor *visitor, const struct synod
 {
 	int result = 0;
 
+	synod_assert(visitor && scan);
 	switch (event) {
 	case SYNOD_SCAN_MORE:
 		break;
@@ -152,6 +159,8 @@ static int run_scan(struct synod_journal *journal, struct synod_scan *scan,
 {
 	enum synod_scan_event event;
 
+	synod_assert(journal->fd >= 0);
+	synod_assert(journal->chunk != NULL);
 	synod_scan_begin(scan, &journal->opened);
 	do { /* ends: every turn moves on by a block at least, or ends */
 		const uint8_t *bytes = NULL;
@@ -176,6 +185,7 @@ int synod_journal_walk(struct synod_journal *journal, const struct synod_journal
 {
 	struct synod_scan scan;
 
+	synod_assert(journal->fd >= 0);
 	synod_assert(journal && visitor);
 	journal->chunk_size = 0; /* what was cached may be older than the file */
 	return run_scan(journal, &scan, visitor);
@@ -190,6 +200,7 @@ static int say_corrupt(const struct synod_journal *journal,
 	char slots[96] = "slots not known";
 	char more[48] = "";
 
+	synod_assert(gap->reason != SYNOD_SCAN_FINE);
 	synod_assert(recovery->faults > 0);
 	snprintf(groups, sizeof(groups), "group %" PRIu64, gap->group_first);
 	if (gap->group_last > gap->group_first)
@@ -218,6 +229,8 @@ static int check_chosen(const struct synod_journal *journal,
 			const struct synod_journal_recovery *recovery, char *error,
 			size_t error_size)
 {
+	synod_assert(recovery->faults == 0);
+	synod_assert(journal->index != NULL);
 	for (uint64_t slot = journal->opened.snapshot_slot + 1; slot <= recovery->chosen_through;
 	     slot++)
 		if (slot > journal->index_slots || journal->index[slot].place == 0)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The ring: set up at open, enabled by the thread that uses it, entered only when there is something
- * to submit or something has come back. A poll with nothing in flight makes no system call, and one
- * with something in flight none either until the kernel raises the task-run flag.
+ * The ring: set up at open, enabled by the thread that uses it, entered only when there is
+ * something to submit or something has come back. A poll with nothing in flight makes no system
+ * call, and one with something in flight none either until the kernel raises the task-run flag.
  */
 #include "engine/journal/uring_internal.h"
 
@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -32,6 +33,7 @@ static void register_memory(struct synod_journal *journal)
 					       SYNOD_URING_READS_SIZE },
 	};
 
+	synod_assert(journal->fd >= 0);
 	synod_assert(journal->memory != NULL);
 	/* Refused when it would exceed RLIMIT_MEMLOCK: then the kernel maps the pages each time. */
 	journal->registered_buffers = io_uring_register_buffers(&journal->ring, memory, 3) == 0;
@@ -42,6 +44,7 @@ int synod_uring_make_ring(struct synod_journal *journal)
 {
 	int result = -EINVAL;
 
+	synod_assert(journal->inflight == 0);
 	synod_assert(!journal->ring_made && !journal->read_only);
 	for (size_t i = 0; i < sizeof(setups) / sizeof(setups[0]) && result < 0; i++) {
 		struct io_uring_params params = { .flags = setups[i] };
@@ -63,6 +66,7 @@ int synod_uring_enable(struct synod_journal *journal)
 {
 	int result;
 
+	synod_assert(journal->inflight == 0);
 	synod_assert(journal->ring_made && !journal->ring_enabled);
 	/* Not io_uring_enable_rings: liburing 2.3 declares it and does not export it. */
 	result = (int)syscall(__NR_io_uring_register, journal->ring.ring_fd,
@@ -77,6 +81,7 @@ int synod_uring_enable(struct synod_journal *journal)
 int synod_uring_fail(struct synod_journal *journal, int result, const char *what, uint64_t offset,
 		     uint32_t size)
 {
+	synod_assert(what != NULL);
 	synod_assert(result < 0);
 	if (journal->failed)
 		return journal->failed; /* the first failure is the one to tell */
@@ -92,6 +97,7 @@ static struct io_uring_sqe *take_entry(struct synod_journal *journal)
 {
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&journal->ring);
 
+	synod_assert_cmp(journal->inflight, <, (uint32_t)SYNOD_URING_ENTRIES);
 	synod_assert(sqe != NULL); /* there is one for all that can be in flight */
 	journal->prepared++;
 	journal->inflight++;
@@ -101,6 +107,7 @@ static struct io_uring_sqe *take_entry(struct synod_journal *journal)
 static void finish_entry(struct synod_journal *journal, struct io_uring_sqe *sqe, uint32_t kind,
 			 uint32_t index)
 {
+	synod_assert_cmp(index, <, 64u);
 	synod_assert(kind >= SYNOD_URING_GROUP && kind <= SYNOD_URING_READ);
 	io_uring_sqe_set_data64(sqe, (uint64_t)kind << 32 | index);
 	if (journal->registered_file)
@@ -144,6 +151,7 @@ int synod_uring_submit(struct synod_journal *journal)
 {
 	int result;
 
+	synod_assert_cmp(journal->prepared, <=, journal->inflight);
 	if (journal->prepared == 0)
 		return 0;
 	/* One call that submits and, where completions wait for it, lets them in. */
@@ -161,6 +169,7 @@ static void group_completed(struct synod_journal *journal, uint32_t index, int r
 {
 	const struct synod_plan_group *group = &journal->buffers[index].group;
 
+	synod_assert(journal->buffers[index].used);
 	synod_assert_cmp(index, <, (uint32_t)SYNOD_JOURNAL_BUFFERS);
 	if (result < 0)
 		synod_uring_fail(journal, result, "write failed", group->offset, group->bytes);
@@ -174,6 +183,7 @@ static void superblock_completed(struct synod_journal *journal, uint32_t copy, i
 {
 	const uint64_t offset = (uint64_t)copy * SYNOD_BLOCK_SIZE;
 
+	synod_assert(journal->superblock.pending > 0);
 	synod_assert_cmp(copy, <, (uint32_t)SYNOD_SUPERBLOCK_COPIES);
 	if (result < 0)
 		synod_uring_fail(journal, result, "superblock write failed", offset,
@@ -205,17 +215,64 @@ static void completed(struct synod_journal *journal, uint64_t data, int result)
 	}
 }
 
+/*
+ * Not the ring's own descriptor: with DEFER_TASKRUN nothing wakes who polls that. Made when first
+ * asked for, so that who spins pays nothing for it.
+ */
+int synod_uring_event_fd(struct synod_journal *journal)
+{
+	int fd;
+
+	synod_assert(journal->ring_made);
+	synod_assert(!journal->read_only);
+	if (journal->event_fd >= 0 || journal->failed)
+		return journal->event_fd;
+	if (!journal->ring_enabled && synod_uring_enable(journal) < 0)
+		return -1;
+	fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (fd >= 0 && io_uring_register_eventfd(&journal->ring, fd) == 0)
+		journal->event_fd = fd;
+	else if (fd >= 0)
+		close(fd);
+	return journal->event_fd;
+}
+
+/* Before looking: what completes from now on makes it readable again. */
+static void drain_event(struct synod_journal *journal)
+{
+	uint64_t count;
+
+	synod_assert(journal->ring_enabled);
+	if (journal->event_fd >= 0 && read(journal->event_fd, &count, sizeof(count)) < 0)
+		synod_assert(errno == EAGAIN || errno == EINTR);
+}
+
+/* Does the kernel wait for us to let completions in? */
+static unsigned int task_run_flags(const struct synod_journal *journal)
+{
+	synod_assert(journal->ring_made);
+	/* A1: relaxed: the kernel raises the flag again for whatever we miss this turn. */
+	return __atomic_load_n(journal->ring.sq.kflags, __ATOMIC_RELAXED) &
+	       (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
+}
+
 int synod_uring_reap(struct synod_journal *journal)
 {
 	struct io_uring_cqe *cqe;
+	unsigned int flags;
 	unsigned int head;
 	unsigned int count = 0;
 
+	synod_assert(journal->ring_enabled);
+	synod_assert_cmp(journal->groups_inflight, <=, journal->inflight);
 	if (journal->inflight == 0)
 		return 0;
-	/* A1: relaxed: the kernel raises the flag again for whatever we miss this turn. */
-	if (__atomic_load_n(journal->ring.sq.kflags, __ATOMIC_RELAXED) &
-	    (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) {
+	if (!task_run_flags(journal) && io_uring_cq_ready(&journal->ring) == 0)
+		return journal->failed;
+	drain_event(journal);
+	/* Asked again: what came between the two has had its event drained. */
+	flags = task_run_flags(journal);
+	if (flags) {
 		const int result = io_uring_get_events(&journal->ring);
 
 		if (result < 0 && result != -EINTR && result != -EAGAIN && result != -EBUSY)

@@ -35,6 +35,7 @@ void synod_uring_superblock_init(struct synod_journal *journal)
 
 static void encode_pair(struct synod_uring_superblock *superblock, uint32_t pair)
 {
+	synod_assert_cmp(superblock->pending, ==, 0u);
 	synod_assert_cmp(pair, <, 2u);
 	for (uint32_t copy = 2 * pair; copy < 2 * pair + 2; copy++)
 		synod_superblock_encode(&superblock->want, copy, &superblock->copy[copy]);
@@ -46,6 +47,7 @@ static int write_pair_sync(struct synod_journal *journal, uint32_t pair)
 	const struct iovec bytes = { &superblock->copy[2 * pair], 2 * SYNOD_BLOCK_SIZE };
 	ssize_t n;
 
+	synod_assert(journal->inflight == 0);
 	encode_pair(superblock, pair);
 	do {
 		n = pwritev2(journal->fd, &bytes, 1, (off_t)(2 * pair) * SYNOD_BLOCK_SIZE,
@@ -63,6 +65,7 @@ int synod_uring_superblock_write_sync(struct synod_journal *journal)
 	uint32_t pair;
 	int result;
 
+	synod_assert(superblock->promises_begin == superblock->promises_end);
 	synod_assert(superblock->phase == SYNOD_URING_IDLE);
 	superblock->want.sequence = ++superblock->sequence_started;
 	pair = synod_superblock_pair(superblock->want.sequence);
@@ -81,6 +84,8 @@ int synod_uring_promises_full(const struct synod_journal *journal)
 {
 	const struct synod_uring_superblock *superblock = &journal->superblock;
 
+	synod_assert_cmp(superblock->promises_end - superblock->promises_begin, <=,
+			 (uint64_t)SYNOD_URING_PROMISES);
 	return superblock->promises_end - superblock->promises_begin == SYNOD_URING_PROMISES;
 }
 
@@ -104,6 +109,7 @@ void synod_uring_raise_fence(struct synod_journal *journal)
 	const uint64_t step = SYNOD_FORMAT_FENCE_STEP;
 	uint64_t tail = journal->plan.offset_next;
 
+	synod_assert_cmp(tail, <=, want->log_end);
 	synod_assert_cmp(want->fence, <=, want->log_end);
 	if (want->fence == want->log_end || tail + step / 2 < want->fence)
 		return;
@@ -116,6 +122,7 @@ static void write_pair(struct synod_journal *journal, uint32_t pair)
 {
 	struct synod_uring_superblock *superblock = &journal->superblock;
 
+	synod_assert_cmp(pair, <, 2u);
 	synod_assert(superblock->pending == 0);
 	for (uint32_t copy = 2 * pair; copy < 2 * pair + 2; copy++)
 		synod_uring_prepare_write(journal, SYNOD_URING_SUPERBLOCK, copy,
@@ -129,6 +136,7 @@ void synod_uring_superblock_progress(struct synod_journal *journal)
 	struct synod_uring_superblock *superblock = &journal->superblock;
 	uint32_t pair;
 
+	synod_assert_implies(superblock->pending, superblock->phase != SYNOD_URING_IDLE);
 	synod_assert_cmp(superblock->sequence_durable, <=, superblock->sequence_started);
 	if (superblock->pending)
 		return;
@@ -155,6 +163,7 @@ void synod_uring_superblock_done(struct synod_journal *journal)
 {
 	struct synod_uring_superblock *superblock = &journal->superblock;
 
+	synod_assert(superblock->phase != SYNOD_URING_IDLE);
 	synod_assert(superblock->pending > 0);
 	if (--superblock->pending > 0 || superblock->phase != SYNOD_URING_PRIMARY)
 		return;

@@ -17,6 +17,7 @@
 
 static uint32_t queued(const struct synod_journal *journal)
 {
+	synod_assert_cmp(journal->queue_end - journal->queue_begin, <, (uint64_t)SYNOD_URING_QUEUE);
 	return (uint32_t)(journal->queue_end - journal->queue_begin);
 }
 
@@ -25,6 +26,7 @@ static uint64_t bytes_left(const struct synod_journal *journal)
 {
 	uint64_t tail = journal->plan.offset_next + SYNOD_BLOCK_SIZE;
 
+	synod_assert_cmp(journal->plan.offset_next, <=, journal->plan.log_end);
 	if (journal->open_buffer >= 0)
 		tail += synod_format_blocks(journal->buffers[journal->open_buffer].group.used);
 	return tail < journal->plan.log_end ? journal->plan.log_end - tail : 0;
@@ -33,6 +35,7 @@ static uint64_t bytes_left(const struct synod_journal *journal)
 /* Opens a group in a free buffer. 0, or -ENOBUFS. */
 static int open_group(struct synod_journal *journal)
 {
+	synod_assert_cmp(journal->plan.offset_next, <, journal->plan.log_end);
 	synod_assert_cmp(journal->open_buffer, ==, -1);
 	for (int i = 0; i < SYNOD_JOURNAL_BUFFERS; i++) {
 		struct synod_uring_buffer *buffer = &journal->buffers[i];
@@ -84,6 +87,7 @@ static int give_record(struct synod_journal *journal, const struct synod_journal
 	uint64_t offset;
 	int result;
 
+	synod_assert_cmp(write->value.size, <=, (uint32_t)SYNOD_BATCH_SIZE_MAX);
 	synod_assert(write->slot > 0);
 	if (write->slot > journal->index_slots || bytes_left(journal) < GROUP_WORST)
 		return -ENOSPC;
@@ -109,6 +113,7 @@ static int give_promise(struct synod_journal *journal, const struct synod_journa
 {
 	struct synod_prefix_item item = { .ticket = write->ticket };
 
+	synod_assert_cmp(write->ballot, >=, journal->superblock.want.promised);
 	synod_assert(write->ballot > 0);
 	if (synod_uring_promises_full(journal) || synod_prefix_room(&journal->prefix) < 2)
 		return -ENOBUFS;
@@ -156,6 +161,7 @@ int synod_uring_write(void *context, const struct synod_journal_write *writes, u
 /* May another group go: a place is free, and the prefix is not too far behind? */
 static int place_free(const struct synod_journal *journal)
 {
+	synod_assert_cmp(journal->prefix.group_durable, <=, journal->plan.number_finished);
 	return journal->groups_inflight < SYNOD_JOURNAL_INFLIGHT &&
 	       journal->plan.number_finished + 1 - journal->prefix.group_durable <=
 		       SYNOD_JOURNAL_INFLIGHT;
@@ -171,6 +177,7 @@ static void submit_group(struct synod_journal *journal, uint32_t index)
 		.fence = journal->superblock.fence_durable,
 	};
 
+	synod_assert_cmp(marks.durable_through, <, buffer->group.number);
 	synod_assert(buffer->used && buffer->group.bytes > 0);
 	synod_plan_finish(&journal->plan, &buffer->group, &marks);
 	journal->group_marked = marks.durable_through;
@@ -216,6 +223,7 @@ void synod_uring_group_done(struct synod_journal *journal, uint32_t index)
 {
 	struct synod_uring_buffer *buffer = &journal->buffers[index];
 
+	synod_assert_cmp(index, <, (uint32_t)SYNOD_JOURNAL_BUFFERS);
 	synod_assert(buffer->used && journal->groups_inflight > 0);
 	synod_prefix_complete(&journal->prefix, buffer->position);
 	buffer->used = 0;
@@ -224,13 +232,14 @@ void synod_uring_group_done(struct synod_journal *journal, uint32_t index)
 }
 
 /*
- * The last groups' durability is not yet said by any header: once the log has been quiet for a while,
- * an empty group says it.
+ * The last groups' durability is not yet said by any header: once the log has been quiet for a
+ * while, an empty group says it.
  */
 void synod_uring_maybe_mark(struct synod_journal *journal, uint64_t now_ns)
 {
 	const uint64_t quiet_ns = (uint64_t)SYNOD_JOURNAL_MARKER_MS * 1000 * 1000;
 
+	synod_assert_cmp(journal->group_marked, <=, journal->plan.number_finished);
 	if (journal->group_records <= journal->group_marked || journal->groups_inflight ||
 	    queued(journal) || journal->open_buffer >= 0)
 		return;
@@ -250,6 +259,7 @@ uint64_t synod_uring_room(void *context)
 	const uint64_t slots = journal->index_slots - journal->slot_last;
 	const uint64_t groups = bytes_left(journal) / GROUP_WORST;
 
+	synod_assert(!journal->read_only);
 	synod_assert_cmp(journal->slot_last, <=, journal->index_slots);
 	return (slots < groups ? slots : groups) * SYNOD_BATCH_SIZE_MAX;
 }
@@ -258,6 +268,7 @@ int synod_uring_ready(void *context)
 {
 	const struct synod_journal *journal = context;
 
+	synod_assert(journal->failed <= 0);
 	synod_assert(!journal->read_only);
 	return !journal->failed && queued(journal) == 0 && place_free(journal);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A write that fails or comes back short stops the journal for ever, with its sentence. The fault is
- * put into the queue entry by a wrapper round the submission (--wrap, in this program alone).
+ * A write that fails or comes back short stops the journal for ever, with its sentence. The fault
+ * is put into the queue entry by a wrapper round the submission (--wrap, in this program alone).
  */
 #include "tests/io/journal_fixture.h"
 

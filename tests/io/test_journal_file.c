@@ -2,6 +2,8 @@
 /* The journal on a real file: what is durable comes back, in every way it can be asked for. */
 #include "tests/io/journal_fixture.h"
 
+#include <poll.h>
+
 static void records_come_back_after_reopen(void **state)
 {
 	struct fixture *fixture = *state;
@@ -258,6 +260,50 @@ static void what_is_counted_is_what_was_written(void **state)
 		      status.registered_file, status.defer_taskrun);
 }
 
+/* Who sleeps is woken by the write, and by a fence or a promise on the way to it. */
+static void the_descriptor_is_readable_when_a_write_is_done(void **state)
+{
+	struct fixture *fixture = *state;
+	struct synod_journal_write promise = { .kind = SYNOD_WRITE_PROMISE, .ballot = 257 };
+	struct pollfd ready = { .events = POLLIN };
+
+	fixture_format(fixture, (uint64_t)50 << 20);
+	fixture_open(fixture);
+	ready.fd = fixture->port.wait_fd(fixture->journal);
+	assert_true(ready.fd >= 0);
+	for (uint64_t slot = 1; slot <= 9000; slot++) {
+		fixture_write(fixture, slot, 257, 0);
+		if (slot % 100 == 0)
+			fixture_give(fixture, &promise);
+		fixture_poll(fixture);
+		while (slot % 50 == 0 && fixture->durable < fixture->ticket) {
+			assert_int_equal(poll(&ready, 1, 2000), 1);
+			fixture_poll(fixture);
+		}
+	}
+}
+
+static void a_reader_is_told_that_somebody_writes(void **state)
+{
+	struct fixture *fixture = *state;
+	struct fixture reader;
+
+	fixture_format(fixture, FIXTURE_SIZE);
+	fixture_open(fixture);
+	fixture_write(fixture, 1, 257, 0);
+	fixture_wait(fixture);
+	reader = *fixture;
+	reader.journal = NULL;
+	assert_int_equal(fixture_try_open(&reader, SYNOD_JOURNAL_READ_ONLY), 0);
+	assert_int_equal(reader.recovery.locked, 1);
+	assert_int_equal(reader.recovery.slot_last, 1);
+	fixture_check(&reader, 1, 257);
+	fixture_close(&reader);
+	fixture_close(fixture);
+	assert_int_equal(fixture_try_open(fixture, SYNOD_JOURNAL_READ_ONLY), 0);
+	assert_int_equal(fixture->recovery.locked, 0);
+}
+
 /* More than one fence step: the superblock moves ahead of the tail, and reopening finds all. */
 static void the_fence_moves_ahead_of_the_tail(void **state)
 {
@@ -293,6 +339,8 @@ int main(void)
 		TEST(a_marker_follows_when_the_log_goes_quiet),
 		TEST(many_lives_follow_each_other),
 		TEST(what_is_counted_is_what_was_written),
+		TEST(the_descriptor_is_readable_when_a_write_is_done),
+		TEST(a_reader_is_told_that_somebody_writes),
 		TEST(the_fence_moves_ahead_of_the_tail),
 	};
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What the planner wrote, the scan reads; what a crash tore is dropped; what was corrupted is named. */
+/* What was planned is scanned; what a crash tore is dropped; what was corrupted is named. */
 #include "tests/unit/journal_image.h"
 
 /* Groups 1..n with one in flight at a time at most `lag` behind, then perhaps a marker. */
@@ -282,8 +282,8 @@ static void damage_block(struct image *image, uint64_t offset, enum damage damag
 }
 
 /*
- * The naive twin of the scan, told what was damaged: the first damaged group is corrupt if any whole
- * header says that it was durable, else the end.
+ * The naive twin of the scan, told what was damaged: the first damaged group is corrupt if any
+ * whole header says that it was durable, else the end.
  */
 static void random_damage_agrees_with_a_naive_twin(void **state)
 {
