@@ -100,8 +100,8 @@ int synod_journal_open(struct synod_journal **journal, const struct synod_journa
 void synod_journal_close(struct synod_journal *journal);
 
 /*
- * The port: valid until close. Its room() counts at the worst: room / SYNOD_BATCH_SIZE_MAX records of
- * any size fit for certain, each in a group of its own, and their slots in the index.
+ * The port: valid until close. Its room() counts at the worst: room / SYNOD_BATCH_SIZE_MAX records
+ * of any size fit for certain, each in a group of its own, and their slots in the index.
  */
 struct synod_journal_port synod_journal_port(struct synod_journal *journal);
 

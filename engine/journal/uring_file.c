@@ -33,9 +33,13 @@ int synod_uring_say(char *error, size_t error_size, int result, const char *form
 /* A file system in memory keeps nothing, whatever it says to a sync. */
 static int in_memory(int fd)
 {
+	struct stat status;
 	struct statfs fs;
 
 	synod_assert(fd >= 0);
+	/* A device's node stands on such a file system; its bytes do not. */
+	if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode))
+		return 0;
 	return fstatfs(fd, &fs) == 0 && (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
 }
 

@@ -258,7 +258,8 @@ int synod_journal_format(const char *path, const struct synod_journal_identity *
 	int result;
 
 	synod_assert((flags & ~(unsigned int)SYNOD_JOURNAL_FORCE) == 0);
-	synod_assert(path && identity && error_size > 0);
+	synod_assert(path && identity);
+	synod_assert(error && error_size > 0);
 	error[0] = '\0';
 	result = check_arguments(&making);
 	if (result == 0) {

@@ -225,7 +225,8 @@ int synod_journal_open(struct synod_journal **journal, const struct synod_journa
 	struct opening opening = { NULL, options, recovery, error, error_size };
 	int result;
 
-	synod_assert(options && options->path && recovery);
+	synod_assert(options && options->path);
+	synod_assert(journal && recovery);
 	synod_assert(error && error_size > 0);
 	*journal = NULL;
 	error[0] = '\0';

@@ -22,6 +22,7 @@ static int describe(const struct synod_journal *journal, uint64_t slot, const vo
 	const struct synod_format_record *header = bytes;
 
 	synod_assert(bytes && size > 0);
+	synod_assert(record->error == 0);
 	synod_assert(slot > 0);
 	record->slot = slot;
 	if (synod_scan_record(journal->seed, bytes, size, 0) != SYNOD_SCAN_FINE ||

@@ -257,6 +257,8 @@ int synod_uring_recover(struct synod_journal *journal, struct synod_journal_reco
 	struct synod_scan scan;
 	int result;
 
+	synod_assert(journal->opened.head_group > 0);
+	synod_assert(recovery->faults == 0);
 	recovery->offset_tail = journal->opened.head_offset;
 	recovery->group_last = journal->opened.head_group - 1;
 	result = run_scan(journal, &scan, &visitor);
