@@ -2,8 +2,8 @@
 /*
  * The cluster simulator: whole clusters of the core that ships, with sessions, a state machine
  * and clients, on one thread, in virtual time, under one seed. The same seed gives the same
- * history, bit for bit: the only randomness is sim->random, the only clock sim->now, and nothing depends on an
- * address or on the order of a hash table.
+ * history, bit for bit: the only randomness is sim->random, the only clock sim->now, and nothing
+ * depends on an address or on the order of a hash table.
  *
  *   queue.c     what happens when: a heap of events
  *   net.c       packets: loss, copies, delay, cuts, clogs, flipped bits

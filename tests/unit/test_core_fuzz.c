@@ -79,7 +79,7 @@ static struct synod_message any_message(void)
 		.value_flags = (uint32_t)below(2),
 	};
 
-	/* Most messages have a ballot that fits: the checks of the others are soon passed through. */
+	/* Most messages have a ballot that fits: the checks of the others are soon covered. */
 	if (below(2))
 		message.ballot = synod_ballot_make(synod_ballot_round(message.ballot),
 						   below(2) ? message.from : 1);
