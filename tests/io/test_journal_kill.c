@@ -87,6 +87,7 @@ static void what_a_killed_writer_was_told_is_found(void **state)
 		struct timespec life = { .tv_nsec = (long)synod_random_below(&seed, 60000000) };
 		struct pollfd first = { .events = POLLIN };
 		struct told told;
+		uint64_t from;
 		int fds[2];
 		pid_t child;
 
@@ -111,7 +112,10 @@ static void what_a_killed_writer_was_told_is_found(void **state)
 		assert_int_equal(fixture->recovery.faults, 0);
 		assert_true(fixture->recovery.slot_last >= told.slot);
 		assert_true(fixture->recovery.promised >= told.promise);
-		for (uint64_t slot = 1; slot <= told.slot; slot++)
+		/* The scan has checked every byte; their values are compared near the end, where they
+		 * are new, and all of them the last time. */
+		from = kill_number + 1 < KILLS && told.slot > 3000 ? told.slot - 3000 : 1;
+		for (uint64_t slot = from; slot <= told.slot; slot++)
 			fixture_check(fixture, slot, 257);
 		told_sum += told.slot;
 		torn += fixture->recovery.torn.reason != SYNOD_SCAN_FINE;
