@@ -159,6 +159,7 @@ struct synod_egress {
 struct synod_published {
 	_Alignas(64) _Atomic uint64_t ticket_durable; /* journal -> order */
 	_Atomic uint64_t journal_room;		      /* journal -> ingress, order */
+	_Atomic uint64_t journal_used;		      /* journal -> status */
 	_Atomic uint32_t journal_ready;		      /* journal -> ingress */
 	_Alignas(64) _Atomic uint64_t slot_applied;   /* apply -> order */
 	_Atomic uint64_t position;		      /* apply -> status */
