@@ -44,7 +44,7 @@ static void packet_append(struct synod_client *client, const struct synod_wire_c
 	to += sizeof(*command);
 	if (command->size % 8) /* the padding; the data overwrites the rest */
 		memset(to + (command->size & ~7u), 0, 8);
-	if (command->size)
+	if (data && command->size)
 		memcpy(to, data, command->size);
 	client->packet_size += synod_wire_command_size(command);
 }

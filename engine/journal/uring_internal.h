@@ -212,6 +212,7 @@ int synod_uring_fail(struct synod_journal *journal, int result, const char *what
 
 int synod_uring_write(void *context, const struct synod_journal_write *writes, unsigned int n);
 uint64_t synod_uring_room(void *context);
+uint64_t synod_uring_used(void *context);
 int synod_uring_ready(void *context);
 /* Submits groups while there is a place; returns how many. */
 int synod_uring_submit_groups(struct synod_journal *journal);

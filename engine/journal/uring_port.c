@@ -47,6 +47,7 @@ struct synod_journal_port synod_journal_port(struct synod_journal *journal)
 		.write = synod_uring_write,
 		.poll = synod_uring_poll,
 		.room = synod_uring_room,
+		.used = synod_uring_used,
 		.ready = synod_uring_ready,
 		.read = synod_uring_read_start,
 		.read_poll = synod_uring_read_poll,

@@ -253,6 +253,14 @@ void synod_uring_maybe_mark(struct synod_journal *journal, uint64_t now_ns)
 	close_group(journal);
 }
 
+uint64_t synod_uring_used(void *context)
+{
+	const struct synod_journal *journal = context;
+
+	synod_assert(!journal->read_only);
+	return journal->plan.offset_next - journal->opened.log_begin;
+}
+
 uint64_t synod_uring_room(void *context)
 {
 	const struct synod_journal *journal = context;

@@ -218,6 +218,7 @@ int synod_journal_stage_poll(struct synod_pipeline *p, uint64_t now_ns)
 	}
 	work += done + finish_reads(p);
 	atomic_store_explicit(&out->journal_room, port->room(port->context), memory_order_relaxed);
+	atomic_store_explicit(&out->journal_used, port->used(port->context), memory_order_relaxed);
 	atomic_store_explicit(&out->journal_ready, (uint32_t)port->ready(port->context),
 			      memory_order_relaxed);
 	/* R1: release; pairs with P1 in order.c: what the ticket stands for has happened. */

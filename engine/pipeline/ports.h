@@ -64,6 +64,9 @@ struct synod_journal_port {
 	/* Bytes of records (headers and padding counted at their worst) that still fit. */
 	uint64_t (*room)(void *context);
 
+	/* Bytes of the log that are taken, for status. */
+	uint64_t (*used)(void *context);
+
 	/* 1 when a further write could start at once; else batches had better grow. */
 	int (*ready)(void *context);
 

@@ -41,7 +41,7 @@ static void fill(struct synod_pipeline *p, struct synod_wire_status *status, uin
 	status->sessions = load(&from->sessions);
 	status->voters_in_contact = load(&from->voters);
 	status->journal_bytes_total = p->config.journal_bytes;
-	status->journal_bytes_used = p->config.journal_bytes - load(&from->journal_room);
+	status->journal_bytes_used = load(&from->journal_used);
 	status->durability = p->config.durability;
 	status->batch_commands_sum = p->ingress.batch_commands_sum;
 	status->batch_commands_max = p->ingress.batch_commands_max;
