@@ -35,4 +35,7 @@ void synod_gate_turn(void);
 /* Lets it go for good. */
 void synod_gate_remove(void);
 
+/* Said by the interrupt thread of itself, in every round: net/sendmsg.c wants to know it. */
+void synod_gate_mark_interrupt_thread(void);
+
 #endif

@@ -82,5 +82,6 @@ tails_equal() { # FILE
 verified() {
 	"$synod" status --config "$config" --until equal --timeout 20 --quiet
 	cluster down
+	! grep -HE 'PANIC|assert' "$data"/*.log || fail 'a replica fell over'
 	"$synod" verify --config "$config"
 }
