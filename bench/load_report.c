@@ -44,10 +44,10 @@ static json_t *reasons_of(const struct synod_load_config *config,
 				      json_sprintf("the fate of %llu operations is unknown",
 						   (unsigned long long)result->unknown));
 	if (result->refused || result->errors)
-		json_array_append_new(
-			reasons,
-			json_sprintf("%llu operations were refused or failed",
-				     (unsigned long long)(result->refused + result->errors)));
+		json_array_append_new(reasons,
+				      json_sprintf("%" JSON_INTEGER_FORMAT
+						   " operations were refused or failed",
+						   (json_int_t)(result->refused + result->errors)));
 	if (result->notes_lost)
 		json_array_append_new(reasons,
 				      json_sprintf("%llu acknowledgements were not noted",

@@ -3,14 +3,15 @@
  * Keeps a process alive whose memif peer died at the wrong moment.
  *
  * A memif listener (DPDK 22.11, memif_listener_handler) accepts, registers the new descriptor with
- * EAL's interrupt thread, and says hello. If that fails, because the one who asked is gone by now, it
- * closes the descriptor and leaves it registered; the interrupt thread then finds a closed
- * descriptor among those it waits for, and panics. A killed client, or a peer that gave up and asked
- * again, would take every replica down with it (seen: eleven of 36 stops, and tests/cluster/kill.sh).
+ * EAL's interrupt thread, and says hello. If that fails, because the one who asked is gone by
+ * now, it closes the descriptor and leaves it registered; the interrupt thread then finds a
+ * closed descriptor among those it waits for, and panics. A killed client, or a peer that gave up
+ * and asked again, would take every replica down with it (seen: eleven of 36 stops, and
+ * tests/cluster/kill.sh).
  *
  * So in the interrupt thread a hello to nobody succeeds: the listener goes on, the next round reads
- * the end of that connection, and the driver lets go of it on its proper path. All other threads get
- * what the kernel says.
+ * the end of that connection, and the driver lets go of it on its proper path. All other threads
+ * get what the kernel says.
  *
  * This stands before libc's sendmsg in every program that links net/. Not nice (net/gate.h rejected
  * as much for munmap); here nothing else is in reach: the listener is static in the driver, and

@@ -42,8 +42,9 @@ struct synod_command {
 };
 
 /*
- * Parses the options of a sub-command. Returns -1: go on, with *operands words left from argv[*first]
- * (operands NULL: none are allowed); else the exit status: help was printed, or a complaint.
+ * Parses the options of a sub-command. Returns -1: go on, with *operands words left from
+ * argv[*first] (operands NULL: none are allowed); else the exit status: help was printed, or a
+ * complaint.
  */
 int synod_tool_parse(int argc, char **argv, const struct synod_command *command,
 		     const struct synod_option *options, int *first, int *operands);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* synod config: check a file, print it with every key, or begin one for a cluster on this machine. */
+/*
+ * synod config: check a file, print it with every key, or begin one for a cluster on this machine.
+ */
 #include "tools/synod.h"
 
 #include <errno.h>

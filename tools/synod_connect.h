@@ -11,7 +11,10 @@
 
 #include <stdint.h>
 
-/* Opens it: by UDP if by_udp is set, or where there is no memif; else by memif. Returns 0, or the exit status after a complaint. */
+/*
+ * Opens it: by UDP if by_udp is set, or where there is no memif; else by memif. Returns 0, or the
+ * exit status after a complaint.
+ */
 int synod_tool_connect(const struct synod_config *config, int by_udp,
 		       struct synod_transport *transport);
 

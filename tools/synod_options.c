@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What the sub-commands share: options from tables (by getopt_long), complaints, the configuration. */
+/*
+ * What the sub-commands share: options from tables (by getopt_long), complaints, the
+ * configuration.
+ */
 #include "tools/synod.h"
 
 #include <ctype.h>

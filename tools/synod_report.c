@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * synod report: puts what the load generator, the replicas and `synod verify` said together into one
- * result, as a table and as one JSON object. Each number is taken from whoever measured it; what
- * nobody measured is null, and then the result is not valid.
+ * synod report: puts what the load generator, the replicas and `synod verify` said together into
+ * one result, as a table and as one JSON object. Each number is taken from whoever measured it;
+ * what nobody measured is null, and then the result is not valid.
  *
  *   valid     everything held
  *   invalid   the cluster held, but the figures do not say what they should (see reasons)

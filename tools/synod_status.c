@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * synod status: asks running replicas how they are, once or until something holds: that one leads, or
- * that all have applied the same.
+ * synod status: asks running replicas how they are, once or until something holds: that one
+ * leads, or that all have applied the same.
  */
 #include "engine/base/ballot.h"
 #include "engine/client/queries.h"

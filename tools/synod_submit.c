@@ -8,8 +8,8 @@
  * lost, refused or repeated whole, so its commands keep their order, and so do the datagrams. With
  * --any-order many datagrams are under way, and one that is sent again may be overtaken.
  *
- * A line that is too long is told and left out; a line whose fate is not known, or that was refused,
- * ends the run, since what follows must not overtake it. Its place in the output is "-".
+ * A line that is too long is told and left out; a line whose fate is not known, or that was
+ * refused, ends the run, since what follows must not overtake it. Its place in the output is "-".
  */
 #include "engine/client/client.h"
 #include "engine/wire/wire.h"

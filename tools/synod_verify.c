@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * synod verify: reads the journals of all replicas back, slot by slot and side by side, in a process
- * that has nothing to do with those that wrote them.
+ * synod verify: reads the journals of all replicas back, slot by slot and side by side, in a
+ * process that has nothing to do with those that wrote them.
  *
  *   - Each slot's chosen value: the one that some journal marks as chosen, or that a quorum of
  *     journals holds at one ballot (the last slots before a stop, whose mark was not written yet).

@@ -30,7 +30,7 @@ static void deliver(unsigned int type, uint32_t from, uint64_t ballot, uint64_t 
 		.slot = slot,
 		.argument = argument,
 	};
-	struct synod_event event = {.kind = SYNOD_EVENT_MESSAGE, .message = &message};
+	struct synod_event event = { .kind = SYNOD_EVENT_MESSAGE, .message = &message };
 
 	step(&event);
 }
@@ -54,8 +54,8 @@ static void start(uint32_t replica)
 
 static void durable_and_applied(void)
 {
-	struct synod_event durable = {.kind = SYNOD_EVENT_DURABLE, .ticket = core.ticket_last};
-	struct synod_event applied = {.kind = SYNOD_EVENT_APPLIED};
+	struct synod_event durable = { .kind = SYNOD_EVENT_DURABLE, .ticket = core.ticket_last };
+	struct synod_event applied = { .kind = SYNOD_EVENT_APPLIED };
 
 	step(&durable);
 	applied.slot = core.chosen_through;
@@ -65,7 +65,7 @@ static void durable_and_applied(void)
 /* One slot: submit, own write durable, one follower's vote, executed. */
 static void leader_slot(uint64_t iterations)
 {
-	struct synod_event tick = {.kind = SYNOD_EVENT_TICK};
+	struct synod_event tick = { .kind = SYNOD_EVENT_TICK };
 
 	if (iterations == 0) {
 		start(1);
@@ -79,7 +79,7 @@ static void leader_slot(uint64_t iterations)
 	for (uint64_t i = 0; i < iterations; i++) {
 		struct synod_event submit = {
 			.kind = SYNOD_EVENT_SUBMIT,
-			.value = {.handle = 1 + (uint32_t)(core.propose_next % 2000), .size = 8},
+			.value = { .handle = 1 + (uint32_t)(core.propose_next % 2000), .size = 8 },
 		};
 
 		step(&submit);
@@ -111,9 +111,9 @@ static void follower_slot(uint64_t iterations)
 			.value_slot = slot,
 			.value_ballot = ballot,
 			.chosen_through = slot - 1,
-			.value = {.handle = 1 + (uint32_t)(slot % 2000), .size = 8},
+			.value = { .handle = 1 + (uint32_t)(slot % 2000), .size = 8 },
 		};
-		struct synod_event event = {.kind = SYNOD_EVENT_MESSAGE, .message = &accept};
+		struct synod_event event = { .kind = SYNOD_EVENT_MESSAGE, .message = &accept };
 
 		step(&event);
 		durable_and_applied();
@@ -121,7 +121,7 @@ static void follower_slot(uint64_t iterations)
 }
 
 const struct synod_micro synod_micro_core[] = {
-	{"core/leader_slot", leader_slot, 0, 1},
-	{"core/follower_slot", follower_slot, 0, 1},
-	{0},
+	{ "core/leader_slot", leader_slot, 0, 1 },
+	{ "core/follower_slot", follower_slot, 0, 1 },
+	{ 0 },
 };

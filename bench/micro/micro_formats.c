@@ -9,7 +9,11 @@
 
 #include <string.h>
 
-enum { COMMAND = 64, COMMANDS = 100, BODY = COMMANDS * (SYNOD_COMMAND_HEADER_SIZE + COMMAND) };
+enum {
+	COMMAND = 64,
+	COMMANDS = 100,
+	BODY = COMMANDS * (SYNOD_COMMAND_HEADER_SIZE + COMMAND)
+};
 
 static uint8_t datagram[SYNOD_FRAME_SIZE_MAX];
 static uint8_t group_buffer[SYNOD_GROUP_SIZE_MAX] __attribute__((aligned(4096)));
@@ -23,8 +27,9 @@ static uint8_t *body(void)
 static void fill_body(uint8_t *to)
 {
 	for (uint32_t i = 0; i < COMMANDS; i++) {
-		struct synod_wire_command command = {
-			.session = 65537, .number = i + 1, .size = COMMAND};
+		struct synod_wire_command command = { .session = 65537,
+						      .number = i + 1,
+						      .size = COMMAND };
 
 		memcpy(to, &command, sizeof(command));
 		memset(to + sizeof(command), (int)i, COMMAND);
@@ -43,7 +48,9 @@ static void crc_batch(uint64_t iterations)
 static void seal(void)
 {
 	struct synod_wire_header *header = (struct synod_wire_header *)(void *)datagram;
-	struct synod_wire_entry entry = {.slot = 7, .ballot = 257, .size = BODY, .count = COMMANDS};
+	struct synod_wire_entry entry = {
+		.slot = 7, .ballot = 257, .size = BODY, .count = COMMANDS
+	};
 
 	memset(header, 0, sizeof(*header));
 	header->type = SYNOD_ACCEPT;
@@ -84,8 +91,10 @@ static void decode_accept(uint64_t iterations)
 static void plan_group(uint64_t iterations)
 {
 	static struct synod_format_superblock superblock;
-	struct synod_wire_entry entry = {.slot = 1, .ballot = 257, .size = BODY, .count = COMMANDS};
-	struct synod_plan_marks marks = {.fence = UINT64_MAX / 2};
+	struct synod_wire_entry entry = {
+		.slot = 1, .ballot = 257, .size = BODY, .count = COMMANDS
+	};
+	struct synod_plan_marks marks = { .fence = UINT64_MAX / 2 };
 
 	if (iterations == 0) {
 		fill_body(body());
@@ -112,9 +121,9 @@ static void plan_group(uint64_t iterations)
 }
 
 const struct synod_micro synod_micro_formats[] = {
-	{"base/crc32c_batch", crc_batch, BODY, COMMANDS},
-	{"wire/encode_accept", encode_accept, BODY, COMMANDS},
-	{"wire/decode_accept", decode_accept, BODY, COMMANDS},
-	{"journal/plan_group", plan_group, 12 * BODY, 12 * COMMANDS},
-	{0},
+	{ "base/crc32c_batch", crc_batch, BODY, COMMANDS },
+	{ "wire/encode_accept", encode_accept, BODY, COMMANDS },
+	{ "wire/decode_accept", decode_accept, BODY, COMMANDS },
+	{ "journal/plan_group", plan_group, 12 * BODY, 12 * COMMANDS },
+	{ 0 },
 };

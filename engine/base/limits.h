@@ -17,9 +17,9 @@ enum {
 	SYNOD_INFLIGHT_SLOTS = 256,
 
 	/* One batch = one slot = one datagram = one journal record. */
-	SYNOD_FRAME_SIZE_MAX = 9014,  /* Ethernet frame without FCS: 14 + an IP packet of 9000 */
-	SYNOD_HEADER_SIZE = 80,	      /* engine/wire: the fixed header of every datagram, tag included */
-	SYNOD_ENTRY_SIZE = 32,	      /* engine/wire: describes the batch a datagram carries */
+	SYNOD_FRAME_SIZE_MAX = 9014, /* Ethernet frame without FCS: 14 + an IP packet of 9000 */
+	SYNOD_HEADER_SIZE = 80, /* engine/wire: the fixed header of every datagram, tag included */
+	SYNOD_ENTRY_SIZE = 32,	/* engine/wire: describes the batch a datagram carries */
 	/* 9000 - 20 (IP) - 8 (UDP) - 80 - 32 = 8860; rounded down to a multiple of 8. */
 	SYNOD_BATCH_SIZE_MAX = 8856,
 	SYNOD_COMMAND_HEADER_SIZE = 24,
@@ -40,17 +40,18 @@ enum {
 	SYNOD_KV_ENTRIES = 16384,
 
 	/* Journal. */
-	SYNOD_BLOCK_SIZE = 4096,	    /* unit of a journal write */
-	SYNOD_GROUP_SIZE_MAX = 128 * 1024,  /* one write: header and records, padded to a block */
-	SYNOD_JOURNAL_INFLIGHT = 8,	    /* writes in flight */
-	SYNOD_JOURNAL_BUFFERS = 12,	    /* group buffers: in flight, and filling */
+	SYNOD_BLOCK_SIZE = 4096,	   /* unit of a journal write */
+	SYNOD_GROUP_SIZE_MAX = 128 * 1024, /* one write: header and records, padded to a block */
+	SYNOD_JOURNAL_INFLIGHT = 8,	   /* writes in flight */
+	SYNOD_JOURNAL_BUFFERS = 12,	   /* group buffers: in flight, and filling */
 	SYNOD_SUPERBLOCK_COPIES = 4,
 };
 
 #ifndef __cplusplus
 _Static_assert((SYNOD_WINDOW_SLOTS & (SYNOD_WINDOW_SLOTS - 1)) == 0, "masked index");
 _Static_assert((SYNOD_SESSION_WINDOW & (SYNOD_SESSION_WINDOW - 1)) == 0, "masked index");
-_Static_assert(SYNOD_INFLIGHT_SLOTS * 2 <= SYNOD_WINDOW_SLOTS, "a follower a little behind has room");
+_Static_assert(SYNOD_INFLIGHT_SLOTS * 2 <= SYNOD_WINDOW_SLOTS,
+	       "a follower a little behind has room");
 _Static_assert(14 + 20 + 8 + SYNOD_HEADER_SIZE + SYNOD_ENTRY_SIZE + SYNOD_BATCH_SIZE_MAX <=
 		       SYNOD_FRAME_SIZE_MAX,
 	       "a full batch fits one frame");

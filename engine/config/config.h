@@ -37,8 +37,9 @@
  *     door = af_packet:veth1   # or tap:NAME; where clients come by ordinary UDP. Default: none
  *     door_ip = 10.91.0.1      # the replica's own address there
  *
- * Comments begin with ; or #. Nothing here allocates after load, prints (but for synod_config_print,
- * to the stream it is given) or keeps state; any thread may read a loaded configuration.
+ * Comments begin with ; or #. Nothing here allocates after load, prints (but for
+ * synod_config_print, to the stream it is given) or keeps state; any thread may read a loaded
+ * configuration.
  */
 #ifndef SYNOD_CONFIG_CONFIG_H
 #define SYNOD_CONFIG_CONFIG_H

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Writing a configuration with every key: what `synod config print` shows. From the table of keys. */
+/*
+ * Writing a configuration with every key: what `synod config print` shows. From the table of keys.
+ */
 #include "engine/config/parse.h"
 
 #include <errno.h>

@@ -258,7 +258,8 @@ void synod_core_init(struct synod_core *core, const struct synod_core_config *co
 		     uint64_t now_ns);
 
 /*
- * Tells what the journal kept: the promised ballot, and how far the log is known to be chosen (and
+ * Tells what the journal kept: the promised ballot (at least that of every value ever accepted,
+ * though its record be superseded: accepting binds as promising does), and how far the log is known to be chosen (and
  * was executed). Then each record beyond (and, if wanted, some before: they serve slow peers), in
  * slot order, each slot once. The values' handles move in.
  */

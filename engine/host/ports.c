@@ -9,7 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
-_Static_assert(sizeof(struct synod_address) == sizeof(struct synod_net_address), "one for the other");
+_Static_assert(sizeof(struct synod_address) == sizeof(struct synod_net_address),
+	       "one for the other");
 
 static uint32_t receive(void *context, struct synod_packet *packets, uint32_t max)
 {
@@ -132,8 +133,8 @@ static void add_door(struct synod_replica *replica)
 		return;
 	if (own->door == SYNOD_DOOR_AF_PACKET) {
 		snprintf(port->device, sizeof(port->device), "net_af_packet%u", net->port_count);
-		snprintf(port->args, sizeof(port->args), "iface=%s,qpairs=1,framesz=2048,blocksz=4096",
-			 own->door_interface);
+		snprintf(port->args, sizeof(port->args),
+			 "iface=%s,qpairs=1,framesz=2048,blocksz=4096", own->door_interface);
 	} else {
 		snprintf(port->device, sizeof(port->device), "net_tap%u", net->port_count);
 		snprintf(port->args, sizeof(port->args), "iface=%s", own->door_interface);

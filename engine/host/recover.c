@@ -18,7 +18,8 @@ static int replay(struct synod_replica *replica, char *error, size_t error_size)
 
 		if (failed) {
 			snprintf(error, error_size,
-				 "%s: slot %" PRIu64 " is known to be chosen and cannot be read: %s; "
+				 "%s: slot %" PRIu64
+				 " is known to be chosen and cannot be read: %s; "
 				 "look with `synod log`, do not format it",
 				 synod_config_replica(&replica->config, replica->id)->journal, slot,
 				 strerror(-failed));

@@ -12,7 +12,9 @@
 #include <sys/random.h>
 #include <time.h>
 
-enum { MBUFS = 8191 }; /* the window, both directions of every link, and room for bursts */
+enum {
+	MBUFS = 8191
+}; /* the window, both directions of every link, and room for bursts */
 
 uint64_t synod_host_now_ns(void)
 {
@@ -94,8 +96,8 @@ static int take_memory(struct synod_replica *replica, char *error, size_t error_
 
 	synod_journal_status(replica->journal, &status);
 	snprintf(name, sizeof(name), "synod%u.mbufs", replica->id);
-	replica->mbufs = rte_pktmbuf_pool_create(name, MBUFS, 128, 0, SYNOD_NET_MBUF_ROOM,
-						 SOCKET_ID_ANY);
+	replica->mbufs =
+		rte_pktmbuf_pool_create(name, MBUFS, 128, 0, SYNOD_NET_MBUF_ROOM, SOCKET_ID_ANY);
 	snprintf(name, sizeof(name), "synod%u.headers", replica->id);
 	replica->header_mbufs =
 		rte_pktmbuf_pool_create(name, SYNOD_PIPELINE_HEADER_MBUFS - 1, 128, 0,
@@ -115,9 +117,10 @@ static int take_memory(struct synod_replica *replica, char *error, size_t error_
 	replica->skips = take_pages(SYNOD_PIPELINE_SKIPS_MAX * sizeof(uint64_t));
 	if (!replica->apply_memory || replica->positions == MAP_FAILED ||
 	    replica->skips == MAP_FAILED) {
-		snprintf(error, error_size,
-			 "no memory for %u sessions (%zu bytes): lower sessions in the configuration",
-			 replica->config.sessions, apply_size);
+		snprintf(
+			error, error_size,
+			"no memory for %u sessions (%zu bytes): lower sessions in the configuration",
+			replica->config.sessions, apply_size);
 		return -ENOMEM;
 	}
 	memset(replica->apply_memory, 0, apply_size);
@@ -191,8 +194,8 @@ int synod_replica_open(struct synod_replica **out, const struct synod_config *co
 	if (!failed)
 		failed = make_pipeline(replica, error, error_size);
 	if (!failed)
-		failed = synod_host_recover(replica, synod_host_now_ns(), opened, error,
-					    error_size);
+		failed =
+			synod_host_recover(replica, synod_host_now_ns(), opened, error, error_size);
 	if (!failed)
 		failed = synod_host_open_net(replica, error, error_size);
 	if (failed) {
@@ -261,5 +264,6 @@ const char *synod_replica_error(const struct synod_replica *replica)
 
 int synod_replica_serves(struct synod_replica *replica)
 {
-	return atomic_load_explicit(&replica->pipeline->published.leader, memory_order_relaxed) != 0;
+	return atomic_load_explicit(&replica->pipeline->published.leader, memory_order_relaxed) !=
+	       0;
 }

@@ -15,7 +15,7 @@ int synod_items_init(struct synod_items *items, uint32_t count, const char *name
 	/* Exact size: a ring of 2^n holds one less. */
 	items->free = rte_ring_create(name, count, SOCKET_ID_ANY, RING_F_EXACT_SZ);
 	if (!items->table || !items->free) {
-		synod_items_close(items);
+		synod_items_close(items); /* count is still 0: there is nothing to walk */
 		return -ENOMEM;
 	}
 	items->count = count;
@@ -28,7 +28,7 @@ int synod_items_init(struct synod_items *items, uint32_t count, const char *name
 
 void synod_items_close(struct synod_items *items)
 {
-	for (uint32_t i = 0; i < items->count; i++) {
+	for (uint32_t i = 0; items->table && i < items->count; i++) {
 		rte_pktmbuf_free(items->table[i].mbuf);
 		rte_pktmbuf_free(items->table[i].answer);
 	}

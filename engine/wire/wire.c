@@ -46,7 +46,8 @@ int synod_wire_commands_check(const void *body, uint32_t size)
 	uint32_t at = 0;
 	int count = 0;
 
-	while (at < size) { /* at most SYNOD_BATCH_COMMANDS_MAX turns: each takes 24 bytes or more */
+	while (at <
+	       size) { /* at most SYNOD_BATCH_COMMANDS_MAX turns: each takes 24 bytes or more */
 		struct synod_wire_command command;
 
 		if (size - at < sizeof(command))
@@ -134,7 +135,7 @@ int synod_wire_decode(const void *datagram, size_t size, uint64_t cluster, uint3
 		      struct synod_wire_view *view)
 {
 	const struct synod_wire_header *header = datagram;
-	struct synod_wire_view found = {.header = header};
+	struct synod_wire_view found = { .header = header };
 	static const uint8_t zeros[12];
 	uint32_t crc;
 	int wrong = check_envelope(header, size, cluster);
@@ -193,9 +194,9 @@ const char *synod_wire_type_name(unsigned int type)
 const char *synod_status_name(unsigned int status)
 {
 	static const char *const names[SYNOD_STATUSES_COUNT] = {
-		"OK",	    "NOT_LEADER",  "BUSY",	"FULL",	    "SESSION_EVICTED",
-		"STALE",    "TOO_LARGE",   "BAD_COMMAND", "NOT_FOUND", "MISMATCH",
-		"NO_SPACE", "UNKNOWN",	   "HALTED",
+		"OK",	    "NOT_LEADER", "BUSY",	 "FULL",      "SESSION_EVICTED",
+		"STALE",    "TOO_LARGE",  "BAD_COMMAND", "NOT_FOUND", "MISMATCH",
+		"NO_SPACE", "UNKNOWN",	  "HALTED",
 	};
 
 	return status < SYNOD_STATUSES_COUNT ? names[status] : "?";

@@ -27,8 +27,8 @@
 extern "C" {
 #endif
 
-#define SYNOD_WIRE_MAGIC 0x444e5953u /* "SYND" */
-#define SYNOD_WIRE_VERSION 1u
+#define SYNOD_WIRE_MAGIC       0x444e5953u /* "SYND" */
+#define SYNOD_WIRE_VERSION     1u
 #define SYNOD_WIRE_ALIGN(size) (((size) + 7u) & ~7u)
 
 /* Behind 42 bytes of Ethernet, IP and UDP headers nothing is aligned to more than 2. */
@@ -54,7 +54,7 @@ enum synod_wire_type {
 	SYNOD_STATUS_QUERY, /* body: padding to the size of the answer; argument: echoed */
 	SYNOD_STATUS,	    /* body: struct synod_wire_status */
 	SYNOD_TAIL_QUERY,   /* slot: first position; argument: how many; body: padding */
-	SYNOD_TAIL,	    /* slot: first position asked; argument: last applied; body: tail entries */
+	SYNOD_TAIL, /* slot: first position asked; argument: last applied; body: tail entries */
 	SYNOD_TYPES_END,
 };
 
@@ -132,7 +132,7 @@ enum synod_status {
 	SYNOD_BUSY = 2,		   /* nothing was done; try again a little later */
 	SYNOD_FULL = 3,		   /* nothing was done; the journal has no room */
 	SYNOD_SESSION_EVICTED = 4, /* the session is unknown; whether it was done is not known */
-	SYNOD_STALE = 5,	   /* the number left the session's window; it was done or never will */
+	SYNOD_STALE = 5, /* the number left the session's window; it was done or never will */
 	SYNOD_TOO_LARGE = 6,
 	SYNOD_BAD_COMMAND = 7, /* took its position; the state machine could not read it */
 	SYNOD_NOT_FOUND = 8,   /* kv: no such key */
@@ -143,7 +143,12 @@ enum synod_status {
 	SYNOD_STATUSES_COUNT,
 };
 
-enum synod_role_id { SYNOD_ROLE_FOLLOWER = 0, SYNOD_ROLE_CANVASSER, SYNOD_ROLE_CANDIDATE, SYNOD_ROLE_LEADER };
+enum synod_role_id {
+	SYNOD_ROLE_FOLLOWER = 0,
+	SYNOD_ROLE_CANVASSER,
+	SYNOD_ROLE_CANDIDATE,
+	SYNOD_ROLE_LEADER
+};
 
 /* The answer to a STATUS_QUERY: all numbers, in the order of the table in counters.h at the end. */
 struct synod_wire_status {
@@ -168,7 +173,7 @@ struct synod_wire_status {
 	uint64_t counters[SYNOD_COUNTERS_COUNT];
 };
 
-#define SYNOD_WIRE_AT(type, member, offset)                                                        \
+#define SYNOD_WIRE_AT(type, member, offset) \
 	_Static_assert(offsetof(struct synod_wire_##type, member) == (offset), #type "." #member)
 
 #ifndef __cplusplus

@@ -49,7 +49,8 @@ skip() {
 	exit 77
 }
 
-# Runs a command that must fail with this status and exactly one line of complaint, which must match.
+# Runs a command that must fail with this status and exactly one line of complaint, which must
+# match.
 complains() { # STATUS PATTERN CMD…
 	local want=$1 pattern=$2 status=0
 	shift 2

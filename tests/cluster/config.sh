@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
 #
-# Wrong configuration files and wrong arguments: one line that says where, what and the remedy, and an
-# exit status; from every program.
+# Wrong configuration files and wrong arguments: one line that says where, what and the remedy,
+# and an exit status; from every program.
 
 # shellcheck source=tests/cluster/common.sh
 source "$(dirname "$0")/common.sh"

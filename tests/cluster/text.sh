@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
 #
-# The lines of a file, submitted, are the sequence of each replica, byte for byte and in order; a line
-# that is too long is told by its number and is the only one missing.
+# The lines of a file, submitted, are the sequence of each replica, byte for byte and in order; a
+# line that is too long is told by its number and is the only one missing.
 
 # shellcheck source=tests/cluster/common.sh
 source "$(dirname "$0")/common.sh"

@@ -223,6 +223,11 @@ void sim_disk_crash(struct sim *sim, struct sim_replica *replica)
 		if (write->write.kind == SYNOD_WRITE_OF_SLOT)
 			disk->issued[write->write.slot] = disk->durable[write->write.slot];
 	}
+	/*
+	 * Every group of the journal says what was promised when it was written, so an accepted
+	 * record never outlives the promise that it rests on.
+	 */
+	disk->promised = larger(disk->promised, disk->accepted_max);
 	disk->issued_promised = disk->promised;
 	disk->issued_accepted_max = disk->accepted_max;
 	disk->issued_hint = disk->hint;
