@@ -259,9 +259,9 @@ void synod_core_init(struct synod_core *core, const struct synod_core_config *co
 
 /*
  * Tells what the journal kept: the promised ballot (at least that of every value ever accepted,
- * though its record be superseded: accepting binds as promising does), and how far the log is known to be chosen (and
- * was executed). Then each record beyond (and, if wanted, some before: they serve slow peers), in
- * slot order, each slot once. The values' handles move in.
+ * though its record be superseded: accepting binds as promising does), and how far the log is known
+ * to be chosen (and was executed). Then each record beyond (and, if wanted, some before: they serve
+ * slow peers), in slot order, each slot once. The values' handles move in.
  */
 void synod_core_recover(struct synod_core *core, uint64_t promised, uint64_t chosen_through);
 void synod_core_recover_slot(struct synod_core *core, const struct synod_core_recovered *slot);
