@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -30,7 +31,8 @@ static int write_file(const struct beginning *beginning, const char *path)
 	while (id == 0 && getrandom(&id, sizeof(id), 0) == (ssize_t)sizeof(id))
 		;
 	fprintf(file,
-		"# A cluster of Synod replicas on one machine. `synod config print` shows every key.\n"
+		"# A cluster of Synod replicas on one machine. `synod config print` shows "
+		"every key.\n"
 		"[cluster]\nid = 0x%" PRIx64 "\nreplicas = %" PRIu64 "\nmachine = %s\n",
 		id, beginning->replicas, beginning->machine);
 	for (uint64_t i = 1; i <= beginning->replicas; i++) {
@@ -86,7 +88,8 @@ int synod_tool_config(int argc, char **argv)
 		"Checks a configuration file, prints it with every key, or begins one.",
 		"check   exit 0 if the file is right; else one line with file and line, exit 1\n"
 		"print   the file as it is understood, defaults and whole paths filled in\n"
-		"init    writes DIR/cluster.ini for replicas on this machine; never over another file\n"
+		"init    writes DIR/cluster.ini for replicas on this machine; never over "
+		"another file\n"
 	};
 	const struct synod_option options[] = {
 		{ "data", SYNOD_OPTION_TEXT, &beginning.data, "DIR", "init: where", 0 },
@@ -100,6 +103,7 @@ int synod_tool_config(int argc, char **argv)
 		  "init: kernel-UDP doors on interfaces PREFIX1, PREFIX2 …", 0 },
 		{ 0 }
 	};
+	static char text[SYNOD_CONFIG_TEXT_SIZE];
 	struct synod_config config;
 	int first, operands, result;
 
@@ -112,9 +116,12 @@ int synod_tool_config(int argc, char **argv)
 		return synod_tool_load(argv[first + 1], &config);
 	if (operands == 2 && !strcmp(argv[first], "print")) {
 		result = synod_tool_load(argv[first + 1], &config);
-		if (!result && synod_config_print(&config, stdout))
-			return synod_tool_complain("standard output took not everything");
-		return result;
+		if (result)
+			return result;
+		if (synod_config_print(&config, text, sizeof(text)) < 0)
+			return synod_tool_complain("%s: its text is too long", argv[first + 1]);
+		fputs(text, stdout);
+		return synod_tool_finish();
 	}
 	synod_tool_complain("say `check FILE`, `print FILE`, or `init --data DIR`; see --help");
 	return SYNOD_TOOL_USAGE;

@@ -4,7 +4,7 @@
 #include "tools/synod.h"
 
 #include <errno.h>
-#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -27,7 +27,8 @@ int synod_tool_format(int argc, char **argv)
 	int force = 0, first_result;
 	const struct synod_command command = {
 		"format", "", "Makes the journal of one replica: preallocated and written through.",
-		"A replica whose journal was lost must not vote under its old name: formatting again is\n"
+		"A replica whose journal was lost must not vote under its old name: formatting "
+		"again is\n"
 		"only right for a cluster that begins anew.\n"
 	};
 	const struct synod_option options[] = {

@@ -198,7 +198,8 @@ int synod_tool_log(int argc, char **argv)
 	int verify = 0, result;
 	const struct synod_command command = {
 		"log", "", "Reads and checks the journal of a stopped replica.",
-		"Every checksum is checked in any case. Exit 1 if something that was durable cannot be\n"
+		"Every checksum is checked in any case. Exit 1 if something that was durable "
+		"cannot be\n"
 		"read. A torn tail is what a crash leaves; nobody was told that it is durable.\n"
 	};
 	const struct synod_option options[] = {

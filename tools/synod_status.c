@@ -198,7 +198,8 @@ static void print_json(const struct ask *ask)
 
 static void print_text(const struct ask *ask)
 {
-	printf("replica  role       ballot    chosen      applied     position      sessions  journal  "
+	printf("replica  role       ballot    chosen      applied     position      sessions  "
+	       "journal  "
 	       "durability\n");
 	for (uint32_t id = 1; id <= ask->config.replicas; id++) {
 		const struct synod_wire_status *status = &ask->status[id - 1];

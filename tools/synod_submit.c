@@ -292,7 +292,8 @@ int synod_tool_submit(int argc, char **argv)
 	const struct synod_command command = {
 		"submit", "< FILE",
 		"Submits each line of standard input as a command and prints its position.",
-		"Lines are ordered as they stand in the input. Exit 1 if any line was not ordered, or if\n"
+		"Lines are ordered as they stand in the input. Exit 1 if any line was not "
+		"ordered, or if\n"
 		"it is not known whether it was; its place in the output is -.\n"
 	};
 	const struct synod_option options[] = {

@@ -102,7 +102,8 @@ int synod_tool_tail(int argc, char **argv)
 	int udp = 0, result;
 	const struct synod_command command = {
 		"tail", "", "Prints the ordered commands that a replica has applied.",
-		"With --count it waits for commands that are not there yet, until nothing new has come\n"
+		"With --count it waits for commands that are not there yet, until nothing new "
+		"has come\n"
 		"for --timeout seconds; then exit 1. Without, it prints what there is.\n"
 	};
 	const struct synod_option options[] = {

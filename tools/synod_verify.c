@@ -338,7 +338,8 @@ int synod_tool_verify(int argc, char **argv)
 	const char *path = NULL;
 	const struct synod_command command = {
 		"verify", "", "Compares the journals of all replicas, which must be stopped.",
-		"Exit 0 only if all journals hold the same sequence, whole, and every acknowledged\n"
+		"Exit 0 only if all journals hold the same sequence, whole, and every "
+		"acknowledged\n"
 		"command is in it exactly once, at the position that was told.\n"
 	};
 	const struct synod_option options[] = {

@@ -5,6 +5,8 @@
 
 #include "engine/config/parse.h"
 
+#include <stdio.h>
+
 struct synod_config_reading {
 	struct synod_config *config;
 	FILE *file;

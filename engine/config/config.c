@@ -152,7 +152,8 @@ static int on_value(void *context, const char *section, const char *name, const 
 	struct synod_config_reading *reading = context;
 	const struct synod_config_key *key;
 	uint32_t *line;
-	char why[SYNOD_CONFIG_ERROR_SIZE];
+	struct synod_config_setting setting = { .section = reading->section,
+						.directory = reading->directory };
 
 	(void)section; /* the reader knows */
 	if (reading->failed)
@@ -176,9 +177,8 @@ static int on_value(void *context, const char *section, const char *name, const 
 		return 0;
 	}
 	*line = reading->line;
-	if (synod_config_set(reading->config, key, reading->section, value, reading->directory, why,
-			     sizeof(why)))
-		synod_config_refuse(reading, reading->line, "%s", why);
+	if (synod_config_set(reading->config, key, value, &setting))
+		synod_config_refuse(reading, reading->line, "%s", setting.why);
 	return !reading->failed;
 }
 

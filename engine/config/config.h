@@ -48,7 +48,6 @@
 
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -58,7 +57,8 @@ enum {
 	SYNOD_CONFIG_PATH_SIZE = 1024, /* with its NUL */
 	SYNOD_CONFIG_NAME_SIZE = 32,
 	SYNOD_CONFIG_LINKS_MAX = 16,
-	SYNOD_CONFIG_CORES_MAX = 128,	/* as RTE_MAX_LCORE */
+	SYNOD_CONFIG_CORES_MAX = 128, /* as RTE_MAX_LCORE */
+	SYNOD_CONFIG_TEXT_SIZE = 16384,
 	SYNOD_CONFIG_ERROR_SIZE = 1536, /* enough for any error of load: a path and a sentence */
 };
 
@@ -150,8 +150,12 @@ struct synod_config {
 int synod_config_load(const char *path, struct synod_config *config, char *error, size_t error_size)
 	__attribute__((warn_unused_result));
 
-/* Writes it with every key, in an order that load reads back to the same values. 0 or -errno. */
-int synod_config_print(const struct synod_config *config, FILE *stream);
+/*
+ * Writes it as text with every key, which load reads back to the same values (a path longer than a
+ * line takes excepted). Returns its length, or -ENOSPC; SYNOD_CONFIG_TEXT_SIZE is always enough.
+ */
+int synod_config_print(const struct synod_config *config, char *buffer, size_t size)
+	__attribute__((warn_unused_result));
 
 /* The configuration of replica id, 1..replicas. */
 static inline const struct synod_config_replica *

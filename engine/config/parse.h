@@ -52,11 +52,15 @@ extern const unsigned int synod_config_keys_count;
 /* Where a key's value lives. */
 void *synod_config_at(struct synod_config *config, const struct synod_config_key *key, int section);
 
-/*
- * Sets what the key names from text. directory: what relative paths are relative to. Returns 0, or
- * -EINVAL with what is wrong and the remedy in why.
- */
-int synod_config_set(struct synod_config *config, const struct synod_config_key *key, int section,
-		     const char *text, const char *directory, char *why, size_t why_size);
+/* What setting a value needs and gives besides the value. */
+struct synod_config_setting {
+	int section;
+	const char *directory;		   /* what relative paths are relative to */
+	char why[SYNOD_CONFIG_ERROR_SIZE]; /* out: what is wrong, and the remedy */
+};
+
+/* Sets what the key names from text. Returns 0, or -EINVAL and setting->why. */
+int synod_config_set(struct synod_config *config, const struct synod_config_key *key,
+		     const char *text, struct synod_config_setting *setting);
 
 #endif

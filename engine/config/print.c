@@ -6,8 +6,29 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
 
-static void print_size(uint64_t bytes, FILE *stream)
+/* The text so far; used counts on where there is no more room. */
+struct text {
+	char *buffer;
+	size_t size;
+	size_t used;
+};
+
+static void __attribute__((format(printf, 2, 3))) add(struct text *text, const char *format, ...)
+{
+	size_t room = text->used < text->size ? text->size - text->used : 0;
+	va_list arguments;
+	int added;
+
+	va_start(arguments, format);
+	added = vsnprintf(room ? text->buffer + text->used : NULL, room, format, arguments);
+	va_end(arguments);
+	text->used += added > 0 ? (size_t)added : 0;
+}
+
+static void print_size(uint64_t bytes, struct text *text)
 {
 	static const char suffixes[] = " KMGT";
 	int power = 0;
@@ -16,64 +37,64 @@ static void print_size(uint64_t bytes, FILE *stream)
 		bytes /= 1024;
 		power++;
 	}
-	fprintf(stream, "%" PRIu64, bytes);
+	add(text, "%" PRIu64, bytes);
 	if (power)
-		fputc(suffixes[power], stream);
+		add(text, "%c", suffixes[power]);
 }
 
-static void print_cores(const uint32_t *core, FILE *stream)
+static void print_cores(const uint32_t *core, struct text *text)
 {
 	int stage = 1;
 
 	while (stage < SYNOD_STAGES_COUNT && core[stage] == core[0])
 		stage++;
 	if (stage == SYNOD_STAGES_COUNT) {
-		fprintf(stream, "%u", core[0]);
+		add(text, "%u", core[0]);
 		return;
 	}
 	for (stage = 0; stage < SYNOD_STAGES_COUNT; stage++)
-		fprintf(stream, "%s%s@%u", stage ? " " : "", synod_stage_name(stage), core[stage]);
+		add(text, "%s%s@%u", stage ? " " : "", synod_stage_name(stage), core[stage]);
 }
 
-static void print_value(const struct synod_config_key *key, const void *at, FILE *stream)
+static void print_value(const struct synod_config_key *key, const void *at, struct text *text)
 {
 	const struct synod_config_replica *replica;
 	uint32_t ip;
 
-	fprintf(stream, "%s = ", key->name);
+	add(text, "%s = ", key->name);
 	switch (key->kind) {
 	case SYNOD_KIND_NUMBER:
-		fprintf(stream, "%u", *(const uint32_t *)at);
+		add(text, "%u", *(const uint32_t *)at);
 		break;
 	case SYNOD_KIND_ID:
-		fprintf(stream, "0x%" PRIx64, *(const uint64_t *)at);
+		add(text, "0x%" PRIx64, *(const uint64_t *)at);
 		break;
 	case SYNOD_KIND_SIZE:
-		print_size(*(const uint64_t *)at, stream);
+		print_size(*(const uint64_t *)at, text);
 		break;
 	case SYNOD_KIND_CHOICE:
-		fputs(key->names[*(const uint32_t *)at], stream);
+		add(text, "%s", key->names[*(const uint32_t *)at]);
 		break;
 	case SYNOD_KIND_NAME:
 	case SYNOD_KIND_PATH:
 	case SYNOD_KIND_PCI:
-		fputs(at, stream);
+		add(text, "%s", (const char *)at);
 		break;
 	case SYNOD_KIND_CORES:
-		print_cores(at, stream);
+		print_cores(at, text);
 		break;
 	case SYNOD_KIND_IP:
 		ip = *(const uint32_t *)at;
-		fprintf(stream, "%u.%u.%u.%u", ip >> 24, ip >> 16 & 255, ip >> 8 & 255, ip & 255);
+		add(text, "%u.%u.%u.%u", ip >> 24, ip >> 16 & 255, ip >> 8 & 255, ip & 255);
 		break;
 	case SYNOD_KIND_DOOR:
 		replica = (const void *)((const char *)at -
 					 offsetof(struct synod_config_replica, door));
-		fprintf(stream, "%s:%s", replica->door == SYNOD_DOOR_TAP ? "tap" : "af_packet",
-			replica->door_interface);
+		add(text, "%s:%s", replica->door == SYNOD_DOOR_TAP ? "tap" : "af_packet",
+		    replica->door_interface);
 		break;
 	}
-	fputc('\n', stream);
+	add(text, "\n");
 }
 
 /* Keys of what a replica has not (no NIC, no door) have no text that load would take: left out. */
@@ -91,9 +112,10 @@ static int is_absent(const struct synod_config_key *key, const void *at)
 	}
 }
 
-int synod_config_print(const struct synod_config *config, FILE *stream)
+int synod_config_print(const struct synod_config *config, char *buffer, size_t size)
 {
 	static const char *const names[] = { "", "[cluster]", "\n[timing]", "\n[clients]" };
+	struct text text = { .buffer = buffer, .size = size };
 	/* synod_config_at gives both a place to write and one to read; nothing is written here. */
 	struct synod_config copy = *config;
 
@@ -102,16 +124,16 @@ int synod_config_print(const struct synod_config *config, FILE *stream)
 		int kind = section < SYNOD_SECTION_REPLICA ? section : SYNOD_SECTION_REPLICA;
 
 		if (section < SYNOD_SECTION_REPLICA)
-			fprintf(stream, "%s\n", names[section]);
+			add(&text, "%s\n", names[section]);
 		else
-			fprintf(stream, "\n[replica %d]\n", section - SYNOD_SECTION_REPLICA + 1);
+			add(&text, "\n[replica %d]\n", section - SYNOD_SECTION_REPLICA + 1);
 		for (unsigned int i = 0; i < synod_config_keys_count; i++) {
 			const struct synod_config_key *key = &synod_config_keys[i];
 			const void *at = synod_config_at(&copy, key, section);
 
 			if (key->section == kind && !is_absent(key, at))
-				print_value(key, at, stream);
+				print_value(key, at, &text);
 		}
 	}
-	return ferror(stream) || fflush(stream) ? -EIO : 0;
+	return text.used < size ? (int)text.used : -ENOSPC;
 }

@@ -9,6 +9,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -269,11 +270,17 @@ static int set_door(const struct value *value)
 	return 0;
 }
 
-int synod_config_set(struct synod_config *config, const struct synod_config_key *key, int section,
-		     const char *text, const char *directory, char *why, size_t why_size)
+int synod_config_set(struct synod_config *config, const struct synod_config_key *key,
+		     const char *text, struct synod_config_setting *setting)
 {
-	const struct value value = { key, text,	   directory, synod_config_at(config, key, section),
-				     why, why_size };
+	const struct value value = {
+		.key = key,
+		.text = text,
+		.directory = setting->directory,
+		.at = synod_config_at(config, key, setting->section),
+		.why = setting->why,
+		.why_size = sizeof(setting->why),
+	};
 	int index;
 
 	switch (key->kind) {

@@ -66,7 +66,7 @@ complains() { # STATUS PATTERN CMD…
 make_text() { # LINES
 	awk -v lines="$1" 'BEGIN {
 		for (i = 1; i <= lines; i++)
-			printf "%d the quick brown fox %*s jumps over the lazy dog\n", i, i % 61, "."
+			printf "%d the quick brown fox%*s over the lazy dog\n", i, i % 61, "."
 	}'
 }
 

@@ -24,7 +24,8 @@ seq 30000 | cmp - "$data/positions" || fail 'positions are not 1 to 30000'
 wait "$thrower" || fail 'the thrower failed'
 
 for id in 1 2 3; do
-	cluster exec "$synod" tail --udp --config "$config" --replica "$id" --count 30000 >"$data/tail"
+	cluster exec "$synod" tail --udp --config "$config" --replica "$id" --count 30000 \
+		>"$data/tail"
 	cmp "$data/text" "$data/tail" || fail "replica $id's sequence is not the file"
 done
 cluster exec "$synod" status --config "$config" --json >"$data/status"

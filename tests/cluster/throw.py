@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Throws random and malformed datagrams at replicas: throw.py IP… PORT SECONDS CLUSTER.
 
-Kinds: noise of any length; a right header of the wrong cluster, version, checksum or length; a right
-header with random fields and a right checksum, which is judged by what it says. The layout is that
-of engine/wire/wire.h.
+Kinds: noise of any length; a right header of the wrong cluster, version, checksum or length;
+a right header with random fields and a right checksum, which is judged by what it says. The
+layout is that of engine/wire/wire.h.
 """
 
 import random
