@@ -2,6 +2,8 @@
 /* Results as JSON and as text. See load_report.h. */
 #include "bench/load_report.h"
 
+#include <inttypes.h>
+
 static double us(uint64_t ns)
 {
 	return (double)ns / 1e3;
@@ -45,9 +47,8 @@ static json_t *reasons_of(const struct synod_load_config *config,
 						   (unsigned long long)result->unknown));
 	if (result->refused || result->errors)
 		json_array_append_new(reasons,
-				      json_sprintf("%" JSON_INTEGER_FORMAT
-						   " operations were refused or failed",
-						   (json_int_t)(result->refused + result->errors)));
+				      json_sprintf("%" PRIu64 " operations were refused or failed",
+						   result->refused + result->errors));
 	if (result->notes_lost)
 		json_array_append_new(reasons,
 				      json_sprintf("%llu acknowledgements were not noted",

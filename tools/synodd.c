@@ -154,7 +154,7 @@ static int serve(struct synod_replica *replica, const struct synod_config *confi
 		loops[i] = (struct loop){ .replica = replica,
 					  .core = cores[i],
 					  .poll = synod_config_poll(config, id) };
-		/* The first core's loop runs here; the others on their lcores, in the same order. */
+		/* The first core's loop runs here; the others on their lcores, in that order. */
 		if (i > 0) {
 			if (rte_eal_remote_launch(run, &loops[i], lcore) != 0) {
 				fprintf(stderr, "synodd: no thread for core %" PRIu32 "\n",

@@ -7,6 +7,7 @@
 #include "engine/journal/plan.h"
 #include "engine/wire/wire.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 enum {
@@ -17,7 +18,7 @@ enum {
 
 static uint8_t datagram[SYNOD_FRAME_SIZE_MAX];
 static uint8_t group_buffer[SYNOD_GROUP_SIZE_MAX] __attribute__((aligned(4096)));
-static volatile uint64_t sink; /* keeps the results alive; not shared */
+static _Atomic uint64_t sink; /* keeps the results alive */
 
 static uint8_t *body(void)
 {
@@ -42,7 +43,7 @@ static void crc_batch(uint64_t iterations)
 	if (iterations == 0)
 		fill_body(body());
 	for (uint64_t i = 0; i < iterations; i++)
-		sink += synod_crc32c(body(), BODY);
+		atomic_fetch_add_explicit(&sink, synod_crc32c(body(), BODY), memory_order_relaxed);
 }
 
 static void seal(void)
@@ -83,7 +84,7 @@ static void decode_accept(uint64_t iterations)
 					      1, 2, &view);
 
 		synod_assert_cmp(wrong, ==, 0);
-		sink += view.body_size;
+		atomic_fetch_add_explicit(&sink, view.body_size, memory_order_relaxed);
 	}
 }
 
@@ -98,6 +99,7 @@ static void plan_group(uint64_t iterations)
 
 	if (iterations == 0) {
 		fill_body(body());
+		superblock.magic = SYNOD_FORMAT_SUPERBLOCK_MAGIC;
 		superblock.log_begin = SYNOD_FORMAT_LOG_BEGIN;
 		superblock.log_end = UINT64_MAX / 2;
 		superblock.head_offset = SYNOD_FORMAT_LOG_BEGIN;
@@ -112,7 +114,9 @@ static void plan_group(uint64_t iterations)
 		synod_plan_start(&plan, &superblock, NULL);
 		synod_plan_begin(&plan, &group, group_buffer);
 		for (int record = 0; record < 12; record++) {
-			sink += synod_plan_append(&plan, &group, &entry, body());
+			atomic_fetch_add_explicit(&sink,
+						  synod_plan_append(&plan, &group, &entry, body()),
+						  memory_order_relaxed);
 			entry.slot++;
 		}
 		synod_plan_close(&plan, &group);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Chosen slots for whoever lacks them. A replica that hears of a chosen slot it does not have asks
- * for it (NEED), the leader first and then the others in turn; any replica that knows the slot to be
- * chosen answers (LEARN), from memory or, if it has let the slot go, from its journal. One question
- * is open at a time and an answer is bounded, so a slow peer takes little from the others.
+ * for it (NEED), the leader first and then the others in turn; any replica that knows the slot to
+ * be chosen answers (LEARN), from memory or, if it has let the slot go, from its journal. One
+ * question is open at a time and an answer is bounded, so a slow peer takes little from the others.
  */
 #include "engine/core/internal.h"
 

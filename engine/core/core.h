@@ -2,9 +2,9 @@
 /*
  * The protocol: Multi-Paxos for one replica, as a value.
  *
- * Events go in, effects come out. A step cannot fail, cannot stop half way, makes no call out, reads
- * no clock and allocates nothing. The state is one flat struct without pointers: it may be copied,
- * compared and hashed, so the simulator and the model checker run this very code.
+ * Events go in, effects come out. A step cannot fail, cannot stop half way, makes no call out,
+ * reads no clock and allocates nothing. The state is one flat struct without pointers: it may be
+ * copied, compared and hashed, so the simulator and the model checker run this very code.
  *
  * Every send in the effects may leave at once. The core emits no message whose truth depends on a
  * write that it has not been told is durable; whoever carries out the effects needs to know nothing
@@ -123,7 +123,7 @@ struct synod_effects {
 	uint32_t writes_count;
 	uint32_t reads_count;
 	uint32_t released_count;
-	/* Slots that became chosen in order, ready to be executed: first..last, none if first > last. */
+	/* Slots that became chosen in order, to be executed: first..last, none if first > last. */
 	uint64_t chosen_first;
 	uint64_t chosen_last;
 	/* SUBMIT only: the value was not taken (it is in released too). enum synod_status, or 0. */
@@ -225,7 +225,7 @@ struct synod_core {
 	uint64_t applied;
 	uint64_t slot_last; /* highest slot accepted or learned here */
 	uint64_t
-		accepted_through; /* follower: every slot up to here is durable at `ballot`, or chosen */
+		accepted_through; /* follower: all to here durable at `ballot`, or chosen */
 	uint64_t announced_through; /* follower: the leader's chosen_through at `ballot` */
 	uint64_t known_chosen;	    /* the highest chosen_through heard of */
 

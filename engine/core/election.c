@@ -10,8 +10,9 @@
  * A promise is told in parts, each saying all there is in slots first..last; the candidate keeps a
  * cursor for each peer and asks again from there, so the acceptor keeps no state and parts may be
  * lost. Parts beyond the cursor are remembered (told), or a network that reorders would make every
- * burst worth one part. What a candidate finds at a slot stays in the ring when its candidacy fails: that some
- * acceptor accepted a value at a ballot stays true, and choosing among more true reports is safe.
+ * burst worth one part. What a candidate finds at a slot stays in the ring when its candidacy
+ * fails: that some acceptor accepted a value at a ballot stays true, and choosing among more true
+ * reports is safe.
  */
 #include "engine/core/internal.h"
 

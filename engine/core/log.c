@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The ring of slots. Slot s lives at s & (window - 1); a place is taken over by s + window once s is
- * executed here and durable here, so that whoever lacks s can be served from our journal.
+ * The ring of slots. Slot s lives at s & (window - 1); a place is taken over by s + window once s
+ * is executed here and durable here, so that whoever lacks s can be served from our journal.
  *
  *      applied            chosen_through             slot_last     applied + window
  *   ------|---- chosen ----------|---- accepted / found ----|------------|

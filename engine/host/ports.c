@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The network that a configuration describes, and the pipeline's net port over it: a memif link to
- * each peer and to each client's lane, or one NIC for all; and a door for clients of the kernel's UDP.
+ * each peer and to each client's lane, or one NIC for all; and a door for clients of the kernel's
+ * UDP.
  */
 #include "engine/host/internal.h"
 

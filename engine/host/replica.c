@@ -119,7 +119,7 @@ static int take_memory(struct synod_replica *replica, char *error, size_t error_
 	    replica->skips == MAP_FAILED) {
 		snprintf(
 			error, error_size,
-			"no memory for %u sessions (%zu bytes): lower sessions in the configuration",
+			"no memory for %u sessions (%zu bytes): lower sessions in [cluster]",
 			replica->config.sessions, apply_size);
 		return -ENOMEM;
 	}

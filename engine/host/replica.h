@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A replica inside your process: the whole of Synod behind five calls. tools/synodd.c is a program of
- * a hundred lines over them, and an example.
+ * A replica inside your process: the whole of Synod behind five calls. tools/synodd.c is a program
+ * of a hundred lines over them, and an example.
  *
  *     EAL is yours: initialise it first (net/eal.h helps programs; an application that has DPDK
  *     already keeps its own). Threads are yours: call synod_replica_poll from one thread for each
@@ -39,9 +39,9 @@ struct synod_replica_opened {
 };
 
 /*
- * Opens journal, ports and pipeline of replica id, and executes what the journal knows to be chosen.
- * config is copied. Blocks while it reads the journal once. Returns 0, or -errno with one line in
- * error: what, where, and the remedy. Call from the main thread.
+ * Opens journal, ports and pipeline of replica id, and executes what the journal knows to be
+ * chosen. config is copied. Blocks while it reads the journal once. Returns 0, or -errno with one
+ * line in error: what, where, and the remedy. Call from the main thread.
  */
 int synod_replica_open(struct synod_replica **replica, const struct synod_config *config,
 		       uint32_t id, struct synod_replica_opened *opened, char *error,

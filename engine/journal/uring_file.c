@@ -98,6 +98,7 @@ int synod_uring_lock(int fd)
 			return 0;
 		if (errno != EAGAIN && errno != EACCES)
 			return -errno;
+		/* tidy: allow sleep: at open only, while a predecessor that was killed lets go */
 		nanosleep(&pause, NULL);
 	}
 	return -EBUSY;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Ingress: receives, checks, gathers commands into batches, refuses what cannot be done. Batches are
- * greedy and know no timer: one closes when it is full, or when nothing more has arrived and the
- * disk and the log would take it now. While they are busy, batches grow.
+ * Ingress: receives, checks, gathers commands into batches, refuses what cannot be done. Batches
+ * are greedy and know no timer: one closes when it is full, or when nothing more has arrived and
+ * the disk and the log would take it now. While they are busy, batches grow.
  */
 #include "engine/pipeline/pipeline.h"
 

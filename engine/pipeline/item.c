@@ -54,7 +54,7 @@ struct synod_item *synod_item_get(struct synod_items *items)
 
 void synod_item_put(struct synod_items *items, struct synod_item *item)
 {
-	/* A1: acquire-release; pairs with itself in the other holders: the last one sees all uses. */
+	/* A1: acquire-release; pairs with itself in other holders: the last one sees all uses. */
 	uint32_t before = atomic_fetch_sub_explicit(&item->references, 1, memory_order_acq_rel);
 
 	synod_assert(before > 0);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Journal: gives the writes to the port in ticket order, publishes what is durable, and reads old
- * slots back for peers that lack them and for tail queries. A failure of the port stops the replica.
+ * slots back for peers that lack them and for tail queries. A failure of the port stops the
+ * replica.
  */
 #include "engine/pipeline/pipeline.h"
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The pipeline: five stages, each a function that does what there is to do and returns how much that
- * was. A core calls the stages that it was given, so the same code runs as one core for everything
- * or a core for each. Stages meet in single-producer single-consumer rings and in a few published
- * numbers, and nowhere else.
+ * The pipeline: five stages, each a function that does what there is to do and returns how much
+ * that was. A core calls the stages that it was given, so the same code runs as one core for
+ * everything or a core for each. Stages meet in single-producer single-consumer rings and in a few
+ * published numbers, and nowhere else.
  *
  *            requests                 batches               writes
  *   net ──► INGRESS ──messages──────► ORDER ──────────────► JOURNAL ──► disk
@@ -45,7 +45,7 @@ enum {
 	SYNOD_PIPELINE_RING = 2048,
 	SYNOD_PIPELINE_HEADER_MBUFS = 8192, /* one a send that shares its payload */
 	SYNOD_PIPELINE_HEADER_ROOM = 512,
-	/* Unchosen slots above which a batch waits to be full: enough to keep disk and links busy. */
+	/* Unchosen slots above which a batch waits to be full: enough for busy disk and links. */
 	SYNOD_PIPELINE_GREEDY_SLOTS = 4,
 	/* Journal bytes a leader keeps back, and a follower: what is under way must fit. */
 	SYNOD_PIPELINE_RESERVE_LEADER = 8 << 20,

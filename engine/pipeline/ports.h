@@ -88,11 +88,10 @@ struct synod_address {
 	uint64_t opaque[2];
 };
 
-/* One datagram received: one segment that starts at the Synod header, the receiver's from now on. */
+/* One datagram received: one segment that starts at the header, the receiver's from now on. */
 struct synod_packet {
 	struct rte_mbuf *mbuf;
-	uint32_t
-		peer; /* the replica at the other end of a dedicated link; 0: it must prove itself */
+	uint32_t peer; /* the replica at the other end of this link; 0: not known */
 	uint32_t door; /* 1: came where only clients are; a replica's message there is refused */
 	struct synod_address from;
 };

@@ -77,7 +77,7 @@ static void send_tail(struct synod_pipeline *p, struct synod_item *item)
 	synod_item_put(&p->items, item);
 }
 
-/* Asks the journal for the slot of the next position wanted, or sends the answer. Takes the item. */
+/* Asks for the slot of the next position wanted, or sends the answer. Takes the item. */
 static void go_on(struct synod_pipeline *p, struct synod_item *item)
 {
 	struct synod_apply_stage *stage = &p->apply;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Preloaded into synodd by steady.sh: counts calls of the allocator in the file that
- * SYNOD_COUNT_ALLOCATIONS names (one 64-bit number, mapped, so that it can be read while the process
- * runs), and passes them on.
+ * SYNOD_COUNT_ALLOCATIONS names (one 64-bit number, mapped, so that it can be read while the
+ * process runs), and passes them on.
  */
 #include <dlfcn.h>
 #include <fcntl.h>

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
 #
-# I14: a replica that serves takes no memory. Once links are up, neither the allocator's calls nor the
-# resident size of any replica grow, however many commands pass. (calloc is not counted: glibc's own
-# dlsym calls it; everything else is.)
+# I14: a replica that serves takes no memory. Once links are up, neither the allocator's calls nor
+# the resident size of any replica grow, however many commands pass. (calloc is not counted: glibc's
+# own dlsym calls it; everything else is.)
 
 # shellcheck source=tests/cluster/common.sh
 source "$(dirname "$0")/common.sh"
@@ -50,7 +50,8 @@ sleep 3
 for id in 1 2 3; do
 	now=$(count "$id")
 	grown=$(($(resident "$id") - size[id]))
-	echo "replica $id: ${before[id]} allocations to start, $((now - before[id])) while serving," \
+	echo "replica $id: ${before[id]} allocations to start," \
+		"$((now - before[id])) while serving," \
 		"${size[id]} KiB resident, $grown KiB more"
 	((now == before[id])) || fail "replica $id allocated while it served"
 	((grown <= 512)) || fail "replica $id grew by $grown KiB"

@@ -112,7 +112,7 @@ static void what_a_killed_writer_was_told_is_found(void **state)
 		assert_int_equal(fixture->recovery.faults, 0);
 		assert_true(fixture->recovery.slot_last >= told.slot);
 		assert_true(fixture->recovery.promised >= told.promise);
-		/* The scan has checked every byte; their values are compared near the end, where they
+		/* The scan has checked every byte; values are compared near the end, where they
 		 * are new, and all of them the last time. */
 		from = kill_number + 1 < KILLS && told.slot > 3000 ? told.slot - 3000 : 1;
 		for (uint64_t slot = from; slot <= told.slot; slot++)
