@@ -175,6 +175,7 @@ static int serve(struct synod_replica *replica, const struct synod_config *confi
 	return failed ? 1 : 0;
 }
 
+/* 0; 2: say how it is used; 100: that was asked for; 101: an error that was told. */
 static int parse(int argc, char **argv, const char **path, uint32_t *id)
 {
 	static const struct option options[] = {
@@ -197,7 +198,7 @@ static int parse(int argc, char **argv, const char **path, uint32_t *id)
 				fprintf(stderr,
 					"synodd: --id %s: give a replica's number, from 1\n",
 					optarg);
-				return 2;
+				return 101;
 			}
 		} else {
 			return option == 'h' ? 100 : 2;
@@ -217,7 +218,7 @@ int main(int argc, char **argv)
 	int status = parse(argc, argv, &path, &id);
 
 	if (status)
-		return status == 100 ? usage(stdout, 0) : usage(stderr, 2);
+		return status == 100 ? usage(stdout, 0) : status == 101 ? 2 : usage(stderr, 2);
 	status = synod_config_load(path, &config, error, sizeof(error));
 	if (!status && id > config.replicas) {
 		snprintf(error, sizeof(error), "%s: no [replica %" PRIu32 "]: replicas = %" PRIu32,

@@ -27,7 +27,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LINE_SIZE = 512, WORDS_MAX = 16, BLOCK_MAX = 64, TEXT_SIZE = 1 << 20 };
+enum {
+	LINE_SIZE = 512,
+	WORDS_MAX = 16,
+	BLOCK_MAX = 64,
+	TEXT_SIZE = 1 << 20
+};
 
 struct script {
 	const char *path;
@@ -78,7 +83,9 @@ static unsigned int type_of(const struct script *script, const char *word)
 static void on_messages(const struct script *script, char **words)
 {
 	uint32_t (*verb)(struct world *, uint32_t, uint32_t, unsigned int) =
-		words[0][0] == 'c' ? world_copy : words[0][1] == 'e' ? world_deliver : world_drop;
+		words[0][0] == 'c'   ? world_copy
+		: words[0][1] == 'e' ? world_deliver
+				     : world_drop;
 	unsigned int type = 0;
 	uint32_t from = 0;
 	uint32_t to = 0;
@@ -172,7 +179,7 @@ static void on_command(const struct script *script, char **words)
 static void on_line(const struct script *script, const char line[LINE_SIZE])
 {
 	char copy[LINE_SIZE];
-	char *words[WORDS_MAX + 1] = {0};
+	char *words[WORDS_MAX + 1] = { 0 };
 	char *rest = copy;
 	int count = 0;
 
@@ -259,15 +266,14 @@ static void report(const char *path, const char *expected, const char *found)
 			line++;
 			begin = at + 1;
 		}
-	printf("%s:%u: differs\n- %.*s\n+ %.*s\n", path, line,
-	       (int)strcspn(expected + begin, "\n"), expected + begin,
-	       (int)strcspn(found + begin, "\n"), found + begin);
+	printf("%s:%u: differs\n- %.*s\n+ %.*s\n", path, line, (int)strcspn(expected + begin, "\n"),
+	       expected + begin, (int)strcspn(found + begin, "\n"), found + begin);
 }
 
 /* Returns 1 if the script does something else now. */
 static int run_file(struct world *world, const char *path, int rewrite)
 {
-	struct script script = {.path = path, .world = world};
+	struct script script = { .path = path, .world = world };
 	char *expected = read_all(path);
 	char *found = NULL;
 	size_t found_size = 0;

@@ -9,7 +9,7 @@
 
 #define WORLD_MS 1000000ull
 
-static const char *const role_names[] = {"follower", "canvasser", "candidate", "leader"};
+static const char *const role_names[] = { "follower", "canvasser", "candidate", "leader" };
 
 static void say(const struct world *world, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
@@ -42,12 +42,12 @@ static struct synod_value value_make(struct world *world, uint32_t name)
 	uint32_t handle;
 
 	if (name == 0)
-		return (struct synod_value){0};
+		return (struct synod_value){ 0 };
 	handle = ++world->handles_count;
 	synod_assert(handle < WORLD_HANDLES_MAX);
 	world->handle_name[handle] = name;
 	world->handle_live[handle] = 1;
-	return (struct synod_value){.handle = handle, .size = 32, .count = 1, .crc = name};
+	return (struct synod_value){ .handle = handle, .size = 32, .count = 1, .crc = name };
 }
 
 /* ---- what a message says ------------------------------------------------------------------- */
@@ -60,8 +60,8 @@ static void say_slots(const struct world *world, const struct synod_message *mes
 		say(world, " slots %llu..%llu", (unsigned long long)message->slot,
 		    (unsigned long long)message->argument);
 	if (!message->has_value)
-		say(world, message->flags & SYNOD_FLAG_BEHIND ? ": no longer in memory"
-							      : ": nothing");
+		say(world,
+		    message->flags & SYNOD_FLAG_BEHIND ? ": no longer in memory" : ": nothing");
 }
 
 static void say_body(const struct world *world, const struct synod_message *message)
@@ -129,7 +129,7 @@ static void carry_send(struct world *world, const struct synod_message *message)
 	say_message(world, message, name);
 	synod_assert(world->messages_count < WORLD_MESSAGES_MAX);
 	world->messages[world->messages_count++] =
-		(struct world_message){.message = *message, .name = name, .in_flight = 1};
+		(struct world_message){ .message = *message, .name = name, .in_flight = 1 };
 }
 
 static void carry_write(struct world *world, struct world_replica *replica,
@@ -158,16 +158,16 @@ static void carry_read(struct world *world, const struct world_replica *replica,
 		       const struct synod_core_read *read)
 {
 	const struct world_record *record = &replica->records[read->slot];
-	struct synod_message learn = {.type = SYNOD_LEARN,
-				      .from = (uint8_t)replica->id,
-				      .to = (uint8_t)read->to,
-				      .has_value = 1,
-				      .ballot = record->ballot,
-				      .slot = read->slot,
-				      .chosen_through = replica->chosen_last,
-				      .value_slot = read->slot,
-				      .value_ballot = record->ballot,
-				      .value_flags = SYNOD_ENTRY_CHOSEN};
+	struct synod_message learn = { .type = SYNOD_LEARN,
+				       .from = (uint8_t)replica->id,
+				       .to = (uint8_t)read->to,
+				       .has_value = 1,
+				       .ballot = record->ballot,
+				       .slot = read->slot,
+				       .chosen_through = replica->chosen_last,
+				       .value_slot = read->slot,
+				       .value_ballot = record->ballot,
+				       .value_flags = SYNOD_ENTRY_CHOSEN };
 
 	synod_assert(record->ballot != 0);
 	say(world, "  %u reads slot %llu back\n", replica->id, (unsigned long long)read->slot);
@@ -223,8 +223,8 @@ static void run(struct world *world, struct world_replica *replica, struct synod
 {
 	step(world, replica, &event);
 	while (replica->applied < replica->chosen_last) {
-		struct synod_event applied = {.kind = SYNOD_EVENT_APPLIED,
-					      .slot = replica->chosen_last};
+		struct synod_event applied = { .kind = SYNOD_EVENT_APPLIED,
+					       .slot = replica->chosen_last };
 
 		replica->applied = replica->chosen_last;
 		step(world, replica, &applied);
@@ -240,8 +240,9 @@ static void recover(struct world *world, struct world_replica *replica)
 	synod_core_recover(&replica->core, replica->promised, replica->hint);
 	for (uint64_t slot = first; slot < WORLD_SLOTS_MAX; slot++) {
 		const struct world_record *record = &replica->records[slot];
-		struct synod_core_recovered recovered = {.slot = slot, .ballot = record->ballot,
-							 .chosen = record->chosen};
+		struct synod_core_recovered recovered = { .slot = slot,
+							  .ballot = record->ballot,
+							  .chosen = record->chosen };
 
 		if (!record->ballot)
 			continue;
@@ -253,14 +254,14 @@ static void recover(struct world *world, struct world_replica *replica)
 void world_boot(struct world *world, uint32_t id)
 {
 	struct world_replica *replica = &world->replicas[id];
-	struct synod_core_config config = {.replica = id,
-					   .replicas = world->replicas_count,
-					   .seed = 1,
-					   .election_ns = 100 * WORLD_MS,
-					   .heartbeat_ns = 20 * WORLD_MS,
-					   .retransmit_ns = 30 * WORLD_MS,
-					   .window = world->window,
-					   .inflight = world->window / 2};
+	struct synod_core_config config = { .replica = id,
+					    .replicas = world->replicas_count,
+					    .seed = 1,
+					    .election_ns = 100 * WORLD_MS,
+					    .heartbeat_ns = 20 * WORLD_MS,
+					    .retransmit_ns = 30 * WORLD_MS,
+					    .window = world->window,
+					    .inflight = world->window / 2 };
 
 	replica->id = id;
 	replica->up = 1;
@@ -314,14 +315,14 @@ void world_submit(struct world *world, uint32_t id, const char *name)
 		snprintf(world->names[at], WORLD_NAME_SIZE, "%s", name);
 	}
 	run(world, &world->replicas[id],
-	    (struct synod_event){.kind = SYNOD_EVENT_SUBMIT, .value = value_make(world, at)});
+	    (struct synod_event){ .kind = SYNOD_EVENT_SUBMIT, .value = value_make(world, at) });
 }
 
 void world_tick(struct world *world, uint32_t id)
 {
 	if (world->replicas[id].deadline_ns > world->now_ns)
 		world->now_ns = world->replicas[id].deadline_ns;
-	run(world, &world->replicas[id], (struct synod_event){.kind = SYNOD_EVENT_TICK});
+	run(world, &world->replicas[id], (struct synod_event){ .kind = SYNOD_EVENT_TICK });
 }
 
 static void make_durable(struct world_replica *replica, const struct world_write *kept)
@@ -335,8 +336,9 @@ static void make_durable(struct world_replica *replica, const struct world_write
 		return;
 	}
 	synod_assert(kept->write.slot < WORLD_SLOTS_MAX);
-	*record = (struct world_record){.ballot = kept->write.ballot, .name = kept->name,
-					.chosen = kept->write.chosen};
+	*record = (struct world_record){ .ballot = kept->write.ballot,
+					 .name = kept->name,
+					 .chosen = kept->write.chosen };
 }
 
 void world_durable(struct world *world, uint32_t id, uint64_t count)
@@ -347,10 +349,10 @@ void world_durable(struct world *world, uint32_t id, uint64_t count)
 	if (count == 0 || count > left)
 		count = left;
 	while (count--)
-		make_durable(replica, &replica->writes[++replica->ticket_durable %
-						       WORLD_WRITES_MAX]);
-	run(world, replica, (struct synod_event){.kind = SYNOD_EVENT_DURABLE,
-						 .ticket = replica->ticket_durable});
+		make_durable(replica,
+			     &replica->writes[++replica->ticket_durable % WORLD_WRITES_MAX]);
+	run(world, replica,
+	    (struct synod_event){ .kind = SYNOD_EVENT_DURABLE, .ticket = replica->ticket_durable });
 }
 
 static int is_meant(const struct world_message *message, uint32_t from, uint32_t to,
@@ -369,7 +371,7 @@ static void deliver_one(struct world *world, const struct world_message *sent)
 	say_message(world, &sent->message, sent->name);
 	if (world->replicas[message.to].up)
 		run(world, &world->replicas[message.to],
-		    (struct synod_event){.kind = SYNOD_EVENT_MESSAGE, .message = &message});
+		    (struct synod_event){ .kind = SYNOD_EVENT_MESSAGE, .message = &message });
 }
 
 uint32_t world_deliver(struct world *world, uint32_t from, uint32_t to, unsigned int type)

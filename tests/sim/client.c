@@ -20,10 +20,10 @@ static void arm(struct sim *sim, struct sim_client *client)
 
 	if (sim->phase != SIM_SAFETY && think > 20 * SIM_MS)
 		think = 20 * SIM_MS;
-	sim_queue_push(sim, (struct sim_event){.at = sim->now + SIM_MS + sim_below(sim, think),
-					       .kind = SIM_CLIENT_TIMER,
-					       .who = (uint8_t)client->id,
-					       .a = ++client->generation});
+	sim_queue_push(sim, (struct sim_event){ .at = sim->now + SIM_MS + sim_below(sim, think),
+						.kind = SIM_CLIENT_TIMER,
+						.who = (uint8_t)client->id,
+						.a = ++client->generation });
 }
 
 void sim_client_start(struct sim *sim, struct sim_client *client)
@@ -56,11 +56,11 @@ static void post(struct sim *sim, const struct sim_request *request, uint32_t ta
 
 static void send_register(struct sim *sim, struct sim_client *client)
 {
-	struct sim_request request = {.count = 1};
+	struct sim_request request = { .count = 1 };
 
-	request.commands[0] = (struct sim_command){.kind = SYNOD_COMMAND_REGISTER,
-						   .client = (uint8_t)client->id,
-						   .number = client->nonce};
+	request.commands[0] = (struct sim_command){ .kind = SYNOD_COMMAND_REGISTER,
+						    .client = (uint8_t)client->id,
+						    .number = client->nonce };
 	post(sim, &request, client->target);
 }
 
@@ -73,7 +73,7 @@ static int is_due(const struct sim *sim, const struct sim_outstanding *outstandi
 /* Everything that is due, in datagrams of a few commands. */
 static void send_due(struct sim *sim, struct sim_client *client, uint32_t target, int all)
 {
-	struct sim_request request = {0};
+	struct sim_request request = { 0 };
 
 	for (uint32_t i = 0; i < client->outstanding_count; i++) {
 		struct sim_outstanding *outstanding = &client->outstanding[i];
@@ -81,9 +81,11 @@ static void send_due(struct sim *sim, struct sim_client *client, uint32_t target
 		if (!all && !is_due(sim, outstanding))
 			continue;
 		outstanding->sent_at = sim->now;
-		request.commands[request.count++] = (struct sim_command){
-			.kind = SYNOD_COMMAND_APPLY, .client = (uint8_t)client->id,
-			.session = client->session, .number = outstanding->number};
+		request.commands[request.count++] =
+			(struct sim_command){ .kind = SYNOD_COMMAND_APPLY,
+					      .client = (uint8_t)client->id,
+					      .session = client->session,
+					      .number = outstanding->number };
 		if (request.count == SIM_REQUEST_COMMANDS_MAX) {
 			post(sim, &request, target);
 			request.count = 0;
@@ -98,9 +100,9 @@ static void add_commands(struct sim *sim, struct sim_client *client)
 	uint64_t wanted = 1 + sim_below(sim, 2);
 
 	while (wanted-- && client->outstanding_count < client->outstanding_max)
-		client->outstanding[client->outstanding_count++] = (struct sim_outstanding){
-			.number = ++client->number_last,
-			.floor = sim->observer.position_acked};
+		client->outstanding[client->outstanding_count++] =
+			(struct sim_outstanding){ .number = ++client->number_last,
+						  .floor = sim->observer.position_acked };
 }
 
 void sim_client_timer(struct sim *sim, struct sim_client *client)
@@ -120,8 +122,7 @@ void sim_client_timer(struct sim *sim, struct sim_client *client)
 		return;
 	}
 	for (uint32_t i = 0; i < client->outstanding_count; i++)
-		late |= client->outstanding[i].sent_at != 0 &&
-			is_due(sim, &client->outstanding[i]);
+		late |= client->outstanding[i].sent_at != 0 && is_due(sim, &client->outstanding[i]);
 	if (late) {
 		sim_count(sim, SIM_FAULT_CLIENT_RETRY);
 		elsewhere(sim, client);

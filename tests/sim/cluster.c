@@ -13,12 +13,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LIVENESS_COMMANDS = 100 };
+enum {
+	LIVENESS_COMMANDS = 100
+};
 
-#define LIVENESS_NS (10 * SIM_SECOND)
-#define CONVERGENCE_NS (10 * SIM_SECOND)
+#define LIVENESS_NS	    (10 * SIM_SECOND)
+#define CONVERGENCE_NS	    (10 * SIM_SECOND)
 #define CONVERGENCE_LOOK_NS (50 * SIM_MS)
-#define PAUSE_LOOK_NS (50 * SIM_MS)
+#define PAUSE_LOOK_NS	    (50 * SIM_MS)
 
 const char *const sim_fault_names[SIM_FAULTS_COUNT] = {
 #define SIM_FAULT_NAME(symbol, name) name,

@@ -121,7 +121,7 @@ void sim_disk_write(struct sim *sim, struct sim_replica *replica,
 		  "too many writes in flight");
 	disk->ticket_issued = write->ticket;
 	pending = pending_at(disk, write->ticket);
-	*pending = (struct sim_write){.write = *write, .content = content};
+	*pending = (struct sim_write){ .write = *write, .content = content };
 	if (write->kind == SYNOD_WRITE_OF_SLOT) {
 		sim_disk_reserve(disk, write->slot);
 		record_put(&disk->issued[write->slot], pending);
@@ -132,9 +132,11 @@ void sim_disk_write(struct sim *sim, struct sim_replica *replica,
 	} else {
 		disk->issued_promised = larger(disk->issued_promised, write->ballot);
 	}
-	sim_queue_push(sim, (struct sim_event){.at = done_at(sim, disk), .kind = SIM_DISK_DONE,
-					       .who = (uint8_t)replica->id,
-					       .life = replica->life, .a = write->ticket});
+	sim_queue_push(sim, (struct sim_event){ .at = done_at(sim, disk),
+						.kind = SIM_DISK_DONE,
+						.who = (uint8_t)replica->id,
+						.life = replica->life,
+						.a = write->ticket });
 }
 
 /* From here on it is on the medium. */
@@ -175,11 +177,11 @@ void sim_disk_done(struct sim *sim, struct sim_replica *replica, uint64_t ticket
 		 (unsigned long long)disk->ticket_durable);
 	if (!replica->durable_scheduled) {
 		replica->durable_scheduled = 1;
-		sim_queue_push(sim, (struct sim_event){.at = sim->now +
-							     sim_below(sim, 100 * SIM_US),
-						       .kind = SIM_DURABLE,
-						       .who = (uint8_t)replica->id,
-						       .life = replica->life});
+		sim_queue_push(sim,
+			       (struct sim_event){ .at = sim->now + sim_below(sim, 100 * SIM_US),
+						   .kind = SIM_DURABLE,
+						   .who = (uint8_t)replica->id,
+						   .life = replica->life });
 	}
 }
 

@@ -18,14 +18,14 @@ uint32_t sim_effects_content(struct sim *sim, const struct sim_replica *replica,
 			  "a no-op of replica %u has size %u", replica->id, value->size);
 		return 0;
 	}
-	sim_check(sim, value->handle < SIM_HANDLES_MAX, "handle %u was never given",
-		  value->handle);
+	sim_check(sim, value->handle < SIM_HANDLES_MAX, "handle %u was never given", value->handle);
 	sim_check(sim, replica->handles[value->handle].live,
 		  "replica %u names handle %u, which it released", replica->id, value->handle);
 	index = replica->handles[value->handle].content;
 	content = &sim->contents[index];
-	sim_check(sim, content->size == value->size && content->count == value->count &&
-			       content->crc == value->crc,
+	sim_check(sim,
+		  content->size == value->size && content->count == value->count &&
+			  content->crc == value->crc,
 		  "replica %u mixes up the description of handle %u", replica->id, value->handle);
 	return index;
 }
@@ -34,16 +34,18 @@ static void check_bounds(struct sim *sim, const struct sim_replica *replica)
 {
 	const struct synod_effects *fx = &sim->effects;
 
-	sim_check(sim, fx->sends_count <= SYNOD_CORE_SENDS_MAX &&
-			       fx->writes_count <= SYNOD_CORE_WRITES_MAX &&
-			       fx->reads_count <= SYNOD_CORE_READS_MAX &&
-			       fx->released_count <= SYNOD_CORE_RELEASED_MAX,
+	sim_check(sim,
+		  fx->sends_count <= SYNOD_CORE_SENDS_MAX &&
+			  fx->writes_count <= SYNOD_CORE_WRITES_MAX &&
+			  fx->reads_count <= SYNOD_CORE_READS_MAX &&
+			  fx->released_count <= SYNOD_CORE_RELEASED_MAX,
 		  "effects of replica %u out of bounds", replica->id);
 	for (uint32_t i = 0; i < fx->sends_count; i++) {
 		const struct synod_message *send = &fx->sends[i];
 
-		sim_check(sim, send->from == replica->id && send->to != replica->id &&
-				       send->to >= 1 && send->to <= sim->params.replicas,
+		sim_check(sim,
+			  send->from == replica->id && send->to != replica->id && send->to >= 1 &&
+				  send->to <= sim->params.replicas,
 			  "replica %u sends from %u to %u", replica->id, send->from, send->to);
 		sim_check(sim, send->has_value || send->value.handle == 0,
 			  "replica %u hides a handle in a message without a value", replica->id);
@@ -51,17 +53,17 @@ static void check_bounds(struct sim *sim, const struct sim_replica *replica)
 	}
 }
 
-void sim_effects_trace(const struct sim *sim, const struct synod_message *message,
-		       const char *what, uint32_t content)
+void sim_effects_trace(const struct sim *sim, const struct synod_message *message, const char *what,
+		       uint32_t content)
 {
 	sim_trace(sim, "%u->%u %s %s ballot %llu.%u slot %llu chosen %llu argument %llx%s",
 		  message->from, message->to, what, synod_wire_type_name(message->type),
 		  (unsigned long long)(message->ballot >> 8), (unsigned int)message->ballot & 0xff,
-		  (unsigned long long)message->slot,
-		  (unsigned long long)message->chosen_through,
-		  (unsigned long long)message->argument, message->flags & 2   ? " more"
-							 : message->flags & 4 ? " behind"
-									      : "");
+		  (unsigned long long)message->slot, (unsigned long long)message->chosen_through,
+		  (unsigned long long)message->argument,
+		  message->flags & 2   ? " more"
+		  : message->flags & 4 ? " behind"
+				       : "");
 	if (message->has_value)
 		sim_trace(sim, "    entry slot %llu ballot %llu.%u content %u%s",
 			  (unsigned long long)message->value_slot,
@@ -121,18 +123,21 @@ static void carry_reads(struct sim *sim, const struct sim_replica *replica)
 	for (uint32_t i = 0; i < fx->reads_count; i++) {
 		const struct synod_core_read *read = &fx->reads[i];
 
-		sim_check(sim, read->to != replica->id && read->to >= 1 &&
-				       read->to <= sim->params.replicas,
+		sim_check(sim,
+			  read->to != replica->id && read->to >= 1 &&
+				  read->to <= sim->params.replicas,
 			  "replica %u reads for %u", replica->id, read->to);
 		sim_check(sim, sim_disk_durable(&replica->disk, read->slot) != NULL,
 			  "replica %u reads slot %llu back, which it has not durably", replica->id,
 			  (unsigned long long)read->slot);
-		sim_queue_push(sim, (struct sim_event){
-					    .at = sim->now + sim_between(sim, sim->params.disk_min,
-									 sim->params.disk_max),
-					    .kind = SIM_READ_DONE, .who = (uint8_t)replica->id,
-					    .life = replica->life, .a = read->slot,
-					    .b = (uint16_t)read->to});
+		sim_queue_push(sim, (struct sim_event){ .at = sim->now +
+							      sim_between(sim, sim->params.disk_min,
+									  sim->params.disk_max),
+							.kind = SIM_READ_DONE,
+							.who = (uint8_t)replica->id,
+							.life = replica->life,
+							.a = read->slot,
+							.b = (uint16_t)read->to });
 	}
 }
 
@@ -147,9 +152,9 @@ static void carry_chosen(struct sim *sim, struct sim_replica *replica)
 		  "I7: replica %u tells slot %llu as chosen after %llu", replica->id,
 		  (unsigned long long)fx->chosen_first, (unsigned long long)replica->chosen_last);
 	for (uint64_t slot = fx->chosen_first; slot <= fx->chosen_last; slot++)
-		sim_observer_chosen(sim, replica, slot,
-				    sim_effects_content(sim, replica,
-							synod_core_value(&replica->core, slot)));
+		sim_observer_chosen(
+			sim, replica, slot,
+			sim_effects_content(sim, replica, synod_core_value(&replica->core, slot)));
 	replica->chosen_last = fx->chosen_last;
 	sim_tell(sim, "%u chosen through %llu", replica->id, (unsigned long long)fx->chosen_last);
 	if (replica->apply_scheduled)
@@ -158,9 +163,10 @@ static void carry_chosen(struct sim *sim, struct sim_replica *replica)
 	if (delay > 10 * SIM_MS)
 		sim_count(sim, SIM_FAULT_APPLY_SLOW);
 	replica->apply_scheduled = 1;
-	sim_queue_push(sim, (struct sim_event){.at = sim->now + delay, .kind = SIM_APPLY,
-					       .who = (uint8_t)replica->id,
-					       .life = replica->life});
+	sim_queue_push(sim, (struct sim_event){ .at = sim->now + delay,
+						.kind = SIM_APPLY,
+						.who = (uint8_t)replica->id,
+						.life = replica->life });
 }
 
 static void carry_released(struct sim *sim, struct sim_replica *replica)
@@ -170,8 +176,8 @@ static void carry_released(struct sim *sim, struct sim_replica *replica)
 	for (uint32_t i = 0; i < fx->released_count; i++) {
 		uint32_t handle = fx->released[i];
 
-		sim_check(sim, handle > 0 && handle < SIM_HANDLES_MAX &&
-				       replica->handles[handle].live,
+		sim_check(sim,
+			  handle > 0 && handle < SIM_HANDLES_MAX && replica->handles[handle].live,
 			  "replica %u releases handle %u twice", replica->id, handle);
 		replica->handles[handle].live = 0;
 		replica->handles_live--;

@@ -11,9 +11,10 @@ static void schedule(struct sim *sim, enum sim_hazard hazard)
 
 	if (!mean)
 		return;
-	sim_queue_push(sim, (struct sim_event){.at = sim->now + mean / 4 +
-						     sim_below(sim, mean + mean / 2),
-					       .kind = SIM_FAULT_NEXT, .a = hazard});
+	sim_queue_push(sim, (struct sim_event){ .at = sim->now + mean / 4 +
+						      sim_below(sim, mean + mean / 2),
+						.kind = SIM_FAULT_NEXT,
+						.a = hazard });
 }
 
 void sim_faults_start(struct sim *sim)
@@ -82,9 +83,10 @@ static void partition(struct sim *sim)
 		sim_tell(sim, "link %u->%u cut", from, to);
 		break;
 	}
-	sim_queue_push(sim, (struct sim_event){.at = sim->now + sim_between(sim, 50 * SIM_MS,
-									    4 * SIM_SECOND),
-					       .kind = SIM_HEAL, .a = sim->partition_generation});
+	sim_queue_push(sim, (struct sim_event){ .at = sim->now +
+						      sim_between(sim, 50 * SIM_MS, 4 * SIM_SECOND),
+						.kind = SIM_HEAL,
+						.a = sim->partition_generation });
 }
 
 /* Some links hold everything back for a while, each for its own while. */

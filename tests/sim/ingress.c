@@ -16,9 +16,11 @@ static void refuse(struct sim *sim, const struct sim_replica *replica,
 	sim_tell(sim, "%u refuses client %u: %s", replica->id, request->commands[0].client,
 		 synod_status_name(status));
 	sim->packets[packet].kind = SIM_PACKET_REPLY;
-	sim->packets[packet].reply = (struct sim_reply){
-		.session = request->commands[0].session, .number = request->commands[0].number,
-		.status = status, .from = replica->id, .leader = replica->core.leader};
+	sim->packets[packet].reply = (struct sim_reply){ .session = request->commands[0].session,
+							 .number = request->commands[0].number,
+							 .status = status,
+							 .from = replica->id,
+							 .leader = replica->core.leader };
 	sim_net_send_client(sim, packet, request->commands[0].client);
 }
 
@@ -31,15 +33,17 @@ void sim_replica_request(struct sim *sim, struct sim_replica *replica,
 	if (replica->ingress_scheduled)
 		return;
 	replica->ingress_scheduled = 1;
-	sim_queue_push(sim, (struct sim_event){.at = sim->now + sim_below(sim, 200 * SIM_US),
-					       .kind = SIM_INGRESS, .who = (uint8_t)replica->id,
-					       .life = replica->life});
+	sim_queue_push(sim, (struct sim_event){ .at = sim->now + sim_below(sim, 200 * SIM_US),
+						.kind = SIM_INGRESS,
+						.who = (uint8_t)replica->id,
+						.life = replica->life });
 }
 
 static void append(struct sim *sim, struct sim_content *content, const struct sim_command *source)
 {
-	struct synod_wire_command command = {.session = source->session,
-					     .number = source->number, .kind = source->kind};
+	struct synod_wire_command command = { .session = source->session,
+					      .number = source->number,
+					      .kind = source->kind };
 	uint64_t payload = source->session * 31 + source->number;
 	uint64_t capacity = sim->arena_capacity;
 
@@ -58,8 +62,9 @@ static void append(struct sim *sim, struct sim_content *content, const struct si
 static uint32_t gather(struct sim *sim, const struct sim_replica *replica, uint32_t requests)
 {
 	uint64_t capacity = sim->contents_capacity;
-	struct sim_content content = {.offset = sim->arena_size, .origin = replica->id,
-				      .life = replica->life};
+	struct sim_content content = { .offset = sim->arena_size,
+				       .origin = replica->id,
+				       .life = replica->life };
 
 	for (uint32_t i = 0; i < requests; i++)
 		for (uint32_t j = 0; j < replica->inbox[i].count; j++)
@@ -80,11 +85,12 @@ static void submit(struct sim *sim, struct sim_replica *replica, uint32_t reques
 	const struct sim_content *source = &sim->contents[content];
 	uint32_t can_submit = synod_core_can_submit(&replica->core);
 	uint32_t live = replica->handles_live;
-	struct synod_event event = {.kind = SYNOD_EVENT_SUBMIT};
+	struct synod_event event = { .kind = SYNOD_EVENT_SUBMIT };
 
-	event.value = (struct synod_value){.handle = sim_replica_handle(sim, replica, content),
-					   .size = source->size, .count = source->count,
-					   .crc = source->crc};
+	event.value = (struct synod_value){ .handle = sim_replica_handle(sim, replica, content),
+					    .size = source->size,
+					    .count = source->count,
+					    .crc = source->crc };
 	sim_tell(sim, "%u submits content %u: %u commands of %u requests", replica->id, content,
 		 source->count, requests);
 	sim_replica_step(sim, replica, &event);
@@ -122,9 +128,9 @@ void sim_replica_ingress(struct sim *sim, struct sim_replica *replica)
 		replica->inbox_count * sizeof(replica->inbox[0]));
 	if (replica->inbox_count) {
 		replica->ingress_scheduled = 1;
-		sim_queue_push(sim, (struct sim_event){.at = sim->now + sim_below(sim, SIM_MS),
-						       .kind = SIM_INGRESS,
-						       .who = (uint8_t)replica->id,
-						       .life = replica->life});
+		sim_queue_push(sim, (struct sim_event){ .at = sim->now + sim_below(sim, SIM_MS),
+							.kind = SIM_INGRESS,
+							.who = (uint8_t)replica->id,
+							.life = replica->life });
 	}
 }

@@ -15,7 +15,10 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { FAILURES_PRINTED = 20, WATCHDOG_SECONDS = 120 };
+enum {
+	FAILURES_PRINTED = 20,
+	WATCHDOG_SECONDS = 120
+};
 
 struct options {
 	uint64_t seeds;
@@ -60,8 +63,8 @@ static void on_alarm(int signal_number)
 
 static void catch_signals(void)
 {
-	struct sigaction action = {.sa_handler = on_abort, .sa_flags = SA_NODEFER};
-	struct sigaction alarm_action = {.sa_handler = on_alarm};
+	struct sigaction action = { .sa_handler = on_abort, .sa_flags = SA_NODEFER };
+	struct sigaction alarm_action = { .sa_handler = on_alarm };
 
 	sigaction(SIGABRT, &action, NULL);
 	sigaction(SIGALRM, &alarm_action, NULL);
@@ -93,12 +96,15 @@ static void usage(void)
 
 static struct options parse(int argc, char **argv)
 {
-	static const struct option table[] = {
-		{"seeds", required_argument, NULL, 'n'}, {"start", required_argument, NULL, 's'},
-		{"seed", required_argument, NULL, 'o'},  {"json", required_argument, NULL, 'j'},
-		{"trace", no_argument, NULL, 't'},	 {"twice", no_argument, NULL, '2'},
-		{"until-failure", no_argument, NULL, 'u'}, {NULL, 0, NULL, 0}};
-	struct options options = {.start = 1};
+	static const struct option table[] = { { "seeds", required_argument, NULL, 'n' },
+					       { "start", required_argument, NULL, 's' },
+					       { "seed", required_argument, NULL, 'o' },
+					       { "json", required_argument, NULL, 'j' },
+					       { "trace", no_argument, NULL, 't' },
+					       { "twice", no_argument, NULL, '2' },
+					       { "until-failure", no_argument, NULL, 'u' },
+					       { NULL, 0, NULL, 0 } };
+	struct options options = { .start = 1 };
 	int option;
 
 	while ((option = getopt_long(argc, argv, "", table, NULL)) != -1) {
@@ -241,7 +247,7 @@ static int run_one(struct sim *sim, const struct options *options, const char *p
 
 static int run_many(struct sim *sim, const struct options *options, const char *program)
 {
-	struct totals totals = {0};
+	struct totals totals = { 0 };
 	double begin = now_seconds();
 	int missing;
 

@@ -12,7 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CLUSTER = 42, CORRUPT_BATCH_MAX = 4096 };
+enum {
+	CLUSTER = 42,
+	CORRUPT_BATCH_MAX = 4096
+};
 
 uint32_t sim_net_packet(struct sim *sim)
 {
@@ -113,8 +116,9 @@ static void deliver_later(struct sim *sim, const struct synod_message *message, 
 	sim->packets[packet].kind = SIM_PACKET_MESSAGE;
 	sim->packets[packet].content = content;
 	sim->packets[packet].message = *message;
-	sim_queue_push(sim, (struct sim_event){.at = at, .kind = SIM_PACKET, .who = message->to,
-					       .a = packet});
+	sim_queue_push(sim,
+		       (struct sim_event){
+			       .at = at, .kind = SIM_PACKET, .who = message->to, .a = packet });
 }
 
 void sim_net_send(struct sim *sim, const struct synod_message *message, uint32_t content)
@@ -150,12 +154,15 @@ void sim_net_send_client(struct sim *sim, uint32_t packet, uint32_t who)
 
 		sim_count(sim, SIM_FAULT_COPY);
 		sim->packets[copy] = sim->packets[packet];
-		sim_queue_push(sim, (struct sim_event){.at = sim->now + delay_draw(sim),
-						       .kind = SIM_PACKET, .who = (uint8_t)who,
-						       .a = copy});
+		sim_queue_push(sim, (struct sim_event){ .at = sim->now + delay_draw(sim),
+							.kind = SIM_PACKET,
+							.who = (uint8_t)who,
+							.a = copy });
 	}
-	sim_queue_push(sim, (struct sim_event){.at = sim->now + delay_draw(sim), .kind = SIM_PACKET,
-					       .who = (uint8_t)who, .a = packet});
+	sim_queue_push(sim, (struct sim_event){ .at = sim->now + delay_draw(sim),
+						.kind = SIM_PACKET,
+						.who = (uint8_t)who,
+						.a = packet });
 }
 
 void sim_net_heal(struct sim *sim)

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BALLOT_FORMAT "%llu.%u"
+#define BALLOT_FORMAT  "%llu.%u"
 #define BALLOT(ballot) (unsigned long long)((ballot) >> 8), (unsigned int)(ballot)&0xff
 
 void sim_observer_reset(struct sim *sim)
@@ -61,7 +61,7 @@ struct sim_ballot *sim_observer_ballot(struct sim *sim, uint64_t ballot)
 					     sizeof(*observer->ballots));
 		observer->ballots_capacity = (uint32_t)capacity;
 	}
-	observer->ballots[observer->ballots_count] = (struct sim_ballot){.ballot = ballot};
+	observer->ballots[observer->ballots_count] = (struct sim_ballot){ .ballot = ballot };
 	return &observer->ballots[observer->ballots_count++];
 }
 
@@ -70,8 +70,9 @@ static void check_proposal(struct sim *sim, uint64_t slot, const struct sim_prop
 {
 	const struct sim_slot *state = sim_observer_slot(sim, slot);
 
-	sim_check(sim, !state->is_chosen || proposal->ballot <= state->chosen_ballot ||
-			       proposal->content == state->chosen,
+	sim_check(sim,
+		  !state->is_chosen || proposal->ballot <= state->chosen_ballot ||
+			  proposal->content == state->chosen,
 		  "I6: slot %llu: content %u chosen at " BALLOT_FORMAT
 		  ", content %u proposed at " BALLOT_FORMAT,
 		  (unsigned long long)slot, state->chosen, BALLOT(state->chosen_ballot),
@@ -96,14 +97,15 @@ struct sim_proposal *sim_observer_proposal(struct sim *sim, uint64_t slot, uint6
 		return proposal;
 	}
 	if (observer->proposals_count + 1 >= capacity) {
-		observer->proposals = sim_grow(observer->proposals, &capacity,
-					       observer->proposals_count + 1,
-					       sizeof(*observer->proposals));
+		observer->proposals =
+			sim_grow(observer->proposals, &capacity, observer->proposals_count + 1,
+				 sizeof(*observer->proposals));
 		observer->proposals_capacity = (uint32_t)capacity;
 	}
 	proposal = &observer->proposals[++observer->proposals_count];
-	*proposal = (struct sim_proposal){.ballot = ballot, .content = content,
-					  .next = state->proposals};
+	*proposal = (struct sim_proposal){ .ballot = ballot,
+					   .content = content,
+					   .next = state->proposals };
 	state->proposals = observer->proposals_count;
 	check_proposal(sim, slot, proposal);
 	return proposal;
@@ -167,8 +169,7 @@ static void check_accept(struct sim *sim, const struct sim_replica *replica,
 	const struct sim_record *record = sim_disk_issued(disk, write->slot);
 
 	sim_check(sim, write->ballot >= bound_to(disk),
-		  "I3: replica %u accepts slot %llu at " BALLOT_FORMAT
-		  ", bound to " BALLOT_FORMAT,
+		  "I3: replica %u accepts slot %llu at " BALLOT_FORMAT ", bound to " BALLOT_FORMAT,
 		  replica->id, (unsigned long long)write->slot, BALLOT(write->ballot),
 		  BALLOT(bound_to(disk)));
 	sim_check(sim, !record || record->ballot != write->ballot || record->content == content,
@@ -268,8 +269,8 @@ void sim_observer_result(struct sim *sim, const struct synod_apply_result *resul
 	if (!result->executed) {
 		sim_check(sim, *position && *position == result->position,
 			  "I9: a duplicate of number %llu gets position %llu, it had %u",
-			  (unsigned long long)result->number,
-			  (unsigned long long)result->position, *position);
+			  (unsigned long long)result->number, (unsigned long long)result->position,
+			  *position);
 		return;
 	}
 	sim_check(sim, *position == 0, "I9: number %llu executed twice",
@@ -282,8 +283,8 @@ void sim_observer_result(struct sim *sim, const struct synod_apply_result *resul
 		observer->positions = sim_grow(observer->positions, &observer->positions_capacity,
 					       result->position, sizeof(*observer->positions));
 	observer->positions_count = result->position;
-	observer->positions[result->position] = (struct sim_position){.session = result->session,
-								      .number = result->number};
+	observer->positions[result->position] =
+		(struct sim_position){ .session = result->session, .number = result->number };
 	*position = (uint32_t)result->position;
 }
 
@@ -292,9 +293,10 @@ void sim_observer_ack(struct sim *sim, const struct sim_client *client, uint64_t
 {
 	struct sim_observer *observer = &sim->observer;
 
-	sim_check(sim, position > 0 && position <= observer->positions_count &&
-			       observer->positions[position].session == client->session &&
-			       observer->positions[position].number == number,
+	sim_check(sim,
+		  position > 0 && position <= observer->positions_count &&
+			  observer->positions[position].session == client->session &&
+			  observer->positions[position].number == number,
 		  "I5: client %u was told position %llu for number %llu: it is not there",
 		  client->id, (unsigned long long)position, (unsigned long long)number);
 	sim_check(sim, position > floor,

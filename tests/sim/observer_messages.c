@@ -6,7 +6,7 @@
  */
 #include "tests/sim/sim.h"
 
-#define BALLOT_FORMAT "%llu.%u"
+#define BALLOT_FORMAT  "%llu.%u"
 #define BALLOT(ballot) (unsigned long long)((ballot) >> 8), (unsigned int)(ballot)&0xff
 
 /* Bound to this ballot, durably: by a promise or by having accepted at it. */
@@ -63,8 +63,8 @@ static void check_promise_entry(struct sim *sim, const struct sim_replica *repli
 			  "I1: replica %u tells slot %llu as chosen", replica->id,
 			  (unsigned long long)message->value_slot);
 	else
-		sim_check(sim, record->content == content &&
-				       record->ballot == message->value_ballot,
+		sim_check(sim,
+			  record->content == content && record->ballot == message->value_ballot,
 			  "I4: replica %u tells slot %llu at " BALLOT_FORMAT
 			  ", durable at " BALLOT_FORMAT,
 			  replica->id, (unsigned long long)message->value_slot,
@@ -126,19 +126,19 @@ static void check_accepted(struct sim *sim, struct sim_replica *replica,
 	}
 	/* What was true once of a ballot stays true. */
 	for (; *through < message->slot; ++*through)
-		sim_check(sim, is_vote_true(sim, replica, *through + 1, message->ballot),
-			  "I4: replica %u sends ACCEPTED through %llu, slot %llu is not durable at "
-			  BALLOT_FORMAT,
-			  replica->id, (unsigned long long)message->slot,
-			  (unsigned long long)*through + 1, BALLOT(message->ballot));
+		sim_check(
+			sim, is_vote_true(sim, replica, *through + 1, message->ballot),
+			"I4: replica %u: ACCEPTED through %llu, slot %llu not durable at " BALLOT_FORMAT,
+			replica->id, (unsigned long long)message->slot,
+			(unsigned long long)*through + 1, BALLOT(message->ballot));
 	for (unsigned int i = 0; i < 64 && message->argument >> i; i++)
-		sim_check(sim, !(message->argument >> i & 1) ||
-				       is_vote_true(sim, replica, message->slot + 1 + i,
-						    message->ballot),
-			  "I4: replica %u sends ACCEPTED with slot %llu, not durable at "
-			  BALLOT_FORMAT,
-			  replica->id, (unsigned long long)message->slot + 1 + i,
-			  BALLOT(message->ballot));
+		sim_check(
+			sim,
+			!(message->argument >> i & 1) ||
+				is_vote_true(sim, replica, message->slot + 1 + i, message->ballot),
+			"I4: replica %u: ACCEPTED with slot %llu, not durable at " BALLOT_FORMAT,
+			replica->id, (unsigned long long)message->slot + 1 + i,
+			BALLOT(message->ballot));
 }
 
 static void check_learn(struct sim *sim, const struct sim_replica *replica,

@@ -7,7 +7,9 @@
 
 #include <string.h>
 
-enum { TICKS_IDLE_MAX = 200 };
+enum {
+	TICKS_IDLE_MAX = 200
+};
 
 uint64_t sim_replica_clock(const struct sim *sim, const struct sim_replica *replica)
 {
@@ -26,19 +28,19 @@ uint32_t sim_replica_handle(struct sim *sim, struct sim_replica *replica, uint32
 	sim_check(sim, replica->handles_free_count > 0, "replica %u holds all handles",
 		  replica->id);
 	handle = replica->handles_free[--replica->handles_free_count];
-	replica->handles[handle] = (struct sim_handle){.content = content, .live = 1};
+	replica->handles[handle] = (struct sim_handle){ .content = content, .live = 1 };
 	replica->handles_live++;
 	return handle;
 }
 
-static struct synod_value value_make(struct sim *sim, struct sim_replica *replica,
-				     uint32_t content)
+static struct synod_value value_make(struct sim *sim, struct sim_replica *replica, uint32_t content)
 {
 	const struct sim_content *source = &sim->contents[content];
 
-	return (struct synod_value){.handle = sim_replica_handle(sim, replica, content),
-				    .size = source->size, .count = source->count,
-				    .crc = source->crc};
+	return (struct synod_value){ .handle = sim_replica_handle(sim, replica, content),
+				     .size = source->size,
+				     .count = source->count,
+				     .crc = source->crc };
 }
 
 void sim_replica_step(struct sim *sim, struct sim_replica *replica, struct synod_event *event)
@@ -59,22 +61,23 @@ void sim_replica_schedule_tick(struct sim *sim, struct sim_replica *replica)
 
 	if (replica->deadline_ns > replica->now_last)
 		left = replica->deadline_ns - replica->now_last;
-	sim_check(sim, left < 3600 * SIM_SECOND, "replica %u: no deadline in an hour",
-		  replica->id);
+	sim_check(sim, left < 3600 * SIM_SECOND, "replica %u: no deadline in an hour", replica->id);
 	at = sim->now + left;
 	if (replica->clock_ppm)
 		at += left / 500; /* never early: the drift is at most 1,000 ppm */
 	if (at >= replica->tick_at)
 		return;
 	replica->tick_at = at;
-	sim_queue_push(sim, (struct sim_event){.at = at, .kind = SIM_TICK,
-					       .who = (uint8_t)replica->id, .life = replica->life,
-					       .a = ++replica->tick_generation});
+	sim_queue_push(sim, (struct sim_event){ .at = at,
+						.kind = SIM_TICK,
+						.who = (uint8_t)replica->id,
+						.life = replica->life,
+						.a = ++replica->tick_generation });
 }
 
 void sim_replica_tick(struct sim *sim, struct sim_replica *replica, uint64_t generation)
 {
-	struct synod_event event = {.kind = SYNOD_EVENT_TICK};
+	struct synod_event event = { .kind = SYNOD_EVENT_TICK };
 
 	if (generation != replica->tick_generation)
 		return;
@@ -84,9 +87,8 @@ void sim_replica_tick(struct sim *sim, struct sim_replica *replica, uint64_t gen
 		return;
 	}
 	sim_replica_step(sim, replica, &event);
-	replica->ticks_idle = replica->deadline_ns > replica->now_last + SIM_US
-				      ? 0
-				      : replica->ticks_idle + 1;
+	replica->ticks_idle =
+		replica->deadline_ns > replica->now_last + SIM_US ? 0 : replica->ticks_idle + 1;
 	sim_check(sim, replica->ticks_idle < TICKS_IDLE_MAX,
 		  "replica %u: its deadline stays in the past", replica->id);
 }
@@ -106,9 +108,11 @@ static void recover_slots(struct sim *sim, struct sim_replica *replica)
 
 		if (!record)
 			continue;
-		recovered = (struct synod_core_recovered){
-			.slot = slot, .ballot = record->ballot, .chosen = record->chosen,
-			.value = value_make(sim, replica, record->content)};
+		recovered = (struct synod_core_recovered){ .slot = slot,
+							   .ballot = record->ballot,
+							   .chosen = record->chosen,
+							   .value = value_make(sim, replica,
+									       record->content) };
 		synod_core_recover_slot(&replica->core, &recovered);
 	}
 }
@@ -132,9 +136,11 @@ static void answer(struct sim *sim, uint32_t client, const struct sim_reply *rep
 static void on_result(void *context, uint32_t index, const struct synod_apply_result *result)
 {
 	struct sink *sink = context;
-	struct sim_reply reply = {.session = result->session, .number = result->number,
-				  .position = result->position, .status = result->status,
-				  .from = sink->replica->id};
+	struct sim_reply reply = { .session = result->session,
+				   .number = result->number,
+				   .position = result->position,
+				   .status = result->status,
+				   .from = sink->replica->id };
 
 	(void)index;
 	if (sink->first)
@@ -153,7 +159,7 @@ static void on_result(void *context, uint32_t index, const struct synod_apply_re
 static void execute(struct sim *sim, struct sim_replica *replica, uint64_t slot, uint32_t content)
 {
 	const struct sim_content *batch = &sim->contents[content];
-	struct sink sink = {.sim = sim, .replica = replica};
+	struct sink sink = { .sim = sim, .replica = replica };
 
 	sink.first = !sim_observer_slot(sim, slot)->is_applied;
 	if (content && batch->origin == replica->id && batch->life == replica->life)
@@ -197,11 +203,14 @@ static void draw_clock(struct sim *sim, struct sim_replica *replica)
 void sim_replica_start(struct sim *sim, struct sim_replica *replica)
 {
 	const struct sim_params *params = &sim->params;
-	struct synod_core_config config = {
-		.replica = replica->id, .replicas = params->replicas,
-		.seed = synod_random_next(&sim->random), .election_ns = params->election_ns,
-		.heartbeat_ns = params->heartbeat_ns, .retransmit_ns = params->retransmit_ns,
-		.window = params->window, .inflight = params->inflight};
+	struct synod_core_config config = { .replica = replica->id,
+					    .replicas = params->replicas,
+					    .seed = synod_random_next(&sim->random),
+					    .election_ns = params->election_ns,
+					    .heartbeat_ns = params->heartbeat_ns,
+					    .retransmit_ns = params->retransmit_ns,
+					    .window = params->window,
+					    .inflight = params->inflight };
 	void *memory = sim->apply_memory[replica->id];
 
 	replica->life++;
@@ -239,17 +248,18 @@ void sim_replica_crash(struct sim *sim, struct sim_replica *replica)
 	sim_tell(sim, "%u crashes", replica->id);
 	replica->up = 0;
 	sim_disk_crash(sim, replica);
-	sim_queue_push(sim, (struct sim_event){.at = sim->now + sim_between(sim, SIM_MS,
-									    2 * SIM_SECOND),
-					       .kind = SIM_RESTART, .who = (uint8_t)replica->id,
-					       .life = replica->life});
+	sim_queue_push(
+		sim, (struct sim_event){ .at = sim->now + sim_between(sim, SIM_MS, 2 * SIM_SECOND),
+					 .kind = SIM_RESTART,
+					 .who = (uint8_t)replica->id,
+					 .life = replica->life });
 }
 
 void sim_replica_message(struct sim *sim, struct sim_replica *replica,
 			 const struct synod_message *message, uint32_t content)
 {
 	struct synod_message mine = *message;
-	struct synod_event event = {.kind = SYNOD_EVENT_MESSAGE, .message = &mine};
+	struct synod_event event = { .kind = SYNOD_EVENT_MESSAGE, .message = &mine };
 
 	if (mine.has_value)
 		mine.value = value_make(sim, replica, content);
@@ -263,8 +273,8 @@ void sim_replica_message(struct sim *sim, struct sim_replica *replica,
 
 void sim_replica_durable(struct sim *sim, struct sim_replica *replica)
 {
-	struct synod_event event = {.kind = SYNOD_EVENT_DURABLE,
-				    .ticket = replica->disk.ticket_durable};
+	struct synod_event event = { .kind = SYNOD_EVENT_DURABLE,
+				     .ticket = replica->disk.ticket_durable };
 
 	replica->durable_scheduled = 0;
 	sim_replica_step(sim, replica, &event);
@@ -273,7 +283,7 @@ void sim_replica_durable(struct sim *sim, struct sim_replica *replica)
 void sim_replica_apply(struct sim *sim, struct sim_replica *replica)
 {
 	uint64_t last = replica->applied + 1 + sim_below(sim, 16);
-	struct synod_event event = {.kind = SYNOD_EVENT_APPLIED};
+	struct synod_event event = { .kind = SYNOD_EVENT_APPLIED };
 
 	replica->apply_scheduled = 0;
 	if (last > replica->chosen_last)
@@ -283,26 +293,32 @@ void sim_replica_apply(struct sim *sim, struct sim_replica *replica)
 			sim_effects_content(sim, replica, synod_core_value(&replica->core, slot)));
 	if (last < replica->chosen_last) {
 		replica->apply_scheduled = 1;
-		sim_queue_push(sim, (struct sim_event){.at = sim->now + sim_below(sim, SIM_MS),
-						       .kind = SIM_APPLY,
-						       .who = (uint8_t)replica->id,
-						       .life = replica->life});
+		sim_queue_push(sim, (struct sim_event){ .at = sim->now + sim_below(sim, SIM_MS),
+							.kind = SIM_APPLY,
+							.who = (uint8_t)replica->id,
+							.life = replica->life });
 	}
 	event.slot = last;
 	sim_replica_step(sim, replica, &event);
 }
 
-void sim_replica_read_done(struct sim *sim, struct sim_replica *replica, uint64_t slot,
-			   uint32_t to)
+void sim_replica_read_done(struct sim *sim, struct sim_replica *replica, uint64_t slot, uint32_t to)
 {
 	const struct sim_record *record = sim_disk_durable(&replica->disk, slot);
 	const struct sim_content *content = &sim->contents[record->content];
 	struct synod_message learn = {
-		.type = SYNOD_LEARN, .from = (uint8_t)replica->id, .to = (uint8_t)to,
-		.has_value = 1, .ballot = record->ballot, .slot = slot,
-		.chosen_through = replica->chosen_last, .value_slot = slot,
-		.value_ballot = record->ballot, .value_flags = SYNOD_ENTRY_CHOSEN,
-		.value = {.size = content->size, .count = content->count, .crc = content->crc}};
+		.type = SYNOD_LEARN,
+		.from = (uint8_t)replica->id,
+		.to = (uint8_t)to,
+		.has_value = 1,
+		.ballot = record->ballot,
+		.slot = slot,
+		.chosen_through = replica->chosen_last,
+		.value_slot = slot,
+		.value_ballot = record->ballot,
+		.value_flags = SYNOD_ENTRY_CHOSEN,
+		.value = { .size = content->size, .count = content->count, .crc = content->crc }
+	};
 
 	sim_observer_send(sim, replica, &learn, record->content);
 	sim_net_send(sim, &learn, record->content);

@@ -32,8 +32,8 @@
 #include <setjmp.h>
 #include <stdint.h>
 
-#define SIM_US 1000ull
-#define SIM_MS 1000000ull
+#define SIM_US	   1000ull
+#define SIM_MS	   1000000ull
 #define SIM_SECOND 1000000000ull
 
 enum {
@@ -49,29 +49,29 @@ enum {
 };
 
 /* Every kind of fault has a counter; a campaign in which one never fired fails. */
-#define SIM_FAULTS(X)                                                                              \
-	X(LOSS, "loss")                                                                            \
-	X(COPY, "copy")                                                                            \
-	X(DELAY, "delay")                                                                          \
-	X(CORRUPT, "corrupt")                                                                      \
-	X(PARTITION, "partition")                                                                  \
-	X(PARTITION_ONE_WAY, "partition_one_way")                                                  \
-	X(PARTITION_LINK, "partition_link")                                                        \
-	X(CLOG, "clog")                                                                            \
-	X(DISK_OUT_OF_ORDER, "disk_out_of_order")                                                  \
-	X(DISK_SLOW, "disk_slow")                                                                  \
-	X(DISK_STUCK, "disk_stuck")                                                                \
-	X(CRASH, "crash")                                                                          \
-	X(CRASH_ALL, "crash_all")                                                                  \
-	X(CRASH_SENDING, "crash_sending")                                                          \
-	X(WRITE_LOST, "write_lost")                                                                \
-	X(WRITE_KEPT, "write_kept")                                                                \
-	X(WRITE_KEPT_BEHIND_HOLE, "write_kept_behind_hole")                                        \
-	X(PAUSE, "pause")                                                                          \
-	X(CLOCK_DRIFT, "clock_drift")                                                              \
-	X(APPLY_SLOW, "apply_slow")                                                                \
-	X(CLIENT_RETRY, "client_retry")                                                            \
-	X(CLIENT_RETRY_STORM, "client_retry_storm")                                                \
+#define SIM_FAULTS(X)                                       \
+	X(LOSS, "loss")                                     \
+	X(COPY, "copy")                                     \
+	X(DELAY, "delay")                                   \
+	X(CORRUPT, "corrupt")                               \
+	X(PARTITION, "partition")                           \
+	X(PARTITION_ONE_WAY, "partition_one_way")           \
+	X(PARTITION_LINK, "partition_link")                 \
+	X(CLOG, "clog")                                     \
+	X(DISK_OUT_OF_ORDER, "disk_out_of_order")           \
+	X(DISK_SLOW, "disk_slow")                           \
+	X(DISK_STUCK, "disk_stuck")                         \
+	X(CRASH, "crash")                                   \
+	X(CRASH_ALL, "crash_all")                           \
+	X(CRASH_SENDING, "crash_sending")                   \
+	X(WRITE_LOST, "write_lost")                         \
+	X(WRITE_KEPT, "write_kept")                         \
+	X(WRITE_KEPT_BEHIND_HOLE, "write_kept_behind_hole") \
+	X(PAUSE, "pause")                                   \
+	X(CLOCK_DRIFT, "clock_drift")                       \
+	X(APPLY_SLOW, "apply_slow")                         \
+	X(CLIENT_RETRY, "client_retry")                     \
+	X(CLIENT_RETRY_STORM, "client_retry_storm")         \
 	X(SESSION_EVICTED, "session_evicted")
 
 enum sim_fault {
@@ -143,7 +143,11 @@ struct sim_reply {
 	uint32_t leader; /* NOT_LEADER: who leads, as far as known */
 };
 
-enum sim_packet_kind { SIM_PACKET_MESSAGE, SIM_PACKET_REQUEST, SIM_PACKET_REPLY };
+enum sim_packet_kind {
+	SIM_PACKET_MESSAGE,
+	SIM_PACKET_REQUEST,
+	SIM_PACKET_REPLY
+};
 
 struct sim_packet {
 	uint32_t kind;
@@ -295,7 +299,7 @@ struct sim_observer {
 	struct sim_position *positions; /* [0] is unused */
 	uint64_t positions_count;
 	uint64_t positions_capacity;
-	uint64_t position_acked; /* highest that a client was told */
+	uint64_t position_acked;	      /* highest that a client was told */
 	uint32_t executed[SIM_EXECUTED_SIZE]; /* open-addressed: position by (session, number) */
 	/* ACCEPTED was found true up to here, at that ballot, in that life. */
 	uint64_t accepted_ballot[SYNOD_REPLICAS_MAX + 1];
@@ -321,7 +325,7 @@ struct sim_params {
 	uint32_t spike;
 	uint32_t corrupt;
 	uint32_t disk_slow;
-	uint32_t hole; /* a crash keeps undurable writes one by one, not only a prefix */
+	uint32_t hole;		/* a crash keeps undurable writes one by one, not only a prefix */
 	uint32_t crash_sending; /* out of 100,000 */
 
 	uint64_t delay_min;
@@ -350,7 +354,11 @@ enum sim_hazard {
 	SIM_HAZARDS_COUNT,
 };
 
-enum sim_phase { SIM_SAFETY, SIM_LIVENESS, SIM_CONVERGENCE };
+enum sim_phase {
+	SIM_SAFETY,
+	SIM_LIVENESS,
+	SIM_CONVERGENCE
+};
 
 struct sim {
 	uint64_t seed;
@@ -399,18 +407,18 @@ struct sim {
 void sim_fail(struct sim *sim, const char *format, ...)
 	__attribute__((format(printf, 2, 3), noreturn, cold));
 /* What must hold of the engine (the sentence names the invariant). */
-#define sim_check(sim, condition, ...)                                                             \
-	do {                                                                                       \
-		if (__builtin_expect(!(condition), 0))                                             \
-			sim_fail(sim, __VA_ARGS__);                                                \
+#define sim_check(sim, condition, ...)                 \
+	do {                                           \
+		if (__builtin_expect(!(condition), 0)) \
+			sim_fail(sim, __VA_ARGS__);    \
 	} while (0)
 
 void sim_trace(const struct sim *sim, const char *format, ...)
 	__attribute__((format(printf, 2, 3), cold));
-#define sim_tell(sim, ...)                                                                         \
-	do {                                                                                       \
-		if (__builtin_expect((sim)->trace, 0))                                             \
-			sim_trace(sim, __VA_ARGS__);                                               \
+#define sim_tell(sim, ...)                             \
+	do {                                           \
+		if (__builtin_expect((sim)->trace, 0)) \
+			sim_trace(sim, __VA_ARGS__);   \
 	} while (0)
 
 /* A fault happened. */
@@ -492,8 +500,8 @@ void sim_replica_ingress(struct sim *sim, struct sim_replica *replica);
 void sim_effects_carry_out(struct sim *sim, struct sim_replica *replica);
 uint32_t sim_effects_content(struct sim *sim, const struct sim_replica *replica,
 			     const struct synod_value *value);
-void sim_effects_trace(const struct sim *sim, const struct synod_message *message,
-		       const char *what, uint32_t content);
+void sim_effects_trace(const struct sim *sim, const struct synod_message *message, const char *what,
+		       uint32_t content);
 
 /* client.c */
 void sim_client_start(struct sim *sim, struct sim_client *client);

@@ -11,14 +11,14 @@
 
 void bench_start(struct bench *bench, uint32_t replicas, uint32_t window)
 {
-	struct synod_core_config config = {.replica = 1,
-					   .replicas = replicas,
-					   .seed = 1,
-					   .election_ns = 100 * BENCH_MS,
-					   .heartbeat_ns = 20 * BENCH_MS,
-					   .retransmit_ns = 30 * BENCH_MS,
-					   .window = window,
-					   .inflight = window / 2};
+	struct synod_core_config config = { .replica = 1,
+					    .replicas = replicas,
+					    .seed = 1,
+					    .election_ns = 100 * BENCH_MS,
+					    .heartbeat_ns = 20 * BENCH_MS,
+					    .retransmit_ns = 30 * BENCH_MS,
+					    .window = window,
+					    .inflight = window / 2 };
 
 	memset(bench, 0, sizeof(*bench));
 	bench->now_ns = BENCH_MS;
@@ -34,7 +34,7 @@ struct synod_value bench_value(struct bench *bench)
 	assert_true(handle < BENCH_HANDLES);
 	bench->live[handle] = 1;
 	bench->handles_live++;
-	return (struct synod_value){.handle = handle, .size = 32, .count = 1, .crc = handle};
+	return (struct synod_value){ .handle = handle, .size = 32, .count = 1, .crc = handle };
 }
 
 static void check_value(const struct bench *bench, const struct synod_value *value)
@@ -73,32 +73,31 @@ void bench_step(struct bench *bench, struct synod_event event)
 
 void bench_message(struct bench *bench, struct synod_message message)
 {
-	bench_step(bench,
-		   (struct synod_event){.kind = SYNOD_EVENT_MESSAGE, .message = &message});
+	bench_step(bench, (struct synod_event){ .kind = SYNOD_EVENT_MESSAGE, .message = &message });
 }
 
 void bench_submit(struct bench *bench)
 {
-	bench_step(bench, (struct synod_event){.kind = SYNOD_EVENT_SUBMIT,
-					       .value = bench_value(bench)});
+	bench_step(bench,
+		   (struct synod_event){ .kind = SYNOD_EVENT_SUBMIT, .value = bench_value(bench) });
 }
 
 void bench_tick(struct bench *bench, uint64_t later_ns)
 {
 	bench->now_ns += later_ns;
-	bench_step(bench, (struct synod_event){.kind = SYNOD_EVENT_TICK});
+	bench_step(bench, (struct synod_event){ .kind = SYNOD_EVENT_TICK });
 }
 
 void bench_durable(struct bench *bench)
 {
-	bench_step(bench, (struct synod_event){.kind = SYNOD_EVENT_DURABLE,
-					       .ticket = bench->ticket_issued});
+	bench_step(bench, (struct synod_event){ .kind = SYNOD_EVENT_DURABLE,
+						.ticket = bench->ticket_issued });
 }
 
 void bench_applied(struct bench *bench)
 {
-	bench_step(bench, (struct synod_event){.kind = SYNOD_EVENT_APPLIED,
-					       .slot = bench->chosen_last});
+	bench_step(bench,
+		   (struct synod_event){ .kind = SYNOD_EVENT_APPLIED, .slot = bench->chosen_last });
 }
 
 void bench_lead(struct bench *bench)
@@ -107,28 +106,28 @@ void bench_lead(struct bench *bench)
 
 	bench_tick(bench, 200 * BENCH_MS);
 	for (uint32_t from = 2; from <= quorum; from++)
-		bench_message(bench, (struct synod_message){.type = SYNOD_CANVASS_GRANTED,
-							    .from = (uint8_t)from,
-							    .to = 1,
-							    .ballot = bench->core.ballot});
+		bench_message(bench, (struct synod_message){ .type = SYNOD_CANVASS_GRANTED,
+							     .from = (uint8_t)from,
+							     .to = 1,
+							     .ballot = bench->core.ballot });
 	bench_durable(bench);
 	for (uint32_t from = 2; from <= quorum; from++)
-		bench_message(bench, (struct synod_message){.type = SYNOD_PROMISE,
-							    .from = (uint8_t)from,
-							    .to = 1,
-							    .ballot = bench->core.ballot,
-							    .slot = bench->core.chosen_through + 1,
-							    .argument = UINT64_MAX});
+		bench_message(bench, (struct synod_message){ .type = SYNOD_PROMISE,
+							     .from = (uint8_t)from,
+							     .to = 1,
+							     .ballot = bench->core.ballot,
+							     .slot = bench->core.chosen_through + 1,
+							     .argument = UINT64_MAX });
 	assert_int_equal(bench->core.role, SYNOD_ROLE_LEADER);
 }
 
 void bench_accepted(struct bench *bench, uint32_t from, uint64_t through)
 {
-	bench_message(bench, (struct synod_message){.type = SYNOD_ACCEPTED,
-						    .from = (uint8_t)from,
-						    .to = 1,
-						    .ballot = bench->core.ballot,
-						    .slot = through});
+	bench_message(bench, (struct synod_message){ .type = SYNOD_ACCEPTED,
+						     .from = (uint8_t)from,
+						     .to = 1,
+						     .ballot = bench->core.ballot,
+						     .slot = through });
 }
 
 uint32_t bench_sent(const struct bench *bench, unsigned int type)

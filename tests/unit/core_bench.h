@@ -13,7 +13,9 @@
 
 #define BENCH_MS 1000000ull
 
-enum { BENCH_HANDLES = 4096 };
+enum {
+	BENCH_HANDLES = 4096
+};
 
 struct bench {
 	struct synod_core core;

@@ -11,7 +11,7 @@
 
 static struct bench bench;
 
-static const uint32_t sizes[] = {1, 3, 5, 7};
+static const uint32_t sizes[] = { 1, 3, 5, 7 };
 
 /* The slot is chosen by votes of exactly a majority, the leader's own durable write among them. */
 static void a_majority_and_no_less_chooses(void **state)
@@ -59,10 +59,10 @@ static void a_majority_and_no_less_elects(void **state)
 		for (uint32_t from = 2; from <= quorum; from++) {
 			assert_int_equal(bench.core.role, SYNOD_ROLE_CANVASSER);
 			bench_message(&bench,
-				      (struct synod_message){.type = SYNOD_CANVASS_GRANTED,
-							     .from = (uint8_t)from,
-							     .to = 1,
-							     .ballot = bench.core.ballot});
+				      (struct synod_message){ .type = SYNOD_CANVASS_GRANTED,
+							      .from = (uint8_t)from,
+							      .to = 1,
+							      .ballot = bench.core.ballot });
 		}
 		assert_int_equal(bench.core.role, SYNOD_ROLE_CANDIDATE);
 	}
@@ -73,8 +73,10 @@ static void prepare_waits_for_the_own_promise_to_be_durable(void **state)
 	(void)state;
 	bench_start(&bench, 3, 16);
 	bench_tick(&bench, 200 * BENCH_MS);
-	bench_message(&bench, (struct synod_message){.type = SYNOD_CANVASS_GRANTED, .from = 2,
-						     .to = 1, .ballot = bench.core.ballot});
+	bench_message(&bench, (struct synod_message){ .type = SYNOD_CANVASS_GRANTED,
+						      .from = 2,
+						      .to = 1,
+						      .ballot = bench.core.ballot });
 	assert_int_equal(bench.fx.writes_count, 1);
 	assert_int_equal(bench.fx.writes[0].kind, SYNOD_WRITE_OF_PROMISE);
 	assert_int_equal(bench_sent(&bench, SYNOD_PREPARE), 0);
@@ -86,14 +88,20 @@ static void a_promise_is_told_when_it_is_durable(void **state)
 {
 	(void)state;
 	bench_start(&bench, 3, 16);
-	bench_message(&bench, (struct synod_message){.type = SYNOD_PREPARE, .from = 3, .to = 1,
-						     .ballot = synod_ballot_make(4, 3), .slot = 1});
+	bench_message(&bench, (struct synod_message){ .type = SYNOD_PREPARE,
+						      .from = 3,
+						      .to = 1,
+						      .ballot = synod_ballot_make(4, 3),
+						      .slot = 1 });
 	assert_int_equal(bench.fx.sends_count, 0);
 	bench_durable(&bench);
 	assert_int_equal(bench_sent(&bench, SYNOD_PROMISE), 1);
 	/* A lower ballot is refused from then on. */
-	bench_message(&bench, (struct synod_message){.type = SYNOD_PREPARE, .from = 2, .to = 1,
-						     .ballot = synod_ballot_make(4, 2), .slot = 1});
+	bench_message(&bench, (struct synod_message){ .type = SYNOD_PREPARE,
+						      .from = 2,
+						      .to = 1,
+						      .ballot = synod_ballot_make(4, 2),
+						      .slot = 1 });
 	assert_int_equal(bench_sent(&bench, SYNOD_REJECT), 1);
 	assert_int_equal(bench.fx.sends[0].argument, synod_ballot_make(4, 3));
 	assert_int_equal(bench.fx.writes_count, 0);
@@ -101,15 +109,15 @@ static void a_promise_is_told_when_it_is_durable(void **state)
 
 static struct synod_message accept_of(uint64_t ballot, uint64_t slot)
 {
-	return (struct synod_message){.type = SYNOD_ACCEPT,
-				      .from = (uint8_t)synod_ballot_replica(ballot),
-				      .to = 1,
-				      .has_value = 1,
-				      .ballot = ballot,
-				      .slot = slot,
-				      .value_slot = slot,
-				      .value_ballot = ballot,
-				      .value = bench_value(&bench)};
+	return (struct synod_message){ .type = SYNOD_ACCEPT,
+				       .from = (uint8_t)synod_ballot_replica(ballot),
+				       .to = 1,
+				       .has_value = 1,
+				       .ballot = ballot,
+				       .slot = slot,
+				       .value_slot = slot,
+				       .value_ballot = ballot,
+				       .value = bench_value(&bench) };
 }
 
 static void accepted_is_told_when_it_is_durable(void **state)
@@ -232,13 +240,18 @@ static void a_leader_without_a_quorum_steps_down(void **state)
 
 static void who_hears_a_leader_grants_no_canvass(void **state)
 {
-	struct synod_message canvass = {.type = SYNOD_CANVASS, .from = 3, .to = 1,
-					.ballot = synod_ballot_make(9, 3), .slot = 1};
+	struct synod_message canvass = { .type = SYNOD_CANVASS,
+					 .from = 3,
+					 .to = 1,
+					 .ballot = synod_ballot_make(9, 3),
+					 .slot = 1 };
 
 	(void)state;
 	bench_start(&bench, 3, 16);
-	bench_message(&bench, (struct synod_message){.type = SYNOD_HEARTBEAT, .from = 2, .to = 1,
-						     .ballot = synod_ballot_make(1, 2)});
+	bench_message(&bench, (struct synod_message){ .type = SYNOD_HEARTBEAT,
+						      .from = 2,
+						      .to = 1,
+						      .ballot = synod_ballot_make(1, 2) });
 	bench_message(&bench, canvass);
 	assert_int_equal(bench.fx.sends_count, 0);
 	bench.now_ns += 101 * BENCH_MS;
@@ -252,10 +265,15 @@ static void who_hears_a_leader_grants_no_canvass(void **state)
  */
 static void a_leader_proposes_nothing_over_a_slot_that_it_learns_late(void **state)
 {
-	struct synod_message learn = {.type = SYNOD_LEARN, .from = 2, .to = 1, .has_value = 1,
-				      .ballot = synod_ballot_make(9, 3), .slot = 3,
-				      .value_slot = 3, .value_flags = SYNOD_ENTRY_CHOSEN,
-				      .value_ballot = synod_ballot_make(9, 3)};
+	struct synod_message learn = { .type = SYNOD_LEARN,
+				       .from = 2,
+				       .to = 1,
+				       .has_value = 1,
+				       .ballot = synod_ballot_make(9, 3),
+				       .slot = 3,
+				       .value_slot = 3,
+				       .value_flags = SYNOD_ENTRY_CHOSEN,
+				       .value_ballot = synod_ballot_make(9, 3) };
 
 	(void)state;
 	bench_start(&bench, 3, 16);
@@ -264,7 +282,7 @@ static void a_leader_proposes_nothing_over_a_slot_that_it_learns_late(void **sta
 	learn.value = bench_value(&bench);
 	bench_message(&bench, learn);
 	assert_int_equal(synod_core_can_submit(&bench.core), 0);
-	bench_tick(&bench, 0); /* due at once */
+	bench_tick(&bench, 0);			    /* due at once */
 	assert_int_equal(bench.fx.writes_count, 1); /* a no-op for slot 2 */
 	assert_int_equal(bench.fx.writes[0].slot, 2);
 	assert_int_equal(bench.fx.writes[0].value.handle, 0);
@@ -277,11 +295,16 @@ static void a_promise_is_not_counted_before_the_own_one_is_durable(void **state)
 	(void)state;
 	bench_start(&bench, 3, 16);
 	bench_tick(&bench, 200 * BENCH_MS);
-	bench_message(&bench, (struct synod_message){.type = SYNOD_CANVASS_GRANTED, .from = 2,
-						     .to = 1, .ballot = bench.core.ballot});
-	bench_message(&bench, (struct synod_message){.type = SYNOD_PROMISE, .from = 2, .to = 1,
-						     .ballot = bench.core.ballot, .slot = 1,
-						     .argument = UINT64_MAX});
+	bench_message(&bench, (struct synod_message){ .type = SYNOD_CANVASS_GRANTED,
+						      .from = 2,
+						      .to = 1,
+						      .ballot = bench.core.ballot });
+	bench_message(&bench, (struct synod_message){ .type = SYNOD_PROMISE,
+						      .from = 2,
+						      .to = 1,
+						      .ballot = bench.core.ballot,
+						      .slot = 1,
+						      .argument = UINT64_MAX });
 	assert_int_equal(bench.fx.dropped, SYNOD_DROP_UNEXPECTED);
 	assert_int_equal(bench.core.role, SYNOD_ROLE_CANDIDATE);
 }

@@ -15,7 +15,10 @@
 
 #include <cmocka.h>
 
-enum { STEPS_A_LIFE = 2000, LIVES = 4000 };
+enum {
+	STEPS_A_LIFE = 2000,
+	LIVES = 4000
+};
 
 static struct bench bench;
 static uint64_t random_state;
@@ -115,10 +118,10 @@ static void any_step(void)
 	case 5:
 		if (bench.core.role == SYNOD_ROLE_CANVASSER && below(2))
 			bench_message(&bench,
-				      (struct synod_message){.type = SYNOD_CANVASS_GRANTED,
-							     .from = 2,
-							     .to = 1,
-							     .ballot = bench.core.ballot});
+				      (struct synod_message){ .type = SYNOD_CANVASS_GRANTED,
+							      .from = 2,
+							      .to = 1,
+							      .ballot = bench.core.ballot });
 		break;
 	default:
 		bench_message(&bench, any_message());
@@ -128,7 +131,7 @@ static void any_step(void)
 
 static void no_message_reaches_an_assertion(void **state)
 {
-	static const uint32_t sizes[] = {1, 3, 5, 7};
+	static const uint32_t sizes[] = { 1, 3, 5, 7 };
 	uint64_t leaders = 0;
 	uint64_t chosen = 0;
 
