@@ -126,11 +126,10 @@ static void check_accepted(struct sim *sim, struct sim_replica *replica,
 	}
 	/* What was true once of a ballot stays true. */
 	for (; *through < message->slot; ++*through)
-		sim_check(
-			sim, is_vote_true(sim, replica, *through + 1, message->ballot),
-			"I4: replica %u: ACCEPTED through %llu, slot %llu not durable at " BALLOT_FORMAT,
-			replica->id, (unsigned long long)message->slot,
-			(unsigned long long)*through + 1, BALLOT(message->ballot));
+		sim_check(sim, is_vote_true(sim, replica, *through + 1, message->ballot),
+			  "I4: %u: ACCEPTED through %llu, slot %llu not durable, " BALLOT_FORMAT,
+			  replica->id, (unsigned long long)message->slot,
+			  (unsigned long long)*through + 1, BALLOT(message->ballot));
 	for (unsigned int i = 0; i < 64 && message->argument >> i; i++)
 		sim_check(
 			sim,
