@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
 #
-# `synod verify` catches what it is for: an acknowledgement of a command that is in no journal, one at
-# another position, a journal that lacks what the others have; and is content with a sound run.
+# `synod verify` catches what it is for: an acknowledgement of a command that is in no journal, one
+# at another position, a journal that lacks what the others have; and is content with a sound run.
 
 # shellcheck source=tests/cluster/common.sh
 source "$(dirname "$0")/common.sh"
