@@ -33,7 +33,8 @@ static struct {
 static void park(void *unused)
 {
 	(void)unused;
-	synod_gate_mark_interrupt_thread();
+	if (synod_gate_mark_interrupt_thread)
+		synod_gate_mark_interrupt_thread();
 	pthread_mutex_lock(&gate.lock);
 	gate.parked = 1;
 	pthread_cond_broadcast(&gate.changed);

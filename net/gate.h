@@ -35,7 +35,10 @@ void synod_gate_turn(void);
 /* Lets it go for good. */
 void synod_gate_remove(void);
 
-/* Said by the interrupt thread of itself, in every round: net/sendmsg.c wants to know it. */
-void synod_gate_mark_interrupt_thread(void);
+/*
+ * Said by the interrupt thread of itself, in every round, to net/sendmsg.c, which only programs
+ * link (net_eal_dep): an embedder that uses memif may link it too, or live with what it says there.
+ */
+void synod_gate_mark_interrupt_thread(void) __attribute__((weak));
 
 #endif

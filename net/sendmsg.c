@@ -13,7 +13,8 @@
  * the end of that connection, and the driver lets go of it on its proper path. All other threads
  * get what the kernel says.
  *
- * This stands before libc's sendmsg in every program that links net/. Not nice (net/gate.h rejected
+ * This stands before libc's sendmsg in every program that links net_eal_dep. Not nice (net/gate.h
+ * rejected
  * as much for munmap); here nothing else is in reach: the listener is static in the driver, and
  * whether somebody is still there cannot be known before accept.
  */
@@ -27,7 +28,6 @@
 
 static _Thread_local int is_interrupt_thread;
 
-/* Stands here so that whoever links the gate links sendmsg too. */
 void synod_gate_mark_interrupt_thread(void)
 {
 	is_interrupt_thread = 1;
