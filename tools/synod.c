@@ -15,6 +15,7 @@ static const struct entry entries[] = {
 	{ "config", synod_tool_config, "check, print or begin a configuration file" },
 	{ "format", synod_tool_format, "make the journal of a replica" },
 	{ "log", synod_tool_log, "dump and verify the journal of a stopped replica" },
+	{ "repair", synod_tool_repair, "rewrite a corrupt journal from another replica's" },
 	{ "report", synod_tool_report, "put a benchmark's parts together into one result" },
 	{ "status", synod_tool_status, "ask running replicas how they are" },
 	{ "submit", synod_tool_submit,

@@ -64,6 +64,7 @@ int synod_tool_finish(void);
 int synod_tool_config(int argc, char **argv);
 int synod_tool_format(int argc, char **argv);
 int synod_tool_log(int argc, char **argv);
+int synod_tool_repair(int argc, char **argv);
 int synod_tool_report(int argc, char **argv);
 int synod_tool_status(int argc, char **argv);
 int synod_tool_submit(int argc, char **argv);

@@ -25,6 +25,19 @@ status=0
 [[ $status == 1 ]] || fail "synod verify takes a flipped byte: exit $status"
 grep -q 'replica 2' "$data/out" || fail "synod verify does not say whose: $(cat "$data/out")"
 
+complains 1 'corrupt at offset .* slots .*synod repair' "$synodd" --config "$config" --id 2
+
+# Repaired from another's journal, it has the whole sequence again, and serves.
+complains 1 'not corrupt' "$synod" repair --config "$config" --id 1 --from 3
+complains 2 'name another' "$synod" repair --config "$config" --id 2 --from 2
+"$synod" repair --config "$config" --id 2 --from 3 >/dev/null
+"$synod" log --config "$config" --id 2 --verify >/dev/null
+"$synod" verify --config "$config" >/dev/null
+cluster up >/dev/null
+"$synod" status --config "$config" --until equal --quiet
+tails_equal "$data/text"
+cluster down >/dev/null
+
 # The others still have everything, and say so.
 "$synod" log --config "$config" --id 1 --verify >/dev/null
 "$synod" log --config "$config" --id 3 --verify >/dev/null

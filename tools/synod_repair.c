@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * synod repair: gives a stopped replica whose journal is corrupt a whole one again, without losing a
+ * promise or a vote.
+ *
+ * What a corrupt group held is unknown, and an acceptor may not forget what it accepted. But once a
+ * slot is known to be chosen, the chosen value stands for every vote for it. So a new journal is
+ * written from
+ *   - the promise of the old one (its superblock, four copies, is whole, or it could not be opened);
+ *   - every slot that another replica's journal knows to be chosen, as chosen, from there;
+ *   - every later record of the old journal, as it is.
+ * All slots that the corrupt groups held must be known and lie in the first range; else it refuses
+ * and says what to wait for. The old file is kept beside the new one.
+ */
+#include "engine/journal/uring.h"
+#include "tools/synod.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+struct repair {
+	struct synod_journal *old;
+	struct synod_journal *other;
+	struct synod_journal *fresh;
+	struct synod_journal_port port;
+	struct synod_journal_recovery old_found;
+	struct synod_journal_recovery other_found;
+	uint64_t ticket;
+	char error[1024];
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static int open_for_reading(struct repair *repair, struct synod_journal **journal, const char *path,
+			    struct synod_journal_recovery *found)
+{
+	const struct synod_journal_options options = { .path = path,
+						       .flags = SYNOD_JOURNAL_READ_ONLY };
+
+	return synod_journal_open(journal, &options, found, repair->error, sizeof(repair->error));
+}
+
+/* 0 if what the corrupt groups held is known, and known to be chosen over there; or a complaint. */
+static int check_repairable(struct repair *repair, const char *path, const char *other_path)
+{
+	const struct synod_journal_recovery *found = &repair->old_found;
+
+	if (found->locked)
+		return synod_tool_complain("%s is open in a running replica: stop it first", path);
+	if (found->faults == 0)
+		return synod_tool_complain("%s is not corrupt: nothing to repair", path);
+	if (repair->other_found.faults)
+		return synod_tool_complain("%s is corrupt too: repair from another replica",
+					   other_path);
+	for (uint32_t i = 0; i < found->faults; i++) {
+		if (i == SYNOD_JOURNAL_FAULTS_MAX || !found->faulty[i].slots_known)
+			return synod_tool_complain(
+				"%s: not all slots of the corrupt groups are known: what was "
+				"accepted there cannot be told from here",
+				path);
+		if (found->faulty[i].slot_last > repair->other_found.chosen_through)
+			return synod_tool_complain(
+				"%s: slot %" PRIu64
+				" is corrupt, and %s knows slots only up to %" PRIu64
+				" to be chosen: let the others serve a little, then try again",
+				path, found->faulty[i].slot_last, other_path,
+				repair->other_found.chosen_through);
+	}
+	return 0;
+}
+
+/* Hands one write to the new journal and waits until it was taken. */
+static int give(struct repair *repair, struct synod_journal_write *write)
+{
+	uint64_t durable;
+	int taken = 0;
+
+	write->ticket = ++repair->ticket;
+	while (taken == 0) {
+		int polled;
+
+		taken = repair->port.write(repair->port.context, write, 1);
+		polled = repair->port.poll(repair->port.context, now_ns(), &durable);
+		if (taken < 0 || polled < 0)
+			return taken < 0 ? taken : polled;
+	}
+	return 0;
+}
+
+static int settle(struct repair *repair)
+{
+	uint64_t durable = 0;
+
+	while (durable < repair->ticket) {
+		int polled = repair->port.poll(repair->port.context, now_ns(), &durable);
+
+		if (polled < 0)
+			return polled;
+	}
+	return 0;
+}
+
+static int copy_slot(struct repair *repair, uint64_t slot)
+{
+	int chosen = slot <= repair->other_found.chosen_through;
+	struct synod_journal_record record;
+	struct synod_journal_write write;
+	int failed = synod_journal_read_sync(chosen ? repair->other : repair->old, slot, &record);
+
+	if (failed)
+		return failed == -ENOENT && !chosen ? 0 : failed;
+	write = (struct synod_journal_write){
+		.kind = SYNOD_WRITE_RECORD,
+		.chosen = chosen || record.chosen,
+		.slot = slot,
+		.ballot = record.ballot,
+		.chosen_through = chosen ? slot - 1 : repair->other_found.chosen_through,
+		.value = record.value,
+		.body = record.body,
+	};
+	return give(repair, &write);
+}
+
+static int copy_all(struct repair *repair)
+{
+	uint64_t last = repair->old_found.slot_last > repair->other_found.chosen_through
+				? repair->old_found.slot_last
+				: repair->other_found.chosen_through;
+	struct synod_journal_write promise = {
+		.kind = SYNOD_WRITE_PROMISE,
+		.ballot = repair->old_found.promised,
+	};
+	int failed = 0;
+
+	if (repair->old_found.promised)
+		failed = give(repair, &promise);
+	for (uint64_t slot = 1; !failed && slot <= last; slot++)
+		failed = copy_slot(repair, slot);
+	return failed ? failed : settle(repair);
+}
+
+static int write_fresh(struct repair *repair, const char *path)
+{
+	const struct synod_journal_identity *identity = &repair->old_found.identity;
+	const struct synod_journal_options options = { .path = path, .expect = identity };
+	struct synod_journal_recovery found;
+	int failed;
+
+	if (synod_journal_format(path, identity, repair->old_found.file_size, SYNOD_JOURNAL_FORCE,
+				 repair->error, sizeof(repair->error)) ||
+	    synod_journal_open(&repair->fresh, &options, &found, repair->error,
+			       sizeof(repair->error)))
+		return synod_tool_complain("%s", repair->error);
+	repair->port = synod_journal_port(repair->fresh);
+	failed = copy_all(repair);
+	if (failed)
+		return synod_tool_complain("%s: %s", path,
+					   *synod_journal_error(repair->fresh)
+						   ? synod_journal_error(repair->fresh)
+						   : strerror(-failed));
+	return 0;
+}
+
+static int run(struct repair *repair, const char *path, const char *other_path)
+{
+	char fresh[SYNOD_CONFIG_PATH_SIZE + 16];
+	char kept[SYNOD_CONFIG_PATH_SIZE + 16];
+	int status;
+
+	if (open_for_reading(repair, &repair->old, path, &repair->old_found) ||
+	    open_for_reading(repair, &repair->other, other_path, &repair->other_found))
+		return synod_tool_complain("%s", repair->error);
+	status = check_repairable(repair, path, other_path);
+	if (status)
+		return status;
+	snprintf(fresh, sizeof(fresh), "%s.repaired", path);
+	snprintf(kept, sizeof(kept), "%s.corrupt", path);
+	status = write_fresh(repair, fresh);
+	if (status)
+		return status;
+	/* The new one is durable; at every moment one of the two names holds a journal. */
+	if (rename(path, kept) || rename(fresh, path))
+		return synod_tool_complain("%s: %s; the repaired journal is %s", path,
+					   strerror(errno), fresh);
+	printf("%s: slots 1 to %" PRIu64 " from %s, the old file is %s\n", path,
+	       repair->other_found.chosen_through, other_path, kept);
+	return synod_tool_finish();
+}
+
+int synod_tool_repair(int argc, char **argv)
+{
+	static struct synod_config config;
+	static struct repair repair;
+	const char *path = NULL;
+	uint64_t id = 0;
+	uint64_t from = 0;
+	const struct synod_command command = {
+		"repair", "", "Rewrites the corrupt journal of a stopped replica from another's.",
+		"Keeps every promise and vote. The other replica may run; the old file is kept.\n"
+	};
+	const struct synod_option options[] = {
+		{ "config", SYNOD_OPTION_TEXT, &path, "FILE", "the cluster's configuration", 1 },
+		{ "id", SYNOD_OPTION_NUMBER, &id, "N", "whose journal is corrupt", 1 },
+		{ "from", SYNOD_OPTION_NUMBER, &from, "M", "whose journal is whole", 1 },
+		{ 0 }
+	};
+	int status = synod_tool_parse(argc, argv, &command, options, NULL, NULL);
+
+	if (status >= 0)
+		return status;
+	if (synod_tool_load(path, &config))
+		return SYNOD_TOOL_FAILED;
+	if (synod_tool_check_id(&config, id, "id") || synod_tool_check_id(&config, from, "from"))
+		return SYNOD_TOOL_USAGE;
+	if (id == from) {
+		synod_tool_complain("--from %" PRIu64 " is the corrupt one; name another", from);
+		return SYNOD_TOOL_USAGE;
+	}
+	status = run(&repair, synod_config_replica(&config, (uint32_t)id)->journal,
+		     synod_config_replica(&config, (uint32_t)from)->journal);
+	synod_journal_close(repair.fresh);
+	synod_journal_close(repair.other);
+	synod_journal_close(repair.old);
+	return status;
+}
