@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * synod repair: gives a stopped replica whose journal is corrupt a whole one again, without losing a
- * promise or a vote.
+ * synod repair: gives a stopped replica whose journal is corrupt a whole one again, without losing
+ * a promise or a vote.
  *
  * What a corrupt group held is unknown, and an acceptor may not forget what it accepted. But once a
  * slot is known to be chosen, the chosen value stands for every vote for it. So a new journal is
  * written from
- *   - the promise of the old one (its superblock, four copies, is whole, or it could not be opened);
+ *   - the promise of the old one (its superblock, four copies, is whole, or it could not be
+ *   opened);
  *   - every slot that another replica's journal knows to be chosen, as chosen, from there;
  *   - every later record of the old journal, as it is.
  * All slots that the corrupt groups held must be known and lie in the first range; else it refuses
