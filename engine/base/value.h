@@ -16,6 +16,8 @@ struct synod_value {
 	uint32_t crc;	 /* CRC32C of the bytes, computed once, by the leader that gathered them */
 };
 
+#ifndef __cplusplus
 _Static_assert(sizeof(struct synod_value) == 16, "no padding: values are hashed");
+#endif
 
 #endif

@@ -26,6 +26,10 @@
 
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 enum {
 	SYNOD_CORE_SENDS_MAX = 192,
 	SYNOD_CORE_WRITES_MAX = 40,
@@ -186,7 +190,9 @@ struct synod_core_slot {
 	uint8_t reserved[4];
 };
 
+#ifndef __cplusplus
 _Static_assert(sizeof(struct synod_core_slot) == 80, "no padding: the state is hashed");
+#endif
 
 struct synod_core_peer {
 	uint64_t contact_ns;	   /* last message of the present role */
@@ -206,7 +212,9 @@ struct synod_core_peer {
 	uint8_t reserved[6];
 };
 
+#ifndef __cplusplus
 _Static_assert(sizeof(struct synod_core_peer) == 96, "no padding: the state is hashed");
+#endif
 
 struct synod_core {
 	struct synod_core_config config;
@@ -223,9 +231,8 @@ struct synod_core {
 	/* The log. */
 	uint64_t chosen_through;
 	uint64_t applied;
-	uint64_t slot_last; /* highest slot accepted or learned here */
-	uint64_t
-		accepted_through; /* follower: all to here durable at `ballot`, or chosen */
+	uint64_t slot_last;	    /* highest slot accepted or learned here */
+	uint64_t accepted_through;  /* follower: all to here durable at `ballot`, or chosen */
 	uint64_t announced_through; /* follower: the leader's chosen_through at `ballot` */
 	uint64_t known_chosen;	    /* the highest chosen_through heard of */
 
@@ -284,5 +291,9 @@ uint32_t synod_core_voters_in_contact(const struct synod_core *core);
 
 /* A hash of the whole state (equal states, equal hashes). */
 uint64_t synod_core_hash(const struct synod_core *core);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

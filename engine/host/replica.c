@@ -117,10 +117,9 @@ static int take_memory(struct synod_replica *replica, char *error, size_t error_
 	replica->skips = take_pages(SYNOD_PIPELINE_SKIPS_MAX * sizeof(uint64_t));
 	if (!replica->apply_memory || replica->positions == MAP_FAILED ||
 	    replica->skips == MAP_FAILED) {
-		snprintf(
-			error, error_size,
-			"no memory for %u sessions (%zu bytes): lower sessions in [cluster]",
-			replica->config.sessions, apply_size);
+		snprintf(error, error_size,
+			 "no memory for %u sessions (%zu bytes): lower sessions in [cluster]",
+			 replica->config.sessions, apply_size);
 		return -ENOMEM;
 	}
 	memset(replica->apply_memory, 0, apply_size);

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
 #
-# Any mapping of stages to cores serves alike: all on one, two and three, a core for each pair, rings
-# crossed both ways. (More cores than the machine has cannot be tried on it.)
+# Any mapping of stages to cores serves alike: all on one, or spread, with rings crossed both ways.
+# (More cores than the machine has cannot be tried on it.)
 
 # shellcheck source=tests/cluster/common.sh
 source "$(dirname "$0")/common.sh"
