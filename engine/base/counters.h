@@ -65,9 +65,7 @@ extern "C" {
 	X(JOURNAL_BYTES, "journal_bytes", "bytes written, padding included")                       \
 	X(JOURNAL_RECORDS, "journal_records", "records written")                                   \
 	X(LINK_DOWN, "link_down", "times a port lost its link")                                    \
-	X(LINK_UP, "link_up", "times a port's link came up")                                       \
-	X(POLLS, "polls", "turns of the loop")                                                     \
-	X(POLLS_IDLE, "polls_idle", "turns of the loop that found nothing to do")
+	X(LINK_UP, "link_up", "times a port's link came up")
 
 enum synod_counter {
 #define SYNOD_COUNTER_SYMBOL(symbol, name, sentence) SYNOD_##symbol,

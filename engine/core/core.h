@@ -39,7 +39,6 @@ enum {
 	SYNOD_CORE_PROMISE_BURST = 16, /* PROMISE parts in one answer */
 	SYNOD_CORE_LEARN_BURST = 16,   /* LEARNs in one answer */
 	SYNOD_CORE_RESEND_BURST = 8,   /* ACCEPTs repeated to one follower at once */
-	SYNOD_CORE_FOUND_MAX = SYNOD_WINDOW_SLOTS,
 };
 
 /*

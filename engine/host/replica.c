@@ -158,9 +158,8 @@ static int make_pipeline(struct synod_replica *replica, char *error, size_t erro
 	synod_journal_status(replica->journal, &status);
 	pipeline.slots_max = status.slots_max;
 	pipeline.journal_bytes = status.bytes_total;
-	pipeline.datagram_max = config->mtu - 28;
-	pipeline.batch_size_max =
-		(pipeline.datagram_max - SYNOD_HEADER_SIZE - SYNOD_ENTRY_SIZE) & ~7u;
+	/* What is left of an IP packet after IP, UDP and our own headers. */
+	pipeline.batch_size_max = (config->mtu - 28 - SYNOD_HEADER_SIZE - SYNOD_ENTRY_SIZE) & ~7u;
 	if (pipeline.batch_size_max > SYNOD_BATCH_SIZE_MAX)
 		pipeline.batch_size_max = SYNOD_BATCH_SIZE_MAX;
 	if (getrandom(&pipeline.core.seed, sizeof(pipeline.core.seed), 0) < 0)

@@ -60,7 +60,6 @@ struct synod_pipeline_config {
 	uint32_t replicas;
 	uint64_t incarnation;
 	uint32_t durability;	 /* enum synod_durability, as obtained */
-	uint32_t datagram_max;	 /* largest datagram to a peer and in a batch */
 	uint32_t batch_size_max; /* bytes of a batch that fits it, at most SYNOD_BATCH_SIZE_MAX */
 	uint64_t slots_max;	 /* slots that the journal can index */
 	uint64_t journal_bytes;	 /* of its log: for status */
