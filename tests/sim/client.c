@@ -99,7 +99,8 @@ static void add_commands(struct sim *sim, struct sim_client *client)
 {
 	uint64_t wanted = 1 + sim_below(sim, 2);
 
-	while (wanted-- && client->outstanding_count < client->outstanding_max)
+	while (wanted-- && client->outstanding_count < client->outstanding_max &&
+	       (!sim->params.commands || client->number_last < sim->params.commands))
 		client->outstanding[client->outstanding_count++] =
 			(struct sim_outstanding){ .number = ++client->number_last,
 						  .floor = sim->observer.position_acked };

@@ -21,6 +21,7 @@ enum {
 #define CONVERGENCE_NS	    (10 * SIM_SECOND)
 #define CONVERGENCE_LOOK_NS (50 * SIM_MS)
 #define PAUSE_LOOK_NS	    (50 * SIM_MS)
+#define SCRIPT_NS	    (30 * SIM_SECOND)
 
 const char *const sim_fault_names[SIM_FAULTS_COUNT] = {
 #define SIM_FAULT_NAME(symbol, name) name,
@@ -76,14 +77,17 @@ static void on_packet(struct sim *sim, const struct sim_event *event)
 	struct sim_replica *replica = &sim->replicas[event->who];
 
 	sim_net_free(sim, (uint32_t)event->a);
-	if (packet.kind == SIM_PACKET_REPLY)
+	if (packet.kind == SIM_PACKET_REPLY) {
 		sim_client_reply(sim, &sim->clients[event->who], &packet.reply);
-	else if (!replica->up)
+		replica = &sim->replicas[packet.reply.from];
+	} else if (!replica->up) {
 		return;
-	else if (packet.kind == SIM_PACKET_REQUEST)
+	} else if (packet.kind == SIM_PACKET_REQUEST) {
 		sim_replica_request(sim, replica, &packet.request);
-	else
+	} else {
 		sim_replica_message(sim, replica, &packet.message, packet.content);
+	}
+	(void)sim_point(sim, replica);
 }
 
 /* Events that a replica's process handles: they wait while it pauses and die with it. */
@@ -137,6 +141,8 @@ static void dispatch_replica(struct sim *sim, struct sim_replica *replica,
 	default:
 		break;
 	}
+	if (event->kind != SIM_TICK && event->kind != SIM_INGRESS)
+		(void)sim_point(sim, replica);
 }
 
 static void dispatch(struct sim *sim, const struct sim_event *event)
@@ -250,6 +256,7 @@ static void reset(struct sim *sim, uint64_t seed)
 	sim->queue.order = 0;
 	sim->packets_count = 0;
 	sim->packets_free = 0;
+	sim->points = 0;
 	sim->contents_count = 0;
 	sim->arena_size = 0;
 	sim->failure[0] = 0;
@@ -304,6 +311,24 @@ int sim_cluster_run(struct sim *sim, uint64_t seed)
 	run_convergence(sim);
 	for (uint32_t id = 1; id <= sim->params.replicas; id++)
 		sim_fold(sim, synod_core_hash(&sim->replicas[id].core));
+	return 0;
+}
+
+int sim_cluster_script(struct sim *sim, uint64_t seed)
+{
+	reset(sim, seed);
+	if (sigsetjmp(sim->failed, 1))
+		return -1;
+	sim_params_script(sim);
+	start(sim);
+	while (sim->clients[0].acked < sim->params.commands || !is_converged(sim)) {
+		turn(sim);
+		sim_check(sim, sim->now < SCRIPT_NS, "%llu of %u commands answered in %llu s",
+			  (unsigned long long)sim->clients[0].acked, sim->params.commands,
+			  (unsigned long long)(SCRIPT_NS / SIM_SECOND));
+	}
+	sim_check(sim, !sim->point_crash || sim->points >= sim->point_crash,
+		  "the script has only %llu events", (unsigned long long)sim->points);
 	return 0;
 }
 

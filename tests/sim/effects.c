@@ -92,11 +92,14 @@ static int carry_sends(struct sim *sim, struct sim_replica *replica)
 			sim_replica_crash(sim, replica);
 			return 0;
 		}
+		if (sim_point(sim, replica))
+			return 0;
 	}
 	return 1;
 }
 
-static void carry_writes(struct sim *sim, struct sim_replica *replica)
+/* As carry_sends. */
+static int carry_writes(struct sim *sim, struct sim_replica *replica)
 {
 	const struct synod_effects *fx = &sim->effects;
 
@@ -113,7 +116,10 @@ static void carry_writes(struct sim *sim, struct sim_replica *replica)
 		sim_fold(sim, write->ballot ^ write->slot << 32);
 		sim_observer_write(sim, replica, write, content);
 		sim_disk_write(sim, replica, write, content);
+		if (sim_point(sim, replica))
+			return 0;
 	}
+	return 1;
 }
 
 static void carry_reads(struct sim *sim, const struct sim_replica *replica)
@@ -191,9 +197,8 @@ static void carry_released(struct sim *sim, struct sim_replica *replica)
 void sim_effects_carry_out(struct sim *sim, struct sim_replica *replica)
 {
 	check_bounds(sim, replica);
-	if (!carry_sends(sim, replica))
+	if (!carry_sends(sim, replica) || !carry_writes(sim, replica))
 		return;
-	carry_writes(sim, replica);
 	carry_reads(sim, replica);
 	carry_chosen(sim, replica);
 	carry_released(sim, replica);

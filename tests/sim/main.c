@@ -17,7 +17,9 @@
 
 enum {
 	FAILURES_PRINTED = 20,
-	WATCHDOG_SECONDS = 120
+	WATCHDOG_SECONDS = 120,
+	SWEEP_SEEDS = 4,
+	SWEEP_WATCHDOG_SECONDS = 1200
 };
 
 struct options {
@@ -28,6 +30,9 @@ struct options {
 	int trace;
 	int twice;
 	int until_failure;
+	int crash_points;
+	uint64_t thin;
+	const char *point; /* --point: only this one */
 	const char *json;
 };
 
@@ -88,8 +93,12 @@ static void usage(void)
 {
 	fputs("usage: synod-sim --seeds N [--start S] [--json FILE] [--twice] [--until-failure]\n"
 	      "       synod-sim --seed S [--trace]\n"
+	      "       synod-sim --crash-points [--seeds N] [--start S] [--thin N] [--json FILE]\n"
+	      "       synod-sim --crash-points --point [all:]N [--start S] [--trace]\n"
 	      "  --twice          run every seed twice: the histories must be the same\n"
-	      "  --until-failure  stop at the first seed that fails\n",
+	      "  --until-failure  stop at the first seed that fails\n"
+	      "  --crash-points   crash a fixed script after each network and disk event in turn\n"
+	      "  --thin N         only every Nth of them\n",
 	      stderr);
 	exit(2);
 }
@@ -103,8 +112,11 @@ static struct options parse(int argc, char **argv)
 					       { "trace", no_argument, NULL, 't' },
 					       { "twice", no_argument, NULL, '2' },
 					       { "until-failure", no_argument, NULL, 'u' },
+					       { "crash-points", no_argument, NULL, 'c' },
+					       { "thin", required_argument, NULL, 'i' },
+					       { "point", required_argument, NULL, 'p' },
 					       { NULL, 0, NULL, 0 } };
-	struct options options = { .start = 1 };
+	struct options options = { .start = 1, .thin = 1 };
 	int option;
 
 	while ((option = getopt_long(argc, argv, "", table, NULL)) != -1) {
@@ -131,11 +143,21 @@ static struct options parse(int argc, char **argv)
 		case 'u':
 			options.until_failure = 1;
 			break;
+		case 'c':
+			options.crash_points = 1;
+			break;
+		case 'i':
+			options.thin = number(optarg);
+			break;
+		case 'p':
+			options.point = optarg;
+			break;
 		default:
 			usage();
 		}
 	}
-	if (optind != argc || (!options.one && !options.seeds))
+	if (optind != argc || options.thin == 0 ||
+	    (!options.one && !options.seeds && !options.crash_points))
 		usage();
 	return options;
 }
@@ -269,6 +291,32 @@ static int run_many(struct sim *sim, const struct options *options, const char *
 	return totals.failures || missing;
 }
 
+static int run_crash_points(struct sim *sim, const struct options *options)
+{
+	const char *point = options->point;
+
+	if (!point) {
+		struct sim_sweep sweep = { .start = options->start,
+					   .seeds = options->seeds ? options->seeds : SWEEP_SEEDS,
+					   .thin = options->thin,
+					   .json = options->json };
+
+		alarm(SWEEP_WATCHDOG_SECONDS);
+		return sim_crash_points(sim, &sweep);
+	}
+	alarm(WATCHDOG_SECONDS);
+	sim->trace = (uint32_t)options->trace;
+	sim->point_whole = strncmp(point, "all:", 4) == 0;
+	sim->point_crash = number(sim->point_whole ? point + 4 : point);
+	if (sim_cluster_script(sim, options->start)) {
+		printf("FAILED crash point %s at %.6f s: %s\n", point, (double)sim->now / 1e9,
+		       sim->failure);
+		return 1;
+	}
+	printf("crash point %s held\n", point);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	struct options options = parse(argc, argv);
@@ -279,7 +327,11 @@ int main(int argc, char **argv)
 		abort();
 	running = sim;
 	catch_signals();
-	result = options.one ? run_one(sim, &options, argv[0]) : run_many(sim, &options, argv[0]);
+	if (options.crash_points)
+		result = run_crash_points(sim, &options);
+	else
+		result = options.one ? run_one(sim, &options, argv[0])
+				     : run_many(sim, &options, argv[0]);
 	sim_cluster_free(sim);
 	free(sim);
 	return result;

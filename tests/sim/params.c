@@ -56,6 +56,30 @@ static void draw_disk(struct sim *sim)
 	params->apply_max = sim_below(sim, 3) ? SIM_MS : 100 * SIM_MS;
 }
 
+/* For crash_points.c: three replicas, one client, a ring that wraps, no fault of any kind. */
+void sim_params_script(struct sim *sim)
+{
+	sim->params = (struct sim_params){
+		.replicas = 3,
+		.clients = 1,
+		.sessions = SIM_CLIENTS_MAX,
+		.window = 16,
+		.inflight = 8,
+		.election_ns = 100 * SIM_MS,
+		.heartbeat_ns = 25 * SIM_MS,
+		.retransmit_ns = 20 * SIM_MS,
+		.commands = SIM_SCRIPT_COMMANDS,
+		.delay_min = 20 * SIM_US,
+		.delay_max = 200 * SIM_US,
+		.disk_min = 20 * SIM_US,
+		.disk_max = 500 * SIM_US,
+		.hole = 500,
+		.apply_max = SIM_MS,
+		.think_max = 5 * SIM_MS,
+		.client_timeout = 50 * SIM_MS,
+	};
+}
+
 void sim_params_draw(struct sim *sim)
 {
 	struct sim_params *params = &sim->params;

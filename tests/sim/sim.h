@@ -15,6 +15,7 @@
  *   faults.c    when replicas crash, links break, disks slow down
  *   observer*.c the judge: sees messages, writes, effects and answers, and no engine internals
  *   cluster.c   one seed from beginning to end: safety, liveness, convergence
+ *   crash_points.c  a fixed script, crashed after each of its network and disk events in turn
  *   main.c      the command line
  *
  * Times are virtual nanoseconds from the start of the run. Replica and client ids are 1-based and
@@ -46,6 +47,7 @@ enum {
 	SIM_FAILURE_SIZE = 512,
 	SIM_PENDING_MAX = 8192, /* writes in flight; a power of two */
 	SIM_EXECUTED_SIZE = 1 << 16,
+	SIM_SCRIPT_COMMANDS = 50, /* of crash_points.c */
 };
 
 /* Every kind of fault has a counter; a campaign in which one never fired fails. */
@@ -327,6 +329,7 @@ struct sim_params {
 	uint32_t disk_slow;
 	uint32_t hole;		/* a crash keeps undurable writes one by one, not only a prefix */
 	uint32_t crash_sending; /* out of 100,000 */
+	uint32_t commands;	/* a client's, in all; 0: no end */
 
 	uint64_t delay_min;
 	uint64_t delay_max;
@@ -398,6 +401,11 @@ struct sim {
 
 	/* What a step's effects name, looked up before released handles are gone. */
 	uint32_t sends_content[SYNOD_CORE_SENDS_MAX];
+
+	/* The sweep of crash points; see crash_points.c. */
+	uint64_t points;      /* network and disk events so far */
+	uint64_t point_crash; /* crash after this one; 0: never */
+	uint32_t point_whole; /* the whole cluster, not only the replica concerned */
 
 	sigjmp_buf failed;
 	char failure[SIM_FAILURE_SIZE];
@@ -518,6 +526,7 @@ void sim_faults_heal_all(struct sim *sim);
 
 /* params.c */
 void sim_params_draw(struct sim *sim);
+void sim_params_script(struct sim *sim);
 
 /* observer.c, observer_messages.c */
 void sim_observer_reset(struct sim *sim);
@@ -539,9 +548,24 @@ void sim_observer_result(struct sim *sim, const struct synod_apply_result *resul
 void sim_observer_ack(struct sim *sim, const struct sim_client *client, uint64_t number,
 		      uint64_t position, uint64_t floor);
 
+/* A network or disk event of the replica is over. Returns 1 if it crashed there. */
+int sim_point(struct sim *sim, struct sim_replica *replica);
+
 /* cluster.c: one seed. Returns 0, or -1 with sim->failure set. */
 int sim_cluster_run(struct sim *sim, uint64_t seed);
+/* The fixed script, in which nothing goes wrong but what sim->point_crash says. As above. */
+int sim_cluster_script(struct sim *sim, uint64_t seed);
 void sim_cluster_free(struct sim *sim);
+
+/* crash_points.c: every `thin`th point of each seed's script. Prints; returns 0 if all held. */
+struct sim_sweep {
+	uint64_t start;
+	uint64_t seeds;
+	uint64_t thin;
+	const char *json;
+};
+
+int sim_crash_points(struct sim *sim, const struct sim_sweep *wanted);
 
 extern const char *const sim_fault_names[SIM_FAULTS_COUNT];
 
