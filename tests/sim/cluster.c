@@ -20,7 +20,6 @@ enum {
 #define LIVENESS_NS	    (10 * SIM_SECOND)
 #define CONVERGENCE_NS	    (10 * SIM_SECOND)
 #define CONVERGENCE_LOOK_NS (50 * SIM_MS)
-#define PAUSE_LOOK_NS	    (50 * SIM_MS)
 #define SCRIPT_NS	    (30 * SIM_SECOND)
 
 const char *const sim_fault_names[SIM_FAULTS_COUNT] = {
@@ -125,6 +124,11 @@ static void dispatch_replica(struct sim *sim, struct sim_replica *replica,
 		break;
 	case SIM_DISK_DONE:
 		sim_disk_done(sim, replica, event->a);
+		if (replica->up && replica->durable_scheduled && sim->phase == SIM_SAFETY &&
+		    sim_below(sim, 100000) < sim->params.crash_durable) {
+			sim_count(sim, SIM_FAULT_CRASH_DURABLE);
+			sim_replica_crash(sim, replica);
+		}
 		break;
 	case SIM_DURABLE:
 		sim_replica_durable(sim, replica);
@@ -167,6 +171,10 @@ static void dispatch(struct sim *sim, const struct sim_event *event)
 		if (sim->phase == SIM_SAFETY && event->a == sim->partition_generation)
 			sim_net_heal(sim);
 		break;
+	case SIM_LINK_CLOG:
+		if (sim->phase == SIM_SAFETY)
+			sim->clogged_until[event->who][event->b] = event->a;
+		break;
 	default:
 		if (replica->up && replica->life == event->life)
 			dispatch_replica(sim, replica, event);
@@ -182,10 +190,7 @@ static void turn(struct sim *sim)
 	sim->now = event.at;
 	if (is_of_process(sim, &event) && sim->replicas[event.who].up &&
 	    sim->replicas[event.who].paused_until > sim->now) {
-		/* Look again: a pause can end early, when the replica is healed. */
-		event.at = sim->now + PAUSE_LOOK_NS;
-		if (event.at > sim->replicas[event.who].paused_until)
-			event.at = sim->replicas[event.who].paused_until;
+		event.at = sim->replicas[event.who].paused_until;
 		sim_queue_push(sim, event);
 		return;
 	}
@@ -264,6 +269,7 @@ static void reset(struct sim *sim, uint64_t seed)
 	memset(&sim->params, 0, sizeof(sim->params));
 	memset(sim->cut, 0, sizeof(sim->cut));
 	memset(sim->clogged_until, 0, sizeof(sim->clogged_until));
+	memset(sim->narrow_until, 0, sizeof(sim->narrow_until));
 	sim->partition_generation = 0;
 	if (!sim->contents) {
 		uint64_t capacity = 0;

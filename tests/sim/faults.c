@@ -5,6 +5,8 @@
  */
 #include "tests/sim/sim.h"
 
+#include <string.h>
+
 static void schedule(struct sim *sim, enum sim_hazard hazard)
 {
 	uint64_t mean = sim->params.hazard_mean[hazard];
@@ -99,13 +101,79 @@ static void clog_links(struct sim *sim)
 					sim->now + sim_below(sim, 2 * SIM_SECOND);
 }
 
+/*
+ * Links are clogged one by one and set free one by one in another order, so that what was sent
+ * early comes after what was sent late (FoundationDB's best bug finder; faults.md, 1).
+ */
+static void swizzle_links(struct sim *sim)
+{
+	uint64_t step = sim_between(sim, 10, 300) * SIM_MS;
+	uint8_t links[SYNOD_REPLICAS_MAX * SYNOD_REPLICAS_MAX][2];
+	uint32_t count = 0;
+
+	for (uint32_t from = 1; from <= sim->params.replicas; from++)
+		for (uint32_t to = 1; to <= sim->params.replicas; to++)
+			if (from != to && sim_below(sim, 2)) {
+				links[count][0] = (uint8_t)from;
+				links[count++][1] = (uint8_t)to;
+			}
+	for (uint32_t i = 0; i < count; i++) {
+		/* Any of those left; its turn to be set free is drawn by itself. */
+		uint32_t any = i + (uint32_t)sim_below(sim, count - i);
+		uint8_t from = links[any][0];
+		uint8_t to = links[any][1];
+
+		memcpy(links[any], links[i], sizeof(links[i]));
+		sim_queue_push(sim,
+			       (struct sim_event){ .at = sim->now + i * step,
+						   .kind = SIM_LINK_CLOG,
+						   .who = from,
+						   .b = to,
+						   .a = sim->now +
+							(count + sim_below(sim, count)) * step });
+	}
+	sim_tell(sim, "swizzle of %u links, a step is %llu ms", count,
+		 (unsigned long long)(step / SIM_MS));
+	sim_count(sim, SIM_FAULT_SWIZZLE);
+}
+
+/* Some links lose whatever is large, for a while: values do not pass, heartbeats do. */
+static void narrow_links(struct sim *sim)
+{
+	uint64_t until = sim->now + sim_between(sim, 100 * SIM_MS, 3 * SIM_SECOND);
+
+	for (uint32_t from = 1; from <= sim->params.replicas; from++)
+		for (uint32_t to = 1; to <= sim->params.replicas; to++)
+			if (sim_below(sim, 2))
+				sim->narrow_until[from][to] = until;
+}
+
 static void pause_one(struct sim *sim)
 {
 	struct sim_replica *replica = any_replica(sim);
+	int is_long = sim_below(sim, 8) == 0;
+	uint64_t until = sim->now + (is_long ? sim_between(sim, 3 * SIM_SECOND, 60 * SIM_SECOND)
+					     : sim_between(sim, SIM_MS, 3 * SIM_SECOND));
 
-	replica->paused_until = sim->now + sim_between(sim, SIM_MS, 3 * SIM_SECOND);
-	sim_count(sim, SIM_FAULT_PAUSE);
+	if (until > replica->paused_until)
+		sim_replica_pause(sim, replica, until);
+	sim_count(sim, is_long ? SIM_FAULT_PAUSE_LONG : SIM_FAULT_PAUSE);
 	sim_tell(sim, "%u pauses", replica->id);
+}
+
+/* A machine that was suspended; or one whose clock source was changed under it. */
+static void clock_jump(struct sim *sim)
+{
+	struct sim_replica *replica = any_replica(sim);
+	uint64_t by = sim_below(sim, 2) ? sim_between(sim, SIM_MS, 2 * SIM_SECOND)
+					: sim_between(sim, SIM_SECOND, 3600 * SIM_SECOND);
+
+	if (!replica->up)
+		return;
+	sim_count(sim, SIM_FAULT_CLOCK_JUMP);
+	sim_tell(sim, "%u: the clock jumps %llu ms", replica->id,
+		 (unsigned long long)(by / SIM_MS));
+	sim_replica_clock_jump(sim, replica, by);
 }
 
 void sim_faults_next(struct sim *sim, enum sim_hazard hazard)
@@ -126,8 +194,17 @@ void sim_faults_next(struct sim *sim, enum sim_hazard hazard)
 	case SIM_HAZARD_CLOG:
 		clog_links(sim);
 		break;
+	case SIM_HAZARD_SWIZZLE:
+		swizzle_links(sim);
+		break;
+	case SIM_HAZARD_NARROW:
+		narrow_links(sim);
+		break;
 	case SIM_HAZARD_PAUSE:
 		pause_one(sim);
+		break;
+	case SIM_HAZARD_CLOCK_JUMP:
+		clock_jump(sim);
 		break;
 	case SIM_HAZARD_DISK_STUCK:
 		any_replica(sim)->disk.stuck_until =
@@ -143,7 +220,7 @@ void sim_faults_next(struct sim *sim, enum sim_hazard hazard)
 
 static void heal_replica(struct sim *sim, struct sim_replica *replica)
 {
-	replica->paused_until = 0;
+	sim_replica_pause(sim, replica, sim->now);
 	replica->disk.stuck_until = 0;
 	if (!replica->up)
 		sim_replica_start(sim, replica);
@@ -160,7 +237,7 @@ static void break_replica(struct sim *sim, struct sim_replica *replica)
 			sim_replica_crash(sim, replica);
 		break;
 	case 1:
-		replica->paused_until = UINT64_MAX / 2;
+		sim_replica_pause(sim, replica, UINT64_MAX / 2);
 		break;
 	case 2:
 		cut_groups(sim, self, 0);

@@ -46,6 +46,14 @@ struct totals {
 	double real_seconds;
 };
 
+#define OF_NETWORK(symbol, name) "network",
+#define OF_DISK(symbol, name)	 "disk",
+#define OF_PROCESS(symbol, name) "process",
+#define OF_CLIENT(symbol, name)	 "client",
+static const char *const fault_groups[SIM_FAULTS_COUNT] = { SIM_FAULTS_NETWORK(
+	OF_NETWORK) SIM_FAULTS_DISK(OF_DISK) SIM_FAULTS_PROCESS(OF_PROCESS)
+								    SIM_FAULTS_CLIENT(OF_CLIENT) };
+
 static struct sim *running;
 
 static void on_abort(int signal_number)
@@ -239,7 +247,7 @@ static int report(const struct totals *totals)
 	int missing = 0;
 
 	for (int i = 0; i < SIM_FAULTS_COUNT; i++) {
-		printf("  %-24s %12llu%s\n", sim_fault_names[i],
+		printf("  %-8s %-24s %12llu%s\n", fault_groups[i], sim_fault_names[i],
 		       (unsigned long long)totals->faults[i],
 		       totals->faults[i] ? "" : "   NEVER FIRED");
 		missing += totals->faults[i] == 0;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The simulated network. Datagrams are lost, copied, delayed past one another, cut off, held
- * back in a clogged link and set free later in another order. A flipped bit goes through the real
- * encoder and decoder: it must be noticed, and is then a loss.
+ * back in a clogged link and set free later in another order, or too large for a link that has
+ * become narrow. A flipped bit or a missing tail goes through the real encoder and decoder: it must
+ * be noticed, and is then a loss.
  *
  * Knows nothing of the protocol. Faults end with the safety phase, but for the links of the
  * replicas that stay broken.
@@ -14,7 +15,7 @@
 
 enum {
 	CLUSTER = 42,
-	CORRUPT_BATCH_MAX = 4096
+	DAMAGE_BATCH_MAX = 4096
 };
 
 uint32_t sim_net_packet(struct sim *sim)
@@ -41,10 +42,17 @@ void sim_net_free(struct sim *sim, uint32_t packet)
 	sim->packets_free = packet;
 }
 
-/* I13's little sister: no flipped bit is ever taken for a message. */
-static void corrupt(struct sim *sim, const struct synod_message *message, uint32_t content)
+static uint32_t size_of(const struct sim *sim, const struct synod_message *message,
+			uint32_t content)
 {
-	static _Alignas(8) uint8_t bytes[SYNOD_HEADER_SIZE + SYNOD_ENTRY_SIZE + CORRUPT_BATCH_MAX];
+	return SYNOD_HEADER_SIZE +
+	       (message->has_value ? SYNOD_ENTRY_SIZE + sim->contents[content].size : 0);
+}
+
+/* The message as it travels. */
+static void encode(struct sim *sim, const struct synod_message *message, uint32_t content,
+		   uint8_t *bytes)
+{
 	const struct sim_content *batch = &sim->contents[content];
 	struct synod_wire_header header = {
 		.type = message->type,
@@ -65,30 +73,44 @@ static void corrupt(struct sim *sim, const struct synod_message *message, uint32
 		.crc = message->value.crc,
 		.flags = message->value_flags,
 	};
-	struct synod_wire_view view;
-	size_t size = SYNOD_HEADER_SIZE;
-	uint64_t bit;
-
-	if (batch->size > CORRUPT_BATCH_MAX)
-		return;
 	synod_wire_seal(&header, message->has_value ? &entry : NULL, NULL,
 			message->has_value ? entry.size : 0);
 	memcpy(bytes, &header, sizeof(header));
-	if (message->has_value) {
-		memcpy(bytes + size, &entry, sizeof(entry));
-		size += sizeof(entry);
-		if (batch->size)
-			memcpy(bytes + size, sim->arena + batch->offset, batch->size);
-		size += batch->size;
-	}
+	if (!message->has_value)
+		return;
+	memcpy(bytes + sizeof(header), &entry, sizeof(entry));
+	if (batch->size)
+		memcpy(bytes + sizeof(header) + sizeof(entry), sim->arena + batch->offset,
+		       batch->size);
+}
+
+/*
+ * I13's little sister: no flipped bit, or missing tail is ever taken for a message.
+ */
+static void damage(struct sim *sim, const struct synod_message *message, uint32_t content,
+		   enum sim_fault fault)
+{
+	static _Alignas(8) uint8_t bytes[SYNOD_HEADER_SIZE + SYNOD_ENTRY_SIZE + DAMAGE_BATCH_MAX];
+	struct synod_wire_view view;
+	size_t size = size_of(sim, message, content);
+	uint64_t at;
+
+	if (size > sizeof(bytes))
+		return;
+	encode(sim, message, content, bytes);
 	sim_check(sim, synod_wire_decode(bytes, size, CLUSTER, message->to, &view) == 0,
 		  "a sealed %s does not decode", synod_wire_type_name(message->type));
-	bit = sim_below(sim, size * 8);
-	bytes[bit / 8] ^= (uint8_t)(1u << (bit % 8));
+	if (fault == SIM_FAULT_CORRUPT) {
+		at = sim_below(sim, size * 8);
+		bytes[at / 8] ^= (uint8_t)(1u << (at % 8));
+	} else {
+		at = sim_below(sim, size);
+		size = at;
+	}
 	sim_check(sim, synod_wire_decode(bytes, size, CLUSTER, message->to, &view) != 0,
-		  "a %s with bit %llu flipped decodes", synod_wire_type_name(message->type),
-		  (unsigned long long)bit);
-	sim_count(sim, SIM_FAULT_CORRUPT);
+		  "a %s with a %s at %llu decodes", synod_wire_type_name(message->type),
+		  sim_fault_names[fault], (unsigned long long)at);
+	sim_count(sim, fault);
 }
 
 static uint64_t delay_draw(struct sim *sim)
@@ -127,7 +149,16 @@ void sim_net_send(struct sim *sim, const struct synod_message *message, uint32_t
 		return;
 	if (sim->phase == SIM_SAFETY) {
 		if (sim_chance(sim, sim->params.corrupt)) {
-			corrupt(sim, message, content);
+			damage(sim, message, content, SIM_FAULT_CORRUPT);
+			return;
+		}
+		if (sim_chance(sim, sim->params.truncate)) {
+			damage(sim, message, content, SIM_FAULT_TRUNCATE);
+			return;
+		}
+		if (sim->narrow_until[message->from][message->to] > sim->now &&
+		    size_of(sim, message, content) > sim->params.mtu) {
+			sim_count(sim, SIM_FAULT_OVERSIZE);
 			return;
 		}
 		if (sim_chance(sim, sim->params.loss)) {
@@ -169,5 +200,6 @@ void sim_net_heal(struct sim *sim)
 {
 	memset(sim->cut, 0, sizeof(sim->cut));
 	memset(sim->clogged_until, 0, sizeof(sim->clogged_until));
+	memset(sim->narrow_until, 0, sizeof(sim->narrow_until));
 	sim->partition_generation++;
 }

@@ -26,6 +26,8 @@ static void draw_limits(struct sim *sim)
 	params->election_ns = params->heartbeat_ns * sim_between(sim, 3, 6);
 	params->retransmit_ns = sim_between(sim, 10, 80) * SIM_MS;
 	params->safety_ns = sim_between(sim, 5, 20) * SIM_SECOND;
+	if (sim_below(sim, 40) == 0) /* long enough for the longest pause */
+		params->safety_ns += 50 * SIM_SECOND;
 	params->think_max = sim_between(sim, 10, 400) * SIM_MS;
 	params->client_timeout = sim_between(sim, 50, 500) * SIM_MS;
 	params->drift_ppm = sometimes(sim, 1, 1000);
@@ -38,6 +40,8 @@ static void draw_net(struct sim *sim)
 	params->loss = (uint32_t)sometimes(sim, 1, 200);
 	params->copy = (uint32_t)sometimes(sim, 1, 200);
 	params->corrupt = (uint32_t)sometimes(sim, 1, 20);
+	params->truncate = (uint32_t)sometimes(sim, 1, 20);
+	params->mtu = SYNOD_HEADER_SIZE + SYNOD_ENTRY_SIZE + sim_between(sim, 0, 400);
 	params->spike = (uint32_t)sometimes(sim, 1, 200);
 	params->spike_max = sim_between(sim, 5, 500) * SIM_MS;
 	params->delay_min = sim_between(sim, 10, 500) * SIM_US;
@@ -88,10 +92,14 @@ void sim_params_draw(struct sim *sim)
 	draw_net(sim);
 	draw_disk(sim);
 	params->crash_sending = (uint32_t)sometimes(sim, 1, 100);
+	params->crash_durable = (uint32_t)sometimes(sim, 1, 200);
 	params->hazard_mean[SIM_HAZARD_CRASH] = sometimes(sim, 200, 5000) * SIM_MS;
 	params->hazard_mean[SIM_HAZARD_CRASH_ALL] = sometimes(sim, 2000, 10000) * SIM_MS;
 	params->hazard_mean[SIM_HAZARD_PARTITION] = sometimes(sim, 500, 5000) * SIM_MS;
 	params->hazard_mean[SIM_HAZARD_CLOG] = sometimes(sim, 500, 5000) * SIM_MS;
+	params->hazard_mean[SIM_HAZARD_SWIZZLE] = sometimes(sim, 1000, 5000) * SIM_MS;
+	params->hazard_mean[SIM_HAZARD_NARROW] = sometimes(sim, 500, 5000) * SIM_MS;
+	params->hazard_mean[SIM_HAZARD_CLOCK_JUMP] = sometimes(sim, 500, 5000) * SIM_MS;
 	params->hazard_mean[SIM_HAZARD_PAUSE] = sometimes(sim, 500, 5000) * SIM_MS;
 	params->hazard_mean[SIM_HAZARD_DISK_STUCK] = sometimes(sim, 500, 5000) * SIM_MS;
 	params->hazard_mean[SIM_HAZARD_STORM] = sometimes(sim, 1000, 5000) * SIM_MS;

@@ -14,10 +14,21 @@ static int before(const struct sim_event *left, const struct sim_event *right)
 	return left->order < right->order;
 }
 
+/* Room for it was made, its order is set. */
+static void insert(struct sim_queue *queue, struct sim_event event)
+{
+	uint32_t at = queue->count++;
+
+	while (at > 0 && before(&event, &queue->events[(at - 1) / 2])) {
+		queue->events[at] = queue->events[(at - 1) / 2];
+		at = (at - 1) / 2;
+	}
+	queue->events[at] = event;
+}
+
 void sim_queue_push(struct sim *sim, struct sim_event event)
 {
 	struct sim_queue *queue = &sim->queue;
-	uint32_t at = queue->count;
 
 	if (queue->count == queue->capacity) {
 		queue->capacity = queue->capacity ? queue->capacity * 2 : 1024;
@@ -26,12 +37,7 @@ void sim_queue_push(struct sim *sim, struct sim_event event)
 			abort();
 	}
 	event.order = queue->order++;
-	queue->count++;
-	while (at > 0 && before(&event, &queue->events[(at - 1) / 2])) {
-		queue->events[at] = queue->events[(at - 1) / 2];
-		at = (at - 1) / 2;
-	}
-	queue->events[at] = event;
+	insert(queue, event);
 }
 
 struct sim_event sim_queue_pop(struct sim *sim)
@@ -57,4 +63,19 @@ struct sim_event sim_queue_pop(struct sim *sim)
 	if (queue->count)
 		queue->events[at] = last;
 	return first;
+}
+
+void sim_queue_move(struct sim *sim, uint32_t who, uint64_t from, uint64_t to)
+{
+	struct sim_queue *queue = &sim->queue;
+	uint32_t count = queue->count;
+
+	queue->count = 0;
+	for (uint32_t i = 0; i < count; i++) { /* a heap of the first i is built in place */
+		struct sim_event event = queue->events[i];
+
+		if (event.at == from && event.who == who)
+			event.at = to;
+		insert(queue, event);
+	}
 }

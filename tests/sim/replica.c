@@ -19,6 +19,20 @@ uint64_t sim_replica_clock(const struct sim *sim, const struct sim_replica *repl
 	       (uint64_t)((int64_t)(passed / 1000) * replica->clock_ppm / 1000);
 }
 
+void sim_replica_pause(struct sim *sim, struct sim_replica *replica, uint64_t until)
+{
+	if (replica->paused_until > sim->now)
+		sim_queue_move(sim, replica->id, replica->paused_until, until);
+	replica->paused_until = until;
+}
+
+void sim_replica_clock_jump(struct sim *sim, struct sim_replica *replica, uint64_t by)
+{
+	replica->clock_offset += by;
+	replica->now_last = sim_replica_clock(sim, replica);
+	sim_replica_schedule_tick(sim, replica); /* what was far off may be due now */
+}
+
 uint32_t sim_replica_handle(struct sim *sim, struct sim_replica *replica, uint32_t content)
 {
 	uint32_t handle;

@@ -50,31 +50,52 @@ enum {
 	SIM_SCRIPT_COMMANDS = 50, /* of crash_points.c */
 };
 
-/* Every kind of fault has a counter; a campaign in which one never fired fails. */
-#define SIM_FAULTS(X)                                       \
-	X(LOSS, "loss")                                     \
-	X(COPY, "copy")                                     \
-	X(DELAY, "delay")                                   \
-	X(CORRUPT, "corrupt")                               \
-	X(PARTITION, "partition")                           \
-	X(PARTITION_ONE_WAY, "partition_one_way")           \
-	X(PARTITION_LINK, "partition_link")                 \
-	X(CLOG, "clog")                                     \
-	X(DISK_OUT_OF_ORDER, "disk_out_of_order")           \
-	X(DISK_SLOW, "disk_slow")                           \
-	X(DISK_STUCK, "disk_stuck")                         \
-	X(CRASH, "crash")                                   \
-	X(CRASH_ALL, "crash_all")                           \
-	X(CRASH_SENDING, "crash_sending")                   \
-	X(WRITE_LOST, "write_lost")                         \
-	X(WRITE_KEPT, "write_kept")                         \
-	X(WRITE_KEPT_BEHIND_HOLE, "write_kept_behind_hole") \
-	X(PAUSE, "pause")                                   \
-	X(CLOCK_DRIFT, "clock_drift")                       \
-	X(APPLY_SLOW, "apply_slow")                         \
-	X(CLIENT_RETRY, "client_retry")                     \
-	X(CLIENT_RETRY_STORM, "client_retry_storm")         \
+/*
+ * Every kind of fault has a counter; a campaign in which one never fired fails. By group, as they
+ * are printed.
+ */
+#define SIM_FAULTS_NETWORK(X)                     \
+	X(LOSS, "loss")                           \
+	X(COPY, "copy")                           \
+	X(DELAY, "delay")                         \
+	X(CORRUPT, "corrupt")                     \
+	X(TRUNCATE, "truncate")                   \
+	X(OVERSIZE, "oversize")                   \
+	X(PARTITION, "partition")                 \
+	X(PARTITION_ONE_WAY, "partition_one_way") \
+	X(PARTITION_LINK, "partition_link")       \
+	X(CLOG, "clog")                           \
+	X(SWIZZLE, "swizzle")
+
+#define SIM_FAULTS_DISK(X)                        \
+	X(DISK_OUT_OF_ORDER, "disk_out_of_order") \
+	X(DISK_SLOW, "disk_slow")                 \
+	X(DISK_STUCK, "disk_stuck")               \
+	X(WRITE_LOST, "write_lost")               \
+	X(WRITE_KEPT, "write_kept")               \
+	X(WRITE_KEPT_BEHIND_HOLE, "write_kept_behind_hole")
+
+#define SIM_FAULTS_PROCESS(X)             \
+	X(CRASH, "crash")                 \
+	X(CRASH_ALL, "crash_all")         \
+	X(CRASH_SENDING, "crash_sending") \
+	X(CRASH_DURABLE, "crash_durable") \
+	X(PAUSE, "pause")                 \
+	X(PAUSE_LONG, "pause_long")       \
+	X(CLOCK_DRIFT, "clock_drift")     \
+	X(CLOCK_JUMP, "clock_jump")       \
+	X(APPLY_SLOW, "apply_slow")
+
+#define SIM_FAULTS_CLIENT(X)                        \
+	X(CLIENT_RETRY, "client_retry")             \
+	X(CLIENT_RETRY_STORM, "client_retry_storm") \
 	X(SESSION_EVICTED, "session_evicted")
+
+#define SIM_FAULTS(X)         \
+	SIM_FAULTS_NETWORK(X) \
+	SIM_FAULTS_DISK(X)    \
+	SIM_FAULTS_PROCESS(X) \
+	SIM_FAULTS_CLIENT(X)
 
 enum sim_fault {
 #define SIM_FAULT_SYMBOL(symbol, name) SIM_FAULT_##symbol,
@@ -95,6 +116,7 @@ enum sim_event_kind {
 	SIM_RESTART,
 	SIM_FAULT_NEXT, /* a: enum sim_hazard */
 	SIM_HEAL,	/* a: generation of the partition */
+	SIM_LINK_CLOG,	/* who: from, b: to, a: until */
 };
 
 struct sim_event {
@@ -326,9 +348,11 @@ struct sim_params {
 	uint32_t copy;
 	uint32_t spike;
 	uint32_t corrupt;
+	uint32_t truncate;
 	uint32_t disk_slow;
 	uint32_t hole;		/* a crash keeps undurable writes one by one, not only a prefix */
 	uint32_t crash_sending; /* out of 100,000 */
+	uint32_t crash_durable; /* out of 100,000; between a completion and what it lets go */
 	uint32_t commands;	/* a client's, in all; 0: no end */
 
 	uint64_t delay_min;
@@ -341,9 +365,10 @@ struct sim_params {
 	uint64_t think_max;
 	uint64_t client_timeout;
 	uint64_t drift_ppm;
+	uint64_t mtu; /* of a narrow link */
 
 	/* Mean time between; 0: never. By enum sim_hazard. */
-	uint64_t hazard_mean[8];
+	uint64_t hazard_mean[16];
 };
 
 enum sim_hazard {
@@ -351,7 +376,10 @@ enum sim_hazard {
 	SIM_HAZARD_CRASH_ALL,
 	SIM_HAZARD_PARTITION,
 	SIM_HAZARD_CLOG,
+	SIM_HAZARD_SWIZZLE,
+	SIM_HAZARD_NARROW,
 	SIM_HAZARD_PAUSE,
+	SIM_HAZARD_CLOCK_JUMP,
 	SIM_HAZARD_DISK_STUCK,
 	SIM_HAZARD_STORM,
 	SIM_HAZARDS_COUNT,
@@ -384,6 +412,7 @@ struct sim {
 	/* [from][to], replicas only. */
 	uint8_t cut[SYNOD_REPLICAS_MAX + 1][SYNOD_REPLICAS_MAX + 1];
 	uint64_t clogged_until[SYNOD_REPLICAS_MAX + 1][SYNOD_REPLICAS_MAX + 1];
+	uint64_t narrow_until[SYNOD_REPLICAS_MAX + 1][SYNOD_REPLICAS_MAX + 1];
 	uint64_t partition_generation;
 
 	struct sim_content *contents;
@@ -463,6 +492,8 @@ void *sim_grow(void *table, uint64_t *capacity, uint64_t needed, uint64_t entry_
 /* queue.c */
 void sim_queue_push(struct sim *sim, struct sim_event event);
 struct sim_event sim_queue_pop(struct sim *sim);
+/* The events of one replica that are due at one time become due at another. */
+void sim_queue_move(struct sim *sim, uint32_t who, uint64_t from, uint64_t to);
 
 /* net.c */
 uint32_t sim_net_packet(struct sim *sim); /* a fresh packet's index */
@@ -498,6 +529,10 @@ void sim_replica_read_done(struct sim *sim, struct sim_replica *replica, uint64_
 uint64_t sim_replica_clock(const struct sim *sim, const struct sim_replica *replica);
 uint32_t sim_replica_handle(struct sim *sim, struct sim_replica *replica, uint32_t content);
 void sim_replica_schedule_tick(struct sim *sim, struct sim_replica *replica);
+/* What it has to do waits until then; a pause that is under way ends then. */
+void sim_replica_pause(struct sim *sim, struct sim_replica *replica, uint64_t until);
+/* Its clock goes forward at once, as after a machine was suspended. */
+void sim_replica_clock_jump(struct sim *sim, struct sim_replica *replica, uint64_t by);
 
 /* ingress.c */
 void sim_replica_request(struct sim *sim, struct sim_replica *replica,
