@@ -3,7 +3,6 @@
 #include "bench/load.h"
 
 #include "engine/base/assert.h"
-#include "engine/base/crc32c.h"
 #include "engine/base/limits.h"
 #include "engine/base/random.h"
 #include "engine/wire/wire.h"
@@ -15,15 +14,15 @@
 enum {
 	BURST = 64,
 	GAP_NS_DEFAULT = 20 * 1000 * 1000,
-	CRC_AT = offsetof(struct synod_load_payload, crc),
 };
-
-_Static_assert(sizeof(struct synod_load_payload) == 24, "no padding: it travels");
 
 struct load_op {
 	struct synod_client_op op; /* first: poll hands back its address */
 	uint64_t due_ns;
+	uint64_t client;   /* its number in the history */
 	uint32_t measured; /* 1: due while measuring */
+	uint32_t prepared; /* 1: made, but the client had no room for it */
+	uint32_t under_way;
 };
 
 struct synod_load {
@@ -34,9 +33,9 @@ struct synod_load {
 	uint64_t started_ns; /* first turn; 0: none yet */
 	uint64_t measure_begin_ns;
 	uint64_t measure_end_ns;
-	uint64_t sequence;
 	uint64_t random;
-	double due_ns; /* open loop: the next operation, since the schedule began */
+	uint64_t client_next; /* number of the next client in the history */
+	double due_ns;	      /* open loop: the next operation, since the schedule began */
 	uint64_t schedule_ns;
 	uint64_t acked_last_ns;
 	uint64_t acked_noted;
@@ -47,7 +46,7 @@ struct synod_load {
 	struct synod_histogram lag;
 	/* In the memory that follows this struct. */
 	struct load_op *ops;
-	uint8_t *payloads;
+	struct synod_workload *workload;
 	struct load_op **free_ops;
 };
 
@@ -56,41 +55,53 @@ static size_t line_round(size_t size)
 	return (size + 63) & ~(size_t)63;
 }
 
+static struct synod_workload_config workload_config(const struct synod_load_config *config)
+{
+	return (struct synod_workload_config){
+		.kind = config->workload,
+		.lanes = config->outstanding,
+		.payload_size = config->payload_size,
+		.nonce = config->nonce,
+		.seed = config->seed,
+		.keys = config->keys,
+		.prefix = config->key_prefix,
+		.mix = config->mix,
+	};
+}
+
 static int config_sane(const struct synod_load_config *config)
 {
 	return config->outstanding >= 1 && config->outstanding <= SYNOD_SESSION_WINDOW / 2 &&
-	       config->payload_size <= SYNOD_COMMAND_SIZE_MAX && config->rate_per_s >= 0 &&
-	       config->deadline_ns > 0 && config->duration_ns > 0;
+	       config->rate_per_s >= 0 && config->deadline_ns > 0 && config->duration_ns > 0;
 }
 
 size_t synod_load_size(const struct synod_load_config *config)
 {
-	if (!config_sane(config))
+	struct synod_workload_config workload = workload_config(config);
+	size_t workload_size = config_sane(config) ? synod_workload_size(&workload) : 0;
+
+	if (!workload_size)
 		return 0;
 	return line_round(sizeof(struct synod_load)) + line_round(synod_client_size()) +
 	       line_round(config->outstanding * sizeof(struct load_op)) +
 	       line_round(config->outstanding * sizeof(struct load_op *)) +
-	       line_round((size_t)config->outstanding * SYNOD_WIRE_ALIGN(config->payload_size));
+	       line_round(workload_size);
 }
 
-static uint8_t *payload_of(const struct synod_load *load, uint32_t index)
+uint32_t synod_load_record_bytes(const struct synod_load_config *config)
 {
-	return load->payloads + (size_t)index * SYNOD_WIRE_ALIGN(load->config.payload_size);
+	struct synod_workload_config workload = workload_config(config);
+
+	return synod_workload_record_bytes(&workload);
 }
 
-static void prepare_ops(struct synod_load *load)
+static void prepare_lanes(struct synod_load *load)
 {
-	uint32_t size = load->config.payload_size;
-	uint32_t index;
-	uint32_t at;
+	uint32_t lane;
 
-	for (index = 0; index < load->config.outstanding; index++) {
-		uint8_t *payload = payload_of(load, index);
-
-		load->ops[index] = (struct load_op){ .op.data = payload, .op.size = size };
-		for (at = 0; at < size; at++)
-			payload[at] = (uint8_t)synod_random_next(&load->random);
-		load->free_ops[load->free_count++] = &load->ops[index];
+	for (lane = 0; lane < load->config.outstanding; lane++) {
+		load->ops[lane] = (struct load_op){ .client = load->client_next++ };
+		load->free_ops[load->free_count++] = &load->ops[lane];
 	}
 }
 
@@ -106,69 +117,39 @@ int synod_load_init(struct synod_load **load, void *memory, const struct synod_l
 		.retry_ns = config->retry_ns,
 		.deadline_ns = config->deadline_ns,
 	};
+	struct synod_workload_config workload = workload_config(config);
 	struct synod_load *made = memory;
 	uint8_t *at = memory;
 	int error;
 
-	if (!config_sane(config))
+	if (!synod_load_size(config))
 		return -EINVAL;
 	memset(made, 0, sizeof(*made));
 	made->config = *config;
 	made->random = config->seed;
+	made->client_next = config->history_client;
 	if (!made->config.gap_ns)
 		made->config.gap_ns = GAP_NS_DEFAULT;
 	at += line_round(sizeof(*made));
 	error = synod_client_init(&made->client, at, &client_config, transport);
 	if (error)
 		return error;
-	if (config->payload_size > synod_client_command_size_max(made->client))
+	if (synod_workload_command_max(&workload) > synod_client_command_size_max(made->client))
 		return -EINVAL;
 	at += line_round(synod_client_size());
 	made->ops = (struct load_op *)(void *)at;
 	at += line_round(config->outstanding * sizeof(struct load_op));
 	made->free_ops = (struct load_op **)(void *)at;
 	at += line_round(config->outstanding * sizeof(struct load_op *));
-	made->payloads = at;
-	prepare_ops(made);
+	made->workload = synod_workload_init(at, &workload);
+	prepare_lanes(made);
 	*load = made;
 	return 0;
 }
 
-static uint32_t payload_crc(const uint8_t *payload, uint32_t size)
+static uint32_t lane_of(const struct synod_load *load, const struct load_op *op)
 {
-	uint32_t crc = synod_crc32c(payload, CRC_AT);
-
-	if (size > sizeof(struct synod_load_payload))
-		crc = synod_crc32c_more(crc, payload + sizeof(struct synod_load_payload),
-					size - sizeof(struct synod_load_payload));
-	return crc;
-}
-
-int synod_load_payload_check(const void *payload, uint32_t size)
-{
-	struct synod_load_payload head;
-
-	if (size < sizeof(head))
-		return 1;
-	memcpy(&head, payload, sizeof(head));
-	return head.size == size && head.crc == payload_crc(payload, size);
-}
-
-static void fill_payload(struct synod_load *load, const struct load_op *op)
-{
-	uint32_t size = load->config.payload_size;
-	uint8_t *payload = payload_of(load, (uint32_t)(op - load->ops));
-	struct synod_load_payload head = {
-		.sequence = ++load->sequence,
-		.nonce = load->config.nonce,
-		.size = size,
-	};
-
-	memcpy(payload, &head, size < CRC_AT ? size : CRC_AT);
-	if (size >= sizeof(head)) {
-		head.crc = payload_crc(payload, size);
-		memcpy(payload + CRC_AT, &head.crc, sizeof(head.crc));
-	}
+	return (uint32_t)(op - load->ops);
 }
 
 static int submit_one(struct synod_load *load, uint64_t due_ns, uint64_t now_ns)
@@ -176,13 +157,15 @@ static int submit_one(struct synod_load *load, uint64_t due_ns, uint64_t now_ns)
 	struct load_op *op = load->free_ops[load->free_count - 1];
 	struct synod_client_op *one = &op->op;
 
-	fill_payload(load, op);
+	if (!op->prepared)
+		synod_workload_prepare(load->workload, lane_of(load, op), one);
+	op->prepared = 1;
 	op->due_ns = due_ns;
 	op->measured = load->phase == SYNOD_LOAD_MEASURING;
-	if (!synod_client_submit(load->client, &one, 1, now_ns)) {
-		load->sequence--;
+	if (!synod_client_submit(load->client, &one, 1, now_ns))
 		return 0;
-	}
+	op->prepared = 0;
+	op->under_way = 1;
 	load->free_count--;
 	load->result.submitted++;
 	return 1;
@@ -276,6 +259,29 @@ static void account(struct synod_load *load, const struct load_op *op, uint64_t 
 	};
 }
 
+/* 1: what was asked may have taken effect, or may yet. */
+static int fate_unknown(uint16_t status)
+{
+	return status == SYNOD_UNKNOWN || status == SYNOD_SESSION_EVICTED || status == SYNOD_STALE;
+}
+
+static void note_history(struct synod_load *load, struct load_op *op)
+{
+	struct synod_history_record *record;
+
+	if (!load->config.history)
+		return;
+	record = synod_history_add(load->config.history);
+	record->client = op->client;
+	record->invoked_ns = op->op.submitted_ns;
+	record->position = op->op.position;
+	record->outcome = op->op.status;
+	record->open = (uint8_t)fate_unknown(op->op.status);
+	synod_workload_describe(load->workload, lane_of(load, op), &op->op, record);
+	if (record->open)
+		op->client = load->client_next++;
+}
+
 static uint32_t reap(struct synod_load *load, uint64_t now_ns)
 {
 	uint64_t acked = load->result.acked;
@@ -290,7 +296,10 @@ static uint32_t reap(struct synod_load *load, uint64_t now_ns)
 		for (index = 0; index < burst; index++) {
 			struct load_op *op = (struct load_op *)(void *)ops[index];
 
+			op->under_way = 0;
 			account(load, op, now_ns);
+			synod_workload_learn(load->workload, lane_of(load, op), &op->op);
+			note_history(load, op);
 			load->free_ops[load->free_count++] = op;
 		}
 		count += burst;
@@ -338,6 +347,33 @@ static void maybe_next_phase(struct synod_load *load, uint64_t now_ns)
 		begin_phase(load, SYNOD_LOAD_DONE, now_ns);
 }
 
+static uint32_t submit(struct synod_load *load, uint64_t now_ns)
+{
+	uint32_t count;
+
+	if (load->phase != SYNOD_LOAD_WARMING && load->phase != SYNOD_LOAD_MEASURING)
+		return 0;
+	count = load->config.rate_per_s > 0 ? submit_open(load, now_ns)
+					    : submit_closed(load, now_ns);
+	if (count)
+		synod_client_flush(load->client, now_ns);
+	return count;
+}
+
+/* What the last turn received is stamped, then what leaves now, and only then received again. */
+static uint32_t turn_with_history(struct synod_load *load, uint64_t now_ns)
+{
+	uint32_t count;
+
+	synod_history_publish(load->config.history, now_ns);
+	if (synod_history_room(load->config.history) < load->config.outstanding) {
+		load->result.history_waits++;
+		return 0;
+	}
+	count = submit(load, now_ns);
+	return count + reap(load, now_ns);
+}
+
 uint32_t synod_load_turn(struct synod_load *load, uint64_t now_ns)
 {
 	uint32_t count;
@@ -345,16 +381,31 @@ uint32_t synod_load_turn(struct synod_load *load, uint64_t now_ns)
 	maybe_next_phase(load, now_ns);
 	if (load->phase >= SYNOD_LOAD_DONE)
 		return 0;
+	if (load->config.history)
+		return turn_with_history(load, now_ns);
 	count = reap(load, now_ns);
-	if (load->phase == SYNOD_LOAD_WARMING || load->phase == SYNOD_LOAD_MEASURING) {
-		uint32_t submitted = load->config.rate_per_s > 0 ? submit_open(load, now_ns)
-								 : submit_closed(load, now_ns);
+	return count + submit(load, now_ns);
+}
 
-		if (submitted)
-			synod_client_flush(load->client, now_ns);
-		count += submitted;
+void synod_load_end_history(struct synod_load *load, uint64_t now_ns)
+{
+	uint32_t lane;
+
+	if (!load->config.history)
+		return;
+	synod_history_publish(load->config.history, now_ns);
+	for (lane = 0; lane < load->config.outstanding; lane++) {
+		struct load_op *op = &load->ops[lane];
+
+		if (!op->under_way)
+			continue;
+		op->op.status = SYNOD_UNKNOWN;
+		op->under_way = 0;
+		while (!synod_history_room(load->config.history))
+			; /* the thread makes some: a failed file takes everything */
+		note_history(load, op);
 	}
-	return count;
+	synod_history_publish(load->config.history, now_ns);
 }
 
 uint64_t synod_load_take_acked(struct synod_load *load, uint64_t least,

@@ -13,12 +13,18 @@
  * wait for that are counted as blocked. How late the generator itself was, apart from that, is the
  * lag: a run whose lag is not small against its latencies measured the generator.
  *
- * Every payload is unique and checks itself (struct synod_load_payload, cut to the payload's size).
+ * What the operations are is bench/workload.h; what each client saw may be noted in a history
+ * (bench/history.h). There every operation under way is a client of its own, a lane: its operations
+ * follow each other, and one whose fate is unknown is its last; the lane goes on as a new client.
+ * With a history a turn submits before it receives, so that an operation leaves only after the
+ * answer to the one before it was stamped: a lane rests for the rest of the turn.
  */
 #ifndef SYNOD_BENCH_LOAD_H
 #define SYNOD_BENCH_LOAD_H
 
 #include "bench/acked.h"
+#include "bench/history.h"
+#include "bench/workload.h"
 #include "engine/base/histogram.h"
 #include "engine/client/client.h"
 
@@ -29,23 +35,19 @@ enum {
 	SYNOD_LOAD_GAPS_MAX = 256
 };
 
-/* How a payload begins; filler follows. */
-struct synod_load_payload {
-	uint64_t sequence; /* of this generator, from 1 */
-	uint64_t nonce;	   /* of this generator */
-	uint32_t size;
-	uint32_t crc; /* CRC32C of the three above and of the filler */
-};
-
 struct synod_load_config {
 	uint64_t cluster;
 	uint32_t replicas;
-	uint32_t outstanding;  /* 1..SYNOD_SESSION_WINDOW / 2 */
-	uint32_t payload_size; /* bytes */
-	uint32_t constant;     /* open loop: 1: constant gaps; 0: Poisson */
-	double rate_per_s;     /* 0: closed loop */
-	uint64_t nonce;	       /* random */
-	uint64_t seed;	       /* of the schedule */
+	uint32_t outstanding; /* 1..SYNOD_SESSION_WINDOW / 2 */
+	enum synod_workload_kind workload;
+	uint32_t payload_size; /* bytes; kv: of a value */
+	uint32_t keys;	       /* kv, as the next two: see workload.h */
+	const char *key_prefix;
+	struct synod_workload_mix mix;
+	uint32_t constant; /* open loop: 1: constant gaps; 0: Poisson */
+	double rate_per_s; /* 0: closed loop */
+	uint64_t nonce;	   /* random */
+	uint64_t seed;	   /* of the schedule */
 	uint64_t warmup_ns;
 	uint64_t duration_ns;
 	uint64_t retry_ns;    /* 0: the client's default */
@@ -53,6 +55,9 @@ struct synod_load_config {
 	uint64_t gap_ns;      /* silences at least so long are listed; 0: 20 ms */
 	struct synod_acked *acked; /* where acknowledgements are noted until taken; NULL: nowhere */
 	uint64_t acked_max; /* records there; twice `outstanding` suffice if taken each turn */
+	struct synod_history *history; /* what each client saw; NULL: nowhere. Has more room than
+					* `outstanding`, and records of synod_load_record_bytes */
+	uint64_t history_client;       /* the number of the first client */
 };
 
 enum synod_load_phase {
@@ -80,6 +85,7 @@ struct synod_load_result {
 	uint64_t errors;	 /* any other status without a position */
 	uint64_t blocked;	 /* open loop: waited because `outstanding` were under way */
 	uint64_t notes_lost;	 /* acknowledgements that acked_max had no room for */
+	uint64_t history_waits;	 /* turns not taken because the history had no room */
 	uint64_t measured_ns;
 	double ops_per_s; /* acked_measured over measured_ns */
 	struct synod_load_gap gap_max;
@@ -94,6 +100,9 @@ struct synod_load;
 
 /* Bytes of memory (64-byte aligned) for such a run; acked apart. 0: config is out of range. */
 size_t synod_load_size(const struct synod_load_config *config);
+
+/* The bytes of its history's records. */
+uint32_t synod_load_record_bytes(const struct synod_load_config *config);
 
 /* Makes a generator there. Returns 0, or -EINVAL: also a payload larger than a datagram takes. */
 int synod_load_init(struct synod_load **load, void *memory, const struct synod_load_config *config,
@@ -118,9 +127,9 @@ uint64_t synod_load_deadline(const struct synod_load *load);
 /* Ends the measurement now: what is under way is drained. */
 void synod_load_stop(struct synod_load *load, uint64_t now_ns);
 
-void synod_load_result(const struct synod_load *load, struct synod_load_result *result);
+/* After the last turn: what is under way is noted in the history, its fate unknown. */
+void synod_load_end_history(struct synod_load *load, uint64_t now_ns);
 
-/* 1 if the payload (as read back from anywhere) is whole; short ones cannot tell and are. */
-int synod_load_payload_check(const void *payload, uint32_t size);
+void synod_load_result(const struct synod_load *load, struct synod_load_result *result);
 
 #endif

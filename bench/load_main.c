@@ -7,6 +7,7 @@
  * Exit status: 0, a result was measured (whether it is valid the result says); 1, none was; 2, the
  * arguments were wrong.
  */
+#include "bench/history.h"
 #include "bench/load.h"
 #include "bench/load_report.h"
 #include "engine/base/limits.h"
@@ -27,6 +28,8 @@ enum {
 	/* Short enough that a transport yields the core and does not sleep on it. */
 	IDLE_NS = 20 * 1000,
 	OUTSTANDING_DEFAULT = 1024,
+	/* Of a history, at least: some milliseconds of the highest rates. */
+	HISTORY_RECORDS = 8192,
 };
 
 #define SECOND_NS 1000000000ull
@@ -35,6 +38,13 @@ struct main_options {
 	const char *config;
 	const char *json;
 	const char *acked;
+	const char *history;
+	const char *workload;
+	const char *key_prefix;
+	const char *mix_text;
+	struct synod_workload_mix mix;
+	uint64_t keys;
+	uint64_t first_client;
 	uint64_t seconds;
 	uint64_t warmup_ms;
 	uint64_t payload;
@@ -49,6 +59,11 @@ struct main_options {
 };
 
 static struct main_options options = {
+	.workload = "append",
+	.key_prefix = "key",
+	.mix_text = "40,30,20,10",
+	.keys = 16,
+	.first_client = 1,
 	.seconds = 10,
 	.warmup_ms = 500,
 	.payload = 64,
@@ -76,8 +91,15 @@ static int parse(int argc, char **argv)
 		{ "seconds", SYNOD_OPTION_NUMBER, &options.seconds, "N", "to measure (10)", 0 },
 		{ "warmup-ms", SYNOD_OPTION_NUMBER, &options.warmup_ms, "N",
 		  "load before measuring (500)", 0 },
-		{ "payload", SYNOD_OPTION_NUMBER, &options.payload, "BYTES", "of each command (64)",
-		  0 },
+		{ "workload", SYNOD_OPTION_TEXT, &options.workload, "NAME",
+		  "append, for the sequencer, or kv (append)", 0 },
+		{ "payload", SYNOD_OPTION_NUMBER, &options.payload, "BYTES",
+		  "of each command; kv: of each value (64)", 0 },
+		{ "keys", SYNOD_OPTION_NUMBER, &options.keys, "N", "kv: how many (16)", 0 },
+		{ "key-prefix", SYNOD_OPTION_TEXT, &options.key_prefix, "TEXT",
+		  "kv: of the keys' names (key)", 0 },
+		{ "mix", SYNOD_OPTION_TEXT, &options.mix_text, "G,P,C,D",
+		  "kv: shares of get, put, cas, delete (40,30,20,10)", 0 },
 		{ "outstanding", SYNOD_OPTION_NUMBER, &options.outstanding, "N",
 		  "commands under way at most (1024)", 0 },
 		{ "rate", SYNOD_OPTION_NUMBER, &options.rate, "OPS",
@@ -85,13 +107,17 @@ static int parse(int argc, char **argv)
 		{ "constant", SYNOD_OPTION_FLAG, &options.constant, NULL,
 		  "open loop: equal gaps, not Poisson", 0 },
 		{ "seed", SYNOD_OPTION_NUMBER, &options.seed, "N",
-		  "of the open loop's schedule (1)", 0 },
+		  "of the open loop's schedule and of the kv operations (1)", 0 },
 		{ "retry-ms", SYNOD_OPTION_NUMBER, &options.retry_ms, "N",
 		  "silence after which a command is sent again (20)", 0 },
 		{ "deadline-ms", SYNOD_OPTION_NUMBER, &options.deadline_ms, "N",
 		  "after which a command's fate is unknown (10000)", 0 },
 		{ "acked", SYNOD_OPTION_TEXT, &options.acked, "FILE",
 		  "note each acknowledgement, for synod verify", 0 },
+		{ "history", SYNOD_OPTION_TEXT, &options.history, "FILE",
+		  "note what each client saw, a JSON object a line; see bench/history.h", 0 },
+		{ "first-client", SYNOD_OPTION_NUMBER, &options.first_client, "N",
+		  "number of the history's first client (1)", 0 },
 		{ "json", SYNOD_OPTION_TEXT, &options.json, "FILE", "write the result there", 0 },
 		{ "progress", SYNOD_OPTION_FLAG, &options.progress, NULL,
 		  "a line a second to standard error", 0 },
@@ -112,6 +138,44 @@ static int check_range(const char *name, uint64_t value, uint64_t least, uint64_
 	return SYNOD_TOOL_USAGE;
 }
 
+static int check_mix(void)
+{
+	struct synod_workload_mix *mix = &options.mix;
+	int end = 0;
+
+	/* Three digits at most, so that no number is too large for its place. */
+	if (sscanf(options.mix_text, "%3u,%3u,%3u,%3u%n", &mix->get, &mix->put, &mix->cas,
+		   &mix->delete, &end) == 4 &&
+	    !options.mix_text[end] && mix->get + mix->put + mix->cas + mix->delete > 0)
+		return 0;
+	synod_tool_complain("--mix %s is not four shares from 0 to 999, as 40,30,20,10",
+			    options.mix_text);
+	return SYNOD_TOOL_USAGE;
+}
+
+static int check_workload(void)
+{
+	int kv = strcmp(options.workload, "kv") == 0;
+	int wrong;
+
+	if (!kv && strcmp(options.workload, "append") != 0) {
+		synod_tool_complain("--workload %s is neither append nor kv", options.workload);
+		return SYNOD_TOOL_USAGE;
+	}
+	if (strlen(options.key_prefix) > SYNOD_WORKLOAD_PREFIX_MAX) {
+		synod_tool_complain("--key-prefix: more than %d bytes", SYNOD_WORKLOAD_PREFIX_MAX);
+		return SYNOD_TOOL_USAGE;
+	}
+	wrong = kv ? check_range("payload", options.payload, SYNOD_WORKLOAD_VALUE_MIN,
+				 SYNOD_KV_VALUE_SIZE_MAX)
+		   : check_range("payload", options.payload, 0, SYNOD_COMMAND_SIZE_MAX);
+	if (!wrong)
+		wrong = check_range("keys", options.keys, 1, SYNOD_KV_ENTRIES);
+	if (!wrong)
+		wrong = check_range("first-client", options.first_client, 1, 1ull << 52);
+	return wrong ? wrong : check_mix();
+}
+
 static int check_options(void)
 {
 	int wrong = check_range("seconds", options.seconds, 1, 1000000);
@@ -119,7 +183,7 @@ static int check_options(void)
 	if (!wrong)
 		wrong = check_range("warmup-ms", options.warmup_ms, 0, 1000000);
 	if (!wrong)
-		wrong = check_range("payload", options.payload, 0, SYNOD_COMMAND_SIZE_MAX);
+		wrong = check_workload();
 	if (!wrong)
 		wrong = check_range("outstanding", options.outstanding, 1,
 				    SYNOD_SESSION_WINDOW / 2);
@@ -137,7 +201,12 @@ static struct synod_load_config load_config(const struct synod_config *config,
 		.cluster = config->id,
 		.replicas = config->replicas,
 		.outstanding = (uint32_t)options.outstanding,
+		.workload =
+			strcmp(options.workload, "kv") ? SYNOD_WORKLOAD_APPEND : SYNOD_WORKLOAD_KV,
 		.payload_size = (uint32_t)options.payload,
+		.keys = (uint32_t)options.keys,
+		.key_prefix = options.key_prefix,
+		.mix = options.mix,
 		.constant = (uint32_t)options.constant,
 		.rate_per_s = (double)options.rate,
 		.nonce = synod_tool_random(),
@@ -148,7 +217,20 @@ static struct synod_load_config load_config(const struct synod_config *config,
 		.deadline_ns = options.deadline_ms * 1000000,
 		.acked = options.acked ? notes : NULL,
 		.acked_max = NOTES_MAX,
+		.history_client = options.first_client,
 	};
+}
+
+/* A kv command at a sequencer would take its position and mean nothing; the reverse is refused. */
+static int check_machine(const struct synod_config *config)
+{
+	const char *machine = strcmp(options.workload, "kv") ? "sequencer" : "kv";
+
+	if (!strcmp(config->machine, machine))
+		return 0;
+	synod_tool_complain("--workload %s is for machine = %s; %s has machine = %s",
+			    options.workload, machine, config->path, config->machine);
+	return SYNOD_TOOL_USAGE;
 }
 
 static int write_notes(struct synod_load *load, FILE *file, uint64_t least)
@@ -171,8 +253,15 @@ static void print_progress(const struct synod_load *load, uint64_t *acked_before
 	*acked_before = result.acked;
 }
 
-/* Turns until it is over. 0, or SYNOD_TOOL_FAILED if the notes could not be written. */
-static int run(struct synod_load *load, const struct synod_transport *transport, FILE *notes)
+static int complain_of_history(int failed)
+{
+	return synod_tool_complain("%s: %s; the history is not whole", options.history,
+				   strerror(-failed));
+}
+
+/* Turns until it is over. 0, or SYNOD_TOOL_FAILED if notes or history could not be written. */
+static int run(struct synod_load *load, const struct synod_transport *transport, FILE *notes,
+	       const struct synod_history *history)
 {
 	uint64_t begin_ns = synod_tool_now_ns();
 	uint64_t next_ns = begin_ns + SECOND_NS;
@@ -193,6 +282,8 @@ static int run(struct synod_load *load, const struct synod_transport *transport,
 									    : IDLE_NS);
 		}
 		failed = write_notes(load, notes, NOTES_PIECE);
+		if (!failed && history && synod_history_failed(history))
+			failed = SYNOD_TOOL_FAILED; /* told when it is closed */
 		if (options.progress && now_ns >= next_ns) {
 			print_progress(load, &acked_before, (now_ns - begin_ns) / SECOND_NS);
 			next_ns += SECOND_NS;
@@ -236,32 +327,50 @@ static int report(const struct synod_load *load, const struct synod_load_config 
 	return failed;
 }
 
-static int drive(const struct synod_load_config *config, const struct synod_transport *transport,
+static int open_files(struct synod_load_config *config, FILE **notes)
+{
+	int failed = 0;
+
+	if (options.acked) {
+		*notes = fopen(options.acked, "we");
+		if (!*notes)
+			return synod_tool_complain("%s: %s", options.acked, strerror(errno));
+		setvbuf(*notes, NULL, _IONBF, 0); /* pieces are long enough already */
+	}
+	if (options.history)
+		failed = synod_history_open(&config->history, options.history,
+					    HISTORY_RECORDS + 4 * config->outstanding,
+					    synod_load_record_bytes(config));
+	return failed ? synod_tool_complain("%s: %s", options.history, strerror(-failed)) : 0;
+}
+
+static int close_files(const struct synod_load_config *config, FILE *notes, int failed)
+{
+	int history_failed = synod_history_close(config->history);
+
+	if (notes && fclose(notes) && !failed)
+		failed = synod_tool_complain("%s: %s", options.acked, strerror(errno));
+	return history_failed ? complain_of_history(history_failed) : failed;
+}
+
+static int drive(struct synod_load_config *config, const struct synod_transport *transport,
 		 const char *transport_used)
 {
 	size_t size = synod_load_size(config);
-	void *memory = aligned_alloc(64, size);
+	void *memory = size ? aligned_alloc(64, size) : NULL;
 	struct synod_load *load = NULL;
 	FILE *notes = NULL;
-	int failed = 0;
+	int failed = memory ? open_files(config, &notes) : synod_tool_complain("no memory");
 
-	if (!memory)
-		failed = synod_tool_complain("no memory");
-	else if (synod_load_init(&load, memory, config, transport))
+	if (!failed && synod_load_init(&load, memory, config, transport))
 		failed = synod_tool_complain("--payload %" PRIu64 " does not fit a datagram of %u "
 					     "bytes",
 					     options.payload, transport->datagram_size_max);
-	if (!failed && options.acked) {
-		notes = fopen(options.acked, "we");
-		if (!notes)
-			failed = synod_tool_complain("%s: %s", options.acked, strerror(errno));
-		else
-			setvbuf(notes, NULL, _IONBF, 0); /* pieces are long enough already */
-	}
 	if (!failed)
-		failed = run(load, transport, notes);
-	if (notes && fclose(notes) && !failed)
-		failed = synod_tool_complain("%s: %s", options.acked, strerror(errno));
+		failed = run(load, transport, notes, config->history);
+	if (load)
+		synod_load_end_history(load, synod_tool_now_ns());
+	failed = close_files(config, notes, failed);
 	if (load && !failed)
 		failed = report(load, config, transport_used);
 	free(memory);
@@ -282,6 +391,8 @@ int main(int argc, char **argv)
 	result = check_options();
 	if (!result)
 		result = synod_tool_load(options.config, &config);
+	if (!result)
+		result = check_machine(&config);
 	if (!result)
 		result = synod_tool_connect(&config, options.udp, &transport);
 	if (result)

@@ -53,6 +53,10 @@ static json_t *reasons_of(const struct synod_load_config *config,
 		json_array_append_new(reasons,
 				      json_sprintf("%llu acknowledgements were not noted",
 						   (unsigned long long)result->notes_lost));
+	if (result->history_waits)
+		json_array_append_new(
+			reasons, json_sprintf("the generator waited for its history %llu times",
+					      (unsigned long long)result->history_waits));
 	if (config->rate_per_s > 0 && lag_ns * 10 > synod_histogram_percentile(result->latency, 50))
 		json_array_append_new(
 			reasons, json_sprintf("the generator was late: p99.9 of its lag is %.1f us",
@@ -131,6 +135,10 @@ json_t *synod_load_report(const struct synod_load_config *config,
 		gaps_of(result), "lag_us", percentiles(result->lag), "client",
 		client_of(result->client));
 
+	if (report)
+		json_object_set_new(
+			report, "workload",
+			json_string(config->workload == SYNOD_WORKLOAD_KV ? "kv" : "append"));
 	if (report)
 		json_object_set_new(report, "rate_per_s",
 				    config->rate_per_s > 0 ? json_real(config->rate_per_s)

@@ -12,14 +12,14 @@
 #include <stdio.h>
 
 /*
- * The members: status ("valid", "invalid", "failed"), reasons, mode, outstanding, rate_per_s,
- * payload_bytes, replicas, seconds, ops_per_s, latency_us, acked, acked_measured, submitted,
- * unknown, refused, errors, blocked, notes_lost, max_gap_ms, gaps [{begin_ns, end_ns}] (monotonic
- * clock), lag_us, client {counters}. A new reference, or NULL: out of memory.
+ * The members: status ("valid", "invalid", "failed"), reasons, mode, workload, outstanding,
+ * rate_per_s, payload_bytes, replicas, seconds, ops_per_s, latency_us, acked, acked_measured,
+ * submitted, unknown, refused, errors, blocked, notes_lost, max_gap_ms, gaps [{begin_ns, end_ns}]
+ * (monotonic clock), lag_us, client {counters}. A new reference, or NULL: out of memory.
  *
  * failed: nothing was acknowledged. invalid: some operation's fate is unknown or an error, or the
  * generator itself was late (open loop: p99.9 of its lag above 10 % of the median latency), or
- * acknowledgements were not noted.
+ * acknowledgements were not noted, or the generator had to wait for its history's file.
  */
 json_t *synod_load_report(const struct synod_load_config *config,
 			  const struct synod_load_result *result);

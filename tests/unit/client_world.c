@@ -69,6 +69,24 @@ static void answer_add(struct answer *answer, uint64_t number, uint64_t position
 	answer->size += (uint32_t)sizeof(result);
 }
 
+/* What the machine gave besides, behind the result added last. */
+static void answer_data(struct answer *answer, const struct synod_apply_result *applied)
+{
+	uint8_t *end = answer->bytes + SYNOD_HEADER_SIZE + answer->size;
+	struct synod_wire_result result;
+	uint32_t size = SYNOD_WIRE_ALIGN(applied->size);
+
+	if (!applied->size)
+		return;
+	synod_assert_cmp(SYNOD_HEADER_SIZE + answer->size + size, <=, sizeof(answer->bytes));
+	memcpy(&result, end - sizeof(result), sizeof(result));
+	result.size = (uint16_t)applied->size;
+	memcpy(end - sizeof(result), &result, sizeof(result));
+	memset(end, 0, size);
+	memcpy(end, applied->data, applied->size);
+	answer->size += size;
+}
+
 static void answer_send(struct answer *answer)
 {
 	struct synod_wire_header *header = (struct synod_wire_header *)answer->bytes;
@@ -109,6 +127,7 @@ static void on_applied(void *context, uint32_t index, const struct synod_apply_r
 			      command.size);
 	answer->commands += synod_wire_command_size(&command);
 	answer_add(answer, result->number, result->position, result->status);
+	answer_data(answer, result);
 }
 
 /* Refuses all of a request. */
@@ -225,13 +244,18 @@ static void world_idle(void *context, uint64_t timeout_ns)
 
 struct world *world_make(uint64_t seed, uint32_t sessions)
 {
+	return world_make_of(seed, sessions, &synod_sequencer_machine);
+}
+
+struct world *world_make_of(uint64_t seed, uint32_t sessions, const struct synod_machine *machine)
+{
 	struct world *world = calloc(1, sizeof(*world));
-	size_t size = synod_apply_size(&synod_sequencer_machine, sessions);
+	size_t size = synod_apply_size(machine, sessions);
 	void *memory = aligned_alloc(64, size);
 
 	synod_assert(world && memory);
 	memset(memory, 0, size);
-	world->apply = synod_apply_init(memory, &synod_sequencer_machine, sessions);
+	world->apply = synod_apply_init(memory, machine, sessions);
 	world->random = seed;
 	world->now_ns = 1000000000;
 	world->delay_ns_max = 100000;

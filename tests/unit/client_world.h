@@ -61,6 +61,8 @@ struct world {
 
 /* A world of three replicas, 1 leading, without faults. */
 struct world *world_make(uint64_t seed, uint32_t sessions);
+/* The same with another state machine than the sequencer. */
+struct world *world_make_of(uint64_t seed, uint32_t sessions, const struct synod_machine *machine);
 void world_free(struct world *world);
 
 /* Lets time pass, and what arrives at replicas be answered. */
