@@ -58,6 +58,10 @@ extern "C" {
 	X(RETRANSMITS, "retransmits", "messages sent again")                                       \
 	X(ELECTIONS, "elections", "candidacies started")                                           \
 	X(STEP_DOWNS, "step_downs", "leaderships given up")                                        \
+	X(HANDOVERS, "handovers", "leaderships handed over, on request or to a higher priority")   \
+	X(READS, "reads", "linearizable reads answered without a log write")                       \
+	X(READS_STALE, "reads_stale", "reads answered from this replica's own state")              \
+	X(READ_ROUNDS, "read_rounds", "times a quorum was asked whether this replica still leads") \
 	X(REPAIRS_SENT, "repairs_sent", "chosen slots sent to a peer that lacked them")            \
 	X(REPAIRS_READ, "repairs_read", "of those, slots read back from the journal")              \
 	X(REPAIRS_TAKEN, "repairs_taken", "chosen slots taken from a peer")                        \

@@ -4,6 +4,28 @@
 
 #include "engine/core/internal.h"
 
+int synod_core_quorums_meet(uint32_t voters, uint32_t quorum_prepare, uint32_t quorum_accept)
+{
+	return quorum_prepare >= 1 && quorum_prepare <= voters && quorum_accept >= 1 &&
+	       quorum_accept <= voters && quorum_prepare + quorum_accept > voters;
+}
+
+/* What a configuration leaves out has a default. */
+static void set_quorums(struct synod_core_config *config)
+{
+	config->reserved = 0;
+	if (!config->voters)
+		config->voters = config->replicas;
+	if (!config->quorum_prepare)
+		config->quorum_prepare = config->voters / 2 + 1;
+	if (!config->quorum_accept)
+		config->quorum_accept = config->voters / 2 + 1;
+	synod_assert_cmp(config->voters, <=, config->replicas);
+	/* I16 */
+	synod_assert(synod_core_quorums_meet(config->voters, config->quorum_prepare,
+					     config->quorum_accept));
+}
+
 void synod_core_init(struct synod_core *core, const struct synod_core_config *config,
 		     uint64_t now_ns)
 {
@@ -15,6 +37,7 @@ void synod_core_init(struct synod_core *core, const struct synod_core_config *co
 	synod_assert(config->election_ns > config->heartbeat_ns && config->retransmit_ns > 0);
 	memset(core, 0, sizeof(*core));
 	core->config = *config;
+	set_quorums(&core->config);
 	core->random = config->seed * 2654435761u + config->replica;
 	core->now_ns = now_ns;
 	core->role = SYNOD_ROLE_FOLLOWER;
@@ -90,6 +113,13 @@ static int ballot_is_of(uint64_t ballot, uint32_t replica)
 	return synod_ballot_replica(ballot) == replica && synod_ballot_round(ballot) > 0;
 }
 
+/* What only a voter may say: who only learns never leads, promises or confirms. */
+static int needs_voter(unsigned int type)
+{
+	return type != SYNOD_ACCEPTED && type != SYNOD_REJECT && type != SYNOD_NEED &&
+	       type != SYNOD_LEARN;
+}
+
 /* Whose ballot a message of each type must carry; the tag proved only who sent it. */
 static int ballot_fits(const struct synod_core *core, const struct synod_message *message)
 {
@@ -98,11 +128,14 @@ static int ballot_fits(const struct synod_core *core, const struct synod_message
 	case SYNOD_PREPARE:
 	case SYNOD_ACCEPT:
 	case SYNOD_HEARTBEAT:
+	case SYNOD_HANDOVER:
+	case SYNOD_CONFIRM:
 		return ballot_is_of(message->ballot, message->from);
 	case SYNOD_CANVASS_GRANTED:
 	case SYNOD_PROMISE:
 	case SYNOD_ACCEPTED:
 	case SYNOD_REJECT:
+	case SYNOD_CONFIRMED:
 		return ballot_is_of(message->ballot, core->config.replica);
 	default:
 		return 1;
@@ -142,6 +175,8 @@ static int message_wrong(const struct synod_core *core, const struct synod_messa
 		return SYNOD_DROP_SENDER;
 	if (message->type < SYNOD_CANVASS || message->type >= SYNOD_REPLICA_TYPES_END)
 		return SYNOD_DROP_TYPE;
+	if (needs_voter(message->type) && !synod_core_votes(core, message->from))
+		return SYNOD_DROP_SENDER;
 	if (message->slot >= SYNOD_CORE_SLOT_END || (first_slot && message->slot == 0) ||
 	    message->chosen_through >= SYNOD_CORE_SLOT_END ||
 	    synod_ballot_round(message->ballot) >= SYNOD_CORE_ROUND_END)
@@ -216,6 +251,15 @@ static void on_message(struct synod_core *core, struct synod_effects *fx,
 	case SYNOD_NEED:
 		synod_catchup_on_need(core, fx, message);
 		return;
+	case SYNOD_HANDOVER:
+		synod_handover_on_message(core, fx, message);
+		return;
+	case SYNOD_CONFIRM:
+		dropped = synod_read_on_confirm(core, fx, message);
+		break;
+	case SYNOD_CONFIRMED:
+		dropped = synod_read_on_confirmed(core, fx, message);
+		break;
 	default:
 		dropped = synod_catchup_on_learn(core, fx, message);
 		break;
@@ -226,6 +270,7 @@ static void on_message(struct synod_core *core, struct synod_effects *fx,
 static void on_durable(struct synod_core *core, struct synod_effects *fx, uint64_t ticket)
 {
 	synod_assert(ticket >= core->ticket_durable && ticket <= core->ticket_last);
+	synod_assert_cmp(core->ticket_promised, <=, core->ticket_last);
 	core->ticket_durable = ticket;
 	synod_election_on_durable(core, fx);
 	synod_follower_on_durable(core);
@@ -251,7 +296,9 @@ static uint64_t next_deadline(const struct synod_core *core)
 	/* A leader has all that is chosen; what it lacked as a follower no longer counts. */
 	if (core->need_deadline_ns && core->role != SYNOD_ROLE_LEADER)
 		deadline = synod_core_min(deadline, core->need_deadline_ns);
-	return deadline;
+	if (core->role != SYNOD_ROLE_LEADER)
+		return deadline;
+	return synod_read_deadline(core, synod_handover_deadline(core, deadline));
 }
 
 void synod_core_step(struct synod_core *core, const struct synod_event *event,
@@ -274,12 +321,22 @@ void synod_core_step(struct synod_core *core, const struct synod_event *event,
 	case SYNOD_EVENT_APPLIED:
 		synod_assert(event->slot >= core->applied && event->slot <= core->chosen_through);
 		core->applied = event->slot;
-		synod_leader_pump(core, fx);
 		break;
 	case SYNOD_EVENT_TICK:
 		on_tick(core, fx);
 		break;
+	case SYNOD_EVENT_HANDOVER:
+		synod_handover_begin(core, fx, event->replica);
+		break;
+	case SYNOD_EVENT_READ:
+		synod_read_on_token(core, event->token);
+		break;
 	}
+	if (core->role == SYNOD_ROLE_LEADER) {
+		synod_leader_pump(core, fx);
+		synod_handover_go_on(core, fx);
+	}
+	synod_read_go_on(core, fx);
 	if (core->role != SYNOD_ROLE_LEADER)
 		synod_catchup_maybe_ask(core, fx);
 	synod_follower_answer(core, fx);
@@ -287,6 +344,10 @@ void synod_core_step(struct synod_core *core, const struct synod_event *event,
 	synod_assert_cmp(core->applied, <=, core->chosen_through); /* I8 */
 	synod_assert_cmp(core->chosen_through, <=, core->slot_last);
 	synod_assert_cmp(core->ticket_durable, <=, core->ticket_last);
+	synod_assert_cmp(core->ballot_highest, >=, core->promised);
+	synod_assert_implies(core->role == SYNOD_ROLE_CANDIDATE, core->ballot == core->promised);
+	synod_assert_implies(core->role != SYNOD_ROLE_FOLLOWER,
+			     synod_core_votes(core, core->config.replica));
 	synod_assert_implies(core->role == SYNOD_ROLE_LEADER,
 			     core->leader == core->config.replica &&
 				     core->ballot <= core->promised);

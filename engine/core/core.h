@@ -58,6 +58,9 @@ enum {
  *  HEARTBEAT        b           last proposed     sequence               -
  *  NEED             known b     first slot        how many               -
  *  LEARN            chosen at   s                 -                      chosen value
+ *  HANDOVER         b           last chosen       -                      -
+ *  CONFIRM          b           -                 round of reads         -
+ *  CONFIRMED        b           -                 as asked               -
  *
  * chosen_through travels on all of them: every slot up to it is chosen, as the sender knows.
  */
@@ -85,6 +88,9 @@ enum synod_event_kind {
 	SYNOD_EVENT_DURABLE, /* ticket: every write up to it is durable */
 	SYNOD_EVENT_APPLIED, /* slot: every slot up to it has been executed here */
 	SYNOD_EVENT_TICK,    /* the deadline came */
+	/* replica: the leader is to hand over to it (0: to whoever is nearest to being able). */
+	SYNOD_EVENT_HANDOVER,
+	SYNOD_EVENT_READ, /* token: reads numbered up to it wait to be told when to be served */
 };
 
 struct synod_event {
@@ -96,6 +102,8 @@ struct synod_event {
 		struct synod_value value;
 		uint64_t ticket;
 		uint64_t slot;
+		uint64_t replica;
+		uint64_t token;
 	};
 };
 
@@ -129,27 +137,52 @@ struct synod_effects {
 	/* Slots that became chosen in order, to be executed: first..last, none if first > last. */
 	uint64_t chosen_first;
 	uint64_t chosen_last;
-	/* SUBMIT only: the value was not taken (it is in released too). enum synod_status, or 0. */
+	/*
+	 * SUBMIT: the value was not taken (it is in released too). HANDOVER: it was not begun.
+	 * enum synod_status, or 0.
+	 */
 	uint32_t refused;
 	uint32_t dropped;     /* MESSAGE only: 0, or the counter (enum synod_counter) of why */
 	uint64_t deadline_ns; /* call with TICK at or after this */
-	uint32_t counts[4];   /* elections, step-downs, retransmits, repairs taken, in this step */
+	uint32_t counts[6];   /* by enum synod_count_of: in this step */
+	/*
+	 * Reads up to this token are settled; 0: none in this step. With read_status 0 they may be
+	 * served once read_slot is applied here; else (NOT_LEADER) they are refused.
+	 */
+	uint64_t read_through;
+	uint64_t read_slot;
+	uint32_t read_status;
+	uint32_t reserved;
 	struct synod_message sends[SYNOD_CORE_SENDS_MAX];
 	struct synod_core_write writes[SYNOD_CORE_WRITES_MAX];
 	struct synod_core_read reads[SYNOD_CORE_READS_MAX];
 	uint32_t released[SYNOD_CORE_RELEASED_MAX];
 };
 
-enum {
+enum synod_count_of {
 	SYNOD_COUNT_ELECTIONS,
 	SYNOD_COUNT_STEP_DOWNS,
 	SYNOD_COUNT_RETRANSMITS,
-	SYNOD_COUNT_REPAIRS
+	SYNOD_COUNT_REPAIRS,
+	SYNOD_COUNT_HANDOVERS,
+	SYNOD_COUNT_READ_ROUNDS,
 };
 
 struct synod_core_config {
 	uint32_t replica;  /* 1..replicas */
-	uint32_t replicas; /* 3, 5 or 7 (1 works too: a quorum of one) */
+	uint32_t replicas; /* all of them, at most SYNOD_REPLICAS_MAX */
+	/*
+	 * 1..voters vote; whoever has a higher id learns, answers and never votes or leads. A
+	 * phase 1 needs quorum_prepare of the voters, a phase 2 quorum_accept; any of the one must
+	 * meet any of the other: quorum_prepare + quorum_accept > voters (I16). 0: all vote; more
+	 * than half.
+	 */
+	uint32_t voters;
+	uint32_t quorum_prepare;
+	uint32_t quorum_accept;
+	uint32_t reserved;
+	/* By id, of all alike: who has a higher one is to lead when it can. All 0: nobody is. */
+	uint8_t priorities[SYNOD_REPLICAS_MAX + 1];
 	uint64_t seed;
 	uint64_t election_ns;	/* a follower waits this to twice this for a leader's sign */
 	uint64_t heartbeat_ns;	/* a quiet leader gives a sign this often */
@@ -255,6 +288,21 @@ struct synod_core {
 	uint64_t propose_next;	    /* leader: next slot to propose */
 	uint64_t sequence;
 
+	/* Handing over: leader only. */
+	uint64_t handover_deadline_ns; /* given up at this */
+	uint64_t handover_ns_next;     /* HANDOVER is said again at this */
+	uint64_t prefer_ns;	       /* not before this to whoever has a higher priority */
+	uint32_t handover_to;	       /* 0: to nobody */
+
+	/* Reads: leader only. A round asks a quorum whether we still lead; one round at a time. */
+	uint32_t read_confirmed; /* bit of each voter that confirmed the round */
+	uint64_t read_round;	 /* its number */
+	uint64_t read_last;	 /* the highest token that we were told of */
+	uint64_t read_asked;	 /* the highest that the round speaks for */
+	uint64_t read_done;	 /* the highest that is settled */
+	uint64_t read_slot;	 /* what the round's reads must see */
+	uint64_t read_ns_next;	 /* CONFIRM is said again at this */
+
 	struct synod_core_peer peers[SYNOD_REPLICAS_MAX + 1]; /* by id; [0] is unused */
 	struct synod_core_slot slots[SYNOD_WINDOW_SLOTS];     /* slot s at s & (window - 1) */
 };
@@ -285,8 +333,11 @@ uint32_t synod_core_can_submit(const struct synod_core *core);
 /* The value of a slot that is in the chosen range of a step and not yet told as APPLIED. */
 const struct synod_value *synod_core_value(const struct synod_core *core, uint64_t slot);
 
-/* Of a leader: replicas heard from lately, itself included. Otherwise 0. */
+/* Of a leader: voters heard from lately, itself included. Otherwise 0. */
 uint32_t synod_core_voters_in_contact(const struct synod_core *core);
+
+/* 1 if the quorums fit the voters (I16); for whoever reads a configuration. */
+int synod_core_quorums_meet(uint32_t voters, uint32_t quorum_prepare, uint32_t quorum_accept);
 
 /* A hash of the whole state (equal states, equal hashes). */
 uint64_t synod_core_hash(const struct synod_core *core);

@@ -24,10 +24,22 @@ static uint64_t next_ballot(const struct synod_core *core)
 	return synod_ballot_make(synod_ballot_round(highest) + 1, core->config.replica);
 }
 
+uint32_t synod_election_rank(const struct synod_core *core)
+{
+	const uint8_t *priorities = core->config.priorities;
+	uint32_t higher = 0;
+
+	for (uint32_t peer = 1; peer <= core->config.voters; peer++)
+		higher += priorities[peer] > priorities[core->config.replica];
+	return higher;
+}
+
 void synod_core_arm_election(struct synod_core *core)
 {
+	/* Each voter with a higher priority is left half an election time to be first. */
 	core->election_deadline_ns = core->now_ns + core->config.election_ns +
-				     synod_random_below(&core->random, core->config.election_ns);
+				     synod_random_below(&core->random, core->config.election_ns) +
+				     synod_election_rank(core) * (core->config.election_ns / 2);
 }
 
 void synod_election_become_follower(struct synod_core *core, struct synod_effects *fx,
@@ -48,7 +60,7 @@ void synod_election_become_follower(struct synod_core *core, struct synod_effect
 static void canvass(struct synod_core *core, struct synod_effects *fx)
 {
 	synod_assert(core->role == SYNOD_ROLE_CANVASSER && core->ballot > core->promised);
-	for (uint32_t peer = 1; peer <= core->config.replicas; peer++) {
+	for (uint32_t peer = 1; peer <= core->config.voters; peer++) {
 		struct synod_message *question;
 
 		if (peer == core->config.replica || core->peers[peer].granted)
@@ -74,7 +86,7 @@ static void send_prepare(struct synod_core *core, struct synod_effects *fx, uint
 
 static void send_prepares(struct synod_core *core, struct synod_effects *fx)
 {
-	for (uint32_t peer = 1; peer <= core->config.replicas; peer++)
+	for (uint32_t peer = 1; peer <= core->config.voters; peer++)
 		if (peer != core->config.replica && !core->peers[peer].promised)
 			send_prepare(core, fx, peer);
 	core->retry_deadline_ns = core->now_ns + core->config.retransmit_ns;
@@ -82,14 +94,15 @@ static void send_prepares(struct synod_core *core, struct synod_effects *fx)
 
 static void become_candidate(struct synod_core *core, struct synod_effects *fx)
 {
-	synod_assert(core->role == SYNOD_ROLE_CANVASSER);
+	synod_assert(core->role == SYNOD_ROLE_CANVASSER || core->role == SYNOD_ROLE_FOLLOWER);
+	synod_assert(synod_core_votes(core, core->config.replica));
 	fx->counts[SYNOD_COUNT_ELECTIONS]++;
 	core->role = SYNOD_ROLE_CANDIDATE;
 	core->leader = 0;
 	core->ballot = next_ballot(core);
 	synod_log_write_promise(core, fx, core->ballot);
 	core->phase1_first = core->chosen_through + 1;
-	for (uint32_t peer = 1; peer <= core->config.replicas; peer++) {
+	for (uint32_t peer = 1; peer <= core->config.voters; peer++) {
 		core->peers[peer].promised = 0;
 		core->peers[peer].promised_through = core->chosen_through;
 		core->peers[peer].promised_end = 0;
@@ -105,16 +118,25 @@ static void become_candidate(struct synod_core *core, struct synod_effects *fx)
 static void become_canvasser(struct synod_core *core, struct synod_effects *fx)
 {
 	synod_assert(core->role != SYNOD_ROLE_LEADER);
+	synod_assert(synod_core_votes(core, core->config.replica));
 	core->role = SYNOD_ROLE_CANVASSER;
 	core->leader = 0;
 	core->ballot = next_ballot(core);
-	for (uint32_t peer = 1; peer <= core->config.replicas; peer++)
+	for (uint32_t peer = 1; peer <= core->config.voters; peer++)
 		core->peers[peer].granted = 0;
 	synod_core_arm_election(core);
-	if (core->config.replicas == 1)
+	if (core->config.voters == 1)
 		become_candidate(core, fx);
 	else
 		canvass(core, fx);
+}
+
+void synod_election_succeed(struct synod_core *core, struct synod_effects *fx)
+{
+	synod_assert(core->role == SYNOD_ROLE_FOLLOWER);
+	become_candidate(core, fx);
+	/* Nobody else is due to try: a lost message costs a repetition, not an election. */
+	synod_assert(core->ballot == core->promised);
 }
 
 /* 1: we would rather have a new leader, and this one knows enough to lead. */
@@ -143,6 +165,7 @@ void synod_election_on_canvass(struct synod_core *core, struct synod_effects *fx
 		answer->argument = core->promised;
 		return;
 	}
+	synod_assert(synod_core_votes(core, message->from)); /* message_wrong */
 	answer = synod_core_send(core, fx, SYNOD_CANVASS_GRANTED, message->from);
 	answer->ballot = message->ballot;
 	answer->argument = core->promised;
@@ -151,6 +174,10 @@ void synod_election_on_canvass(struct synod_core *core, struct synod_effects *fx
 void synod_election_on_granted(struct synod_core *core, struct synod_effects *fx,
 			       const struct synod_message *message)
 {
+	/* Of what use is a leader that could prepare and not get anything chosen? */
+	uint32_t needed = core->config.quorum_prepare > core->config.quorum_accept
+				  ? core->config.quorum_prepare
+				  : core->config.quorum_accept;
 	uint32_t grants = 1;
 
 	if (core->role != SYNOD_ROLE_CANVASSER || message->ballot != core->ballot) {
@@ -158,10 +185,10 @@ void synod_election_on_granted(struct synod_core *core, struct synod_effects *fx
 		return;
 	}
 	core->peers[message->from].granted = 1;
-	for (uint32_t peer = 1; peer <= core->config.replicas; peer++)
+	for (uint32_t peer = 1; peer <= core->config.voters; peer++)
 		grants += peer != core->config.replica && core->peers[peer].granted;
-	synod_assert_cmp(grants, <=, core->config.replicas);
-	if (grants >= synod_core_quorum(core))
+	synod_assert_cmp(grants, <=, core->config.voters);
+	if (grants >= needed)
 		become_candidate(core, fx);
 }
 
@@ -220,7 +247,7 @@ static void send_owed_promises(struct synod_core *core, struct synod_effects *fx
 {
 	if (core->ticket_promised > core->ticket_durable)
 		return;
-	for (uint32_t peer = 1; peer <= core->config.replicas; peer++) {
+	for (uint32_t peer = 1; peer <= core->config.voters; peer++) {
 		if (!core->peers[peer].owed_slot)
 			continue;
 		if (core->peers[peer].owed_ballot != core->promised)
@@ -248,6 +275,7 @@ void synod_election_on_prepare(struct synod_core *core, struct synod_effects *fx
 		synod_log_write_promise(core, fx, message->ballot);
 		synod_election_become_follower(core, fx, message->ballot, 0);
 	}
+	synod_assert(core->promised == message->ballot && message->slot != 0);
 	peer->owed_slot = message->slot;
 	peer->owed_ballot = message->ballot;
 	send_owed_promises(core, fx);
@@ -287,11 +315,12 @@ static void maybe_lead(struct synod_core *core, struct synod_effects *fx)
 {
 	uint32_t promises = 1; /* our own, durable before any PREPARE left */
 
-	for (uint32_t peer = 1; peer <= core->config.replicas; peer++)
+	for (uint32_t peer = 1; peer <= core->config.voters; peer++)
 		promises += peer != core->config.replica && core->peers[peer].promised;
-	synod_assert_cmp(promises, <=, core->config.replicas);
+	synod_assert_cmp(promises, <=, core->config.voters);
 	synod_assert(core->role == SYNOD_ROLE_CANDIDATE);
-	if (promises >= synod_core_quorum(core) && core->ticket_promised <= core->ticket_durable)
+	if (promises >= core->config.quorum_prepare &&
+	    core->ticket_promised <= core->ticket_durable)
 		synod_leader_begin(core, fx);
 }
 
@@ -304,6 +333,8 @@ static void note_told(struct synod_core *core, const struct synod_message *messa
 	uint64_t last =
 		synod_core_min(message->argument, peer->promised_through + core->config.window);
 
+	synod_assert(message->ballot == core->promised); /* B3 */
+	synod_assert(synod_core_votes(core, message->from));
 	if (message->argument == UINT64_MAX)
 		peer->promised_end = message->slot;
 	for (uint64_t slot = first; slot <= last; slot++) /* at most a window of turns */
@@ -390,7 +421,10 @@ void synod_election_on_tick(struct synod_core *core, struct synod_effects *fx)
 
 	synod_assert(core->role != SYNOD_ROLE_LEADER && core->leader != core->config.replica);
 	if (core->now_ns >= core->election_deadline_ns) {
-		if (core->role == SYNOD_ROLE_FOLLOWER && core->leader && sign_ns > core->now_ns)
+		if (!synod_core_votes(core, core->config.replica))
+			synod_core_arm_election(core); /* it only learns */
+		else if (core->role == SYNOD_ROLE_FOLLOWER && core->leader &&
+			 sign_ns > core->now_ns)
 			core->election_deadline_ns =
 				sign_ns +
 				synod_random_below(&core->random, core->config.election_ns);

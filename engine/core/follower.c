@@ -6,8 +6,8 @@
 #include "engine/core/internal.h"
 
 /* A message of a ballot below our promise: say which ballot we are bound to. */
-static void reject(struct synod_core *core, struct synod_effects *fx,
-		   const struct synod_message *message)
+void synod_follower_reject(struct synod_core *core, struct synod_effects *fx,
+			   const struct synod_message *message)
 {
 	struct synod_message *answer = synod_core_send(core, fx, SYNOD_REJECT, message->from);
 
@@ -20,8 +20,8 @@ static void reject(struct synod_core *core, struct synod_effects *fx,
  * The sender leads at a ballot that we may serve. Serving a ballot binds us to it just as a promise
  * does, so it is made durable like one; the answers wait for that write by their tickets.
  */
-static void follow(struct synod_core *core, struct synod_effects *fx,
-		   const struct synod_message *message)
+void synod_follower_follow(struct synod_core *core, struct synod_effects *fx,
+			   const struct synod_message *message)
 {
 	synod_assert(message->ballot >= core->promised);
 	if (message->ballot > core->promised)
@@ -89,11 +89,11 @@ int synod_follower_on_accept(struct synod_core *core, struct synod_effects *fx,
 	int dropped;
 
 	if (message->ballot < core->promised) {
-		reject(core, fx, message);
+		synod_follower_reject(core, fx, message);
 		synod_log_release(fx, message->value.handle);
 		return SYNOD_DROP_STALE_BALLOT;
 	}
-	follow(core, fx, message);
+	synod_follower_follow(core, fx, message);
 	dropped = accept(core, fx, message);
 	synod_follower_learn_announced(core, fx);
 	return dropped;
@@ -103,10 +103,10 @@ int synod_follower_on_heartbeat(struct synod_core *core, struct synod_effects *f
 				const struct synod_message *message)
 {
 	if (message->ballot < core->promised) {
-		reject(core, fx, message);
+		synod_follower_reject(core, fx, message);
 		return SYNOD_DROP_STALE_BALLOT;
 	}
-	follow(core, fx, message);
+	synod_follower_follow(core, fx, message);
 	synod_follower_learn_announced(core, fx);
 	core->answer_owed = 1;
 	return 0;

@@ -8,6 +8,8 @@
  *   leader.c    phase 2 from the proposer: propose, count votes, repeat, give signs of life
  *   follower.c  phase 2 from the acceptor: accept, follow, answer with what is durable
  *   catchup.c   chosen slots from and for whoever lacks them
+ *   handover.c  leadership that is given away: on request, or to a higher priority
+ *   read.c      reads without a log write: a quorum confirms that we still lead
  */
 #ifndef SYNOD_CORE_INTERNAL_H
 #define SYNOD_CORE_INTERNAL_H
@@ -23,9 +25,22 @@
 #define SYNOD_CORE_SLOT_END  (UINT64_C(1) << 62)
 #define SYNOD_CORE_ROUND_END (UINT64_C(1) << 54)
 
-static inline uint32_t synod_core_quorum(const struct synod_core *core)
+/* Bit of each replica that votes. */
+static inline uint32_t synod_core_voters(const struct synod_core *core)
 {
-	return core->config.replicas / 2 + 1;
+	return (2u << core->config.voters) - 2;
+}
+
+static inline int synod_core_votes(const struct synod_core *core, uint32_t replica)
+{
+	return replica >= 1 && replica <= core->config.voters;
+}
+
+/* 1 if these replicas (bits) are a quorum of phase 2; it meets every quorum of phase 1 (I16). */
+static inline int synod_core_is_quorum(const struct synod_core *core, uint32_t replicas)
+{
+	return (uint32_t)__builtin_popcount(replicas & synod_core_voters(core)) >=
+	       core->config.quorum_accept;
 }
 
 static inline uint64_t synod_core_max(uint64_t a, uint64_t b)
@@ -78,6 +93,10 @@ void synod_core_arm_election(struct synod_core *core);
 
 void synod_election_become_follower(struct synod_core *core, struct synod_effects *fx,
 				    uint64_t ballot, uint32_t leader);
+/* How many voters have a higher priority than this replica. */
+uint32_t synod_election_rank(const struct synod_core *core);
+/* Phase 1 without a canvass before it: from whoever led until now. */
+void synod_election_succeed(struct synod_core *core, struct synod_effects *fx);
 void synod_election_on_canvass(struct synod_core *core, struct synod_effects *fx,
 			       const struct synod_message *message);
 void synod_election_on_granted(struct synod_core *core, struct synod_effects *fx,
@@ -102,11 +121,18 @@ void synod_leader_on_durable(struct synod_core *core, struct synod_effects *fx);
 /* A slot was learned while leading: never propose another value for it. */
 void synod_leader_on_learned(struct synod_core *core, uint64_t slot);
 void synod_leader_on_tick(struct synod_core *core, struct synod_effects *fx);
+/* Re-proposes what phase 1 found, some slots of it: once a step, so that sends stay bounded. */
 void synod_leader_pump(struct synod_core *core, struct synod_effects *fx);
 uint64_t synod_leader_deadline(const struct synod_core *core);
 
 /* follower.c */
 
+/* A message of a ballot below our promise is answered with REJECT. */
+void synod_follower_reject(struct synod_core *core, struct synod_effects *fx,
+			   const struct synod_message *message);
+/* The sender leads at a ballot that we may serve: serve it. */
+void synod_follower_follow(struct synod_core *core, struct synod_effects *fx,
+			   const struct synod_message *message);
 int synod_follower_on_accept(struct synod_core *core, struct synod_effects *fx,
 			     const struct synod_message *message);
 int synod_follower_on_heartbeat(struct synod_core *core, struct synod_effects *fx,
@@ -116,6 +142,26 @@ void synod_follower_on_durable(struct synod_core *core);
 void synod_follower_answer(struct synod_core *core, struct synod_effects *fx);
 /* Takes as chosen what the leader announced and we accepted at its ballot. */
 void synod_follower_learn_announced(struct synod_core *core, struct synod_effects *fx);
+
+/* handover.c */
+
+void synod_handover_begin(struct synod_core *core, struct synod_effects *fx, uint64_t replica);
+/* Says HANDOVER when the successor has all that we have; gives up in the end. */
+void synod_handover_go_on(struct synod_core *core, struct synod_effects *fx);
+void synod_handover_on_message(struct synod_core *core, struct synod_effects *fx,
+			       const struct synod_message *message);
+uint64_t synod_handover_deadline(const struct synod_core *core, uint64_t deadline);
+
+/* read.c */
+
+void synod_read_on_token(struct synod_core *core, uint64_t token);
+int synod_read_on_confirm(struct synod_core *core, struct synod_effects *fx,
+			  const struct synod_message *message);
+int synod_read_on_confirmed(struct synod_core *core, struct synod_effects *fx,
+			    const struct synod_message *message);
+/* The end of every step: begins a round, repeats it, settles what can be. */
+void synod_read_go_on(struct synod_core *core, struct synod_effects *fx);
+uint64_t synod_read_deadline(const struct synod_core *core, uint64_t deadline);
 
 /* catchup.c */
 

@@ -56,7 +56,7 @@ static void choose(struct synod_core *core, struct synod_effects *fx)
 
 		synod_assert(place != NULL);
 		if (!place->chosen) {
-			if ((uint32_t)__builtin_popcount(place->votes) < synod_core_quorum(core))
+			if (!synod_core_is_quorum(core, place->votes))
 				break;
 			synod_assert(place->ballot == core->ballot); /* I6: votes at one ballot */
 			synod_log_mark_chosen(fx, place);
@@ -91,8 +91,9 @@ static void repropose(struct synod_core *core, struct synod_effects *fx, uint64_
 
 void synod_leader_pump(struct synod_core *core, struct synod_effects *fx)
 {
+	synod_assert(core->role == SYNOD_ROLE_LEADER);
 	for (int i = 0; i < SYNOD_CORE_PUMP_SLOTS; i++) {
-		if (core->role != SYNOD_ROLE_LEADER || core->propose_next > core->phase1_last ||
+		if (core->propose_next > core->phase1_last ||
 		    inflight(core) >= core->config.inflight ||
 		    !synod_log_has_room(core, core->propose_next))
 			return;
@@ -133,6 +134,9 @@ void synod_leader_begin(struct synod_core *core, struct synod_effects *fx)
 	core->propose_next = core->chosen_through + 1;
 	core->accepted_through = synod_log_durable_prefix(core);
 	core->phase1_last = core->chosen_through;
+	core->handover_to = 0;
+	core->prefer_ns = synod_election_rank(core) ? core->now_ns + 4 * core->config.election_ns
+						    : UINT64_MAX;
 	for (uint32_t i = 0; i < core->config.window; i++)
 		core->phase1_last = synod_core_max(core->phase1_last, core->slots[i].slot);
 	for (uint32_t peer = 1; peer <= core->config.replicas; peer++) {
@@ -141,7 +145,6 @@ void synod_leader_begin(struct synod_core *core, struct synod_effects *fx)
 		core->peers[peer].resend_ns = core->now_ns + core->config.retransmit_ns;
 	}
 	send_heartbeats(core, fx);
-	synod_leader_pump(core, fx);
 }
 
 void synod_leader_submit(struct synod_core *core, struct synod_effects *fx,
@@ -158,6 +161,7 @@ void synod_leader_submit(struct synod_core *core, struct synod_effects *fx,
 	}
 	place = synod_log_claim(core, fx, core->propose_next++);
 	synod_assert(place->ballot == 0 && !place->has_found);
+	synod_assert(core->handover_to == 0 && core->ballot == core->promised);
 	synod_log_store(core, fx, place, core->ballot, value, 0);
 	send_accepts(core, fx, place);
 	choose(core, fx);
@@ -167,7 +171,7 @@ void synod_leader_on_accepted(struct synod_core *core, struct synod_effects *fx,
 			      const struct synod_message *message)
 {
 	struct synod_core_peer *peer = &core->peers[message->from];
-	uint8_t bit = (uint8_t)(1u << message->from);
+	uint8_t bit = (uint8_t)(1u << message->from); /* message_wrong: an id of a replica (B14) */
 	uint64_t through = synod_core_min(message->slot, core->propose_next - 1);
 	uint64_t first = synod_core_max(peer->accepted_through, core->chosen_through) + 1;
 
@@ -183,12 +187,13 @@ void synod_leader_on_accepted(struct synod_core *core, struct synod_effects *fx,
 		if (message->argument >> i & 1 && place && place->slot < core->propose_next)
 			place->votes |= bit;
 	}
+	synod_assert(message->ballot == core->ballot && message->from != core->config.replica);
+	synod_assert_cmp(through, <, core->propose_next);
 	if (through > peer->accepted_through) {
 		peer->accepted_through = through;
 		peer->resend_ns = core->now_ns + core->config.retransmit_ns;
 	}
 	choose(core, fx);
-	synod_leader_pump(core, fx);
 }
 
 /*
@@ -209,7 +214,6 @@ void synod_leader_on_durable(struct synod_core *core, struct synod_effects *fx)
 		return;
 	count_own(core);
 	choose(core, fx);
-	synod_leader_pump(core, fx);
 }
 
 /* What one follower has not answered: unchosen slots only; it asks for the chosen ones itself. */
@@ -247,7 +251,7 @@ uint32_t synod_core_voters_in_contact(const struct synod_core *core)
 
 	if (core->role != SYNOD_ROLE_LEADER)
 		return 0;
-	for (uint32_t peer = 1; peer <= core->config.replicas; peer++)
+	for (uint32_t peer = 1; peer <= core->config.voters; peer++)
 		count += peer != core->config.replica &&
 			 core->peers[peer].contact_ns + core->config.election_ns > core->now_ns;
 	return count;
@@ -257,13 +261,13 @@ void synod_leader_on_tick(struct synod_core *core, struct synod_effects *fx)
 {
 	synod_assert(core->leader == core->config.replica);
 	synod_assert(core->ballot <= core->promised);
-	if (synod_core_voters_in_contact(core) < synod_core_quorum(core)) {
+	if (synod_core_voters_in_contact(core) < core->config.quorum_accept) {
 		/* Nobody can be promised anything without a quorum: let the others find another. */
 		synod_election_become_follower(core, fx, core->ballot, 0);
 		return;
 	}
-	synod_leader_pump(core, fx);
-	for (uint32_t peer = 1; peer <= core->config.replicas; peer++)
+	/* Who only learns asks for what it lacks. */
+	for (uint32_t peer = 1; peer <= core->config.voters; peer++)
 		if (peer != core->config.replica)
 			resend(core, fx, peer);
 	if (core->now_ns >= core->heartbeat_ns_next)
@@ -280,7 +284,7 @@ uint64_t synod_leader_deadline(const struct synod_core *core)
 		return core->now_ns;
 	if (inflight(core) == 0)
 		return deadline;
-	for (uint32_t peer = 1; peer <= core->config.replicas; peer++)
+	for (uint32_t peer = 1; peer <= core->config.voters; peer++)
 		if (peer != core->config.replica &&
 		    core->peers[peer].accepted_through + 1 < core->propose_next)
 			deadline =
@@ -295,8 +299,8 @@ uint32_t synod_core_can_submit(const struct synod_core *core)
 	uint64_t count;
 
 	if (core->role != SYNOD_ROLE_LEADER || core->propose_next <= core->phase1_last ||
-	    inflight(core) >= core->config.inflight || core->propose_next >= window_end ||
-	    !synod_log_has_room(core, core->propose_next))
+	    core->handover_to != 0 || inflight(core) >= core->config.inflight ||
+	    core->propose_next >= window_end || !synod_log_has_room(core, core->propose_next))
 		return 0;
 	count = synod_core_min(core->config.inflight - inflight(core),
 			       window_end - core->propose_next);

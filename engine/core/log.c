@@ -146,6 +146,7 @@ void synod_log_advance_chosen(struct synod_core *core, struct synod_effects *fx)
 		fx->chosen_last = core->chosen_through;
 	}
 	core->known_chosen = synod_core_max(core->known_chosen, core->chosen_through);
+	synod_assert_cmp(core->applied, <=, core->chosen_through);
 	synod_assert_cmp(core->chosen_through, <=, core->applied + core->config.window);
 }
 

@@ -46,6 +46,9 @@ enum synod_wire_type {
 	SYNOD_HEARTBEAT,
 	SYNOD_NEED,
 	SYNOD_LEARN, /* carries an entry */
+	SYNOD_HANDOVER,
+	SYNOD_CONFIRM,
+	SYNOD_CONFIRMED,
 	SYNOD_REPLICA_TYPES_END,
 
 	/* Between clients and replicas. sender is 0 from a client. */

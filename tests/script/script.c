@@ -4,7 +4,9 @@
  * dashes, and everything that the commands did; the test is that they still do just that.
  * --rewrite puts down what they do now: read it before committing.
  *
- *   cluster N [window W]      new replicas, in place of all there was; 3 and 16 at first
+ *   cluster N [KEY VALUE]…    new replicas, in place of all there was; 3 at first. Keys: window
+ *                             (16), voters (all), prepare, accept (quorums: more than half),
+ *                             prefer (a replica with a higher priority; none)
  *   tick R                    the clock goes to R's deadline, and R is told
  *   wait MS                   the clock goes on
  *   submit R NAME…            batches, by name, given to R
@@ -14,6 +16,8 @@
  *   durable R [N]             R's next N writes (all) are durable
  *   crash R, restart R        what was not durable is lost
  *   cut A B, heal             nothing passes between A and B (*: any) any more; everything does
+ *   handover R [S]            R is asked to hand its leadership over (to S)
+ *   read R                    one more read waits at R
  *   settle                    deliver and make durable until nothing moves, without a word
  *   silently COMMAND …        the same without a word
  *   show                      role, ballot, promise and log of each replica; @: only accepted
@@ -120,14 +124,29 @@ static void on_cut(const struct script *script, char **words)
 
 static void on_cluster(const struct script *script, char **words)
 {
-	uint32_t window = 16;
-	uint32_t replicas = words[1] ? (uint32_t)strtoul(words[1], NULL, 10) : 3;
+	struct world_shape shape = { .replicas = 3, .window = 16 };
 
-	if (replicas < 1 || replicas > SYNOD_REPLICAS_MAX)
+	if (words[1])
+		shape.replicas = (uint32_t)strtoul(words[1], NULL, 10);
+	if (shape.replicas < 1 || shape.replicas > SYNOD_REPLICAS_MAX)
 		fail(script, "not a size of a cluster", words[1]);
-	if (words[1] && words[2] && words[3])
-		window = (uint32_t)strtoul(words[3], NULL, 10);
-	world_start(script->world, replicas, window);
+	for (int i = 2; words[1] && words[i] && words[i + 1]; i += 2) {
+		uint32_t value = (uint32_t)strtoul(words[i + 1], NULL, 10);
+
+		if (strcmp(words[i], "window") == 0)
+			shape.window = value;
+		else if (strcmp(words[i], "voters") == 0)
+			shape.voters = value;
+		else if (strcmp(words[i], "prepare") == 0)
+			shape.quorum_prepare = value;
+		else if (strcmp(words[i], "accept") == 0)
+			shape.quorum_accept = value;
+		else if (strcmp(words[i], "prefer") == 0)
+			shape.prefer = value;
+		else
+			fail(script, "not a key of a cluster", words[i]);
+	}
+	world_start(script->world, &shape);
 }
 
 static void on_life(const struct script *script, char **words)
@@ -140,6 +159,26 @@ static void on_life(const struct script *script, char **words)
 		fail(script, "not a replica that is down", words[1]);
 	else
 		world_boot(script->world, id);
+}
+
+static void on_messages_or_life(const struct script *script, char **words)
+{
+	struct world *world = script->world;
+
+	if (strcmp(words[0], "deliver") == 0 || strcmp(words[0], "drop") == 0 ||
+	    strcmp(words[0], "copy") == 0)
+		on_messages(script, words);
+	else if (strcmp(words[0], "durable") == 0)
+		world_durable(world, one_up(script, words[1])->id,
+			      words[2] ? strtoull(words[2], NULL, 10) : 0);
+	else if (strcmp(words[0], "crash") == 0 || strcmp(words[0], "restart") == 0)
+		on_life(script, words);
+	else if (strcmp(words[0], "cut") == 0)
+		on_cut(script, words);
+	else if (strcmp(words[0], "heal") == 0)
+		memset(world->cut, 0, sizeof(world->cut));
+	else
+		fail(script, "not a command", words[0]);
 }
 
 static void on_command(const struct script *script, char **words)
@@ -155,24 +194,17 @@ static void on_command(const struct script *script, char **words)
 	} else if (strcmp(words[0], "submit") == 0) {
 		for (int i = 2; words[1] && words[i]; i++)
 			world_submit(world, one_up(script, words[1])->id, words[i]);
-	} else if (strcmp(words[0], "deliver") == 0 || strcmp(words[0], "drop") == 0 ||
-		   strcmp(words[0], "copy") == 0) {
-		on_messages(script, words);
-	} else if (strcmp(words[0], "durable") == 0) {
-		world_durable(world, one_up(script, words[1])->id,
-			      words[2] ? strtoull(words[2], NULL, 10) : 0);
-	} else if (strcmp(words[0], "crash") == 0 || strcmp(words[0], "restart") == 0) {
-		on_life(script, words);
-	} else if (strcmp(words[0], "cut") == 0) {
-		on_cut(script, words);
-	} else if (strcmp(words[0], "heal") == 0) {
-		memset(world->cut, 0, sizeof(world->cut));
+	} else if (strcmp(words[0], "handover") == 0) {
+		world_handover(world, one_up(script, words[1])->id,
+			       words[2] ? replica_of(script, words[2]) : 0);
+	} else if (strcmp(words[0], "read") == 0) {
+		world_read(world, one_up(script, words[1])->id);
 	} else if (strcmp(words[0], "settle") == 0) {
 		world_settle(world);
 	} else if (strcmp(words[0], "show") == 0) {
 		world_show(world);
 	} else {
-		fail(script, "not a command", words[0]);
+		on_messages_or_life(script, words);
 	}
 }
 
@@ -210,7 +242,7 @@ static void replay(struct script *script, FILE *in, FILE *out)
 
 	script->line = 0;
 	script->world->out = out;
-	world_start(script->world, 3, 16);
+	world_start(script->world, &(struct world_shape){ .replicas = 3, .window = 16 });
 	while (fgets(line, sizeof(line), in)) {
 		script->line++;
 		if (expected && line[0] != '\n')

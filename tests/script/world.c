@@ -90,6 +90,10 @@ static void say_body(const struct world *world, const struct synod_message *mess
 	case SYNOD_NEED:
 		say(world, " from slot %llu", (unsigned long long)message->slot);
 		break;
+	case SYNOD_CONFIRM:
+	case SYNOD_CONFIRMED:
+		say(world, " round %llu", (unsigned long long)message->argument);
+		break;
 	case SYNOD_REJECT:
 		say(world, ": promised ");
 		say_ballot(world, message->argument);
@@ -211,6 +215,13 @@ static void step(struct world *world, struct world_replica *replica, struct syno
 	for (uint32_t i = 0; i < fx->reads_count; i++)
 		carry_read(world, replica, &fx->reads[i]);
 	carry_chosen(world, replica);
+	if (fx->read_through && fx->read_status)
+		say(world, "  %u refuses reads through %llu: %s\n", replica->id,
+		    (unsigned long long)fx->read_through, synod_status_name(fx->read_status));
+	else if (fx->read_through)
+		say(world, "  %u may serve reads through %llu once it executed slot %llu\n",
+		    replica->id, (unsigned long long)fx->read_through,
+		    (unsigned long long)fx->read_slot);
 	for (uint32_t i = 0; i < fx->released_count; i++) {
 		synod_assert(world->handle_live[fx->released[i]]);
 		world->handle_live[fx->released[i]] = 0;
@@ -256,6 +267,9 @@ void world_boot(struct world *world, uint32_t id)
 	struct world_replica *replica = &world->replicas[id];
 	struct synod_core_config config = { .replica = id,
 					    .replicas = world->replicas_count,
+					    .voters = world->shape.voters,
+					    .quorum_prepare = world->shape.quorum_prepare,
+					    .quorum_accept = world->shape.quorum_accept,
 					    .seed = 1,
 					    .election_ns = 100 * WORLD_MS,
 					    .heartbeat_ns = 20 * WORLD_MS,
@@ -263,11 +277,13 @@ void world_boot(struct world *world, uint32_t id)
 					    .window = world->window,
 					    .inflight = world->window / 2 };
 
+	config.priorities[world->shape.prefer] = world->shape.prefer != 0;
 	replica->id = id;
 	replica->up = 1;
 	replica->life++;
 	replica->ticket_issued = 0;
 	replica->ticket_durable = 0;
+	replica->read_last = 0;
 	synod_core_init(&replica->core, &config, world->now_ns);
 	recover(world, replica);
 	replica->chosen_last = replica->hint;
@@ -280,17 +296,18 @@ void world_boot(struct world *world, uint32_t id)
 	}
 }
 
-void world_start(struct world *world, uint32_t replicas, uint32_t window)
+void world_start(struct world *world, const struct world_shape *shape)
 {
 	FILE *out = world->out;
 
 	memset(world, 0, sizeof(*world));
 	world->out = out;
-	world->replicas_count = replicas;
-	world->window = window;
+	world->shape = *shape;
+	world->replicas_count = shape->replicas;
+	world->window = shape->window;
 	world->now_ns = WORLD_MS;
 	memcpy(world->names[0], "no-op", 6);
-	for (uint32_t id = 1; id <= replicas; id++)
+	for (uint32_t id = 1; id <= shape->replicas; id++)
 		world_boot(world, id);
 }
 
@@ -316,6 +333,19 @@ void world_submit(struct world *world, uint32_t id, const char *name)
 	}
 	run(world, &world->replicas[id],
 	    (struct synod_event){ .kind = SYNOD_EVENT_SUBMIT, .value = value_make(world, at) });
+}
+
+void world_handover(struct world *world, uint32_t id, uint32_t to)
+{
+	run(world, &world->replicas[id],
+	    (struct synod_event){ .kind = SYNOD_EVENT_HANDOVER, .replica = to });
+}
+
+void world_read(struct world *world, uint32_t id)
+{
+	run(world, &world->replicas[id],
+	    (struct synod_event){ .kind = SYNOD_EVENT_READ,
+				  .token = ++world->replicas[id].read_last });
 }
 
 void world_tick(struct world *world, uint32_t id)

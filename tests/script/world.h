@@ -46,6 +46,7 @@ struct world_replica {
 	uint64_t deadline_ns;
 	uint64_t chosen_last;
 	uint64_t applied;
+	uint64_t read_last; /* reads that were asked here, by token */
 
 	/* The disk: what is durable, and the writes that are not. */
 	uint64_t promised;
@@ -56,9 +57,19 @@ struct world_replica {
 	uint64_t ticket_issued;
 };
 
+struct world_shape {
+	uint32_t replicas;
+	uint32_t window;
+	uint32_t voters; /* 0: all */
+	uint32_t quorum_prepare;
+	uint32_t quorum_accept;
+	uint32_t prefer; /* whose priority is 1; all others have 0 */
+};
+
 struct world {
 	FILE *out; /* what happened goes here, unless quiet */
 	uint32_t quiet;
+	struct world_shape shape;
 	uint32_t replicas_count;
 	uint32_t window;
 	uint64_t now_ns;
@@ -74,10 +85,12 @@ struct world {
 	struct synod_effects fx;
 };
 
-void world_start(struct world *world, uint32_t replicas, uint32_t window);
+void world_start(struct world *world, const struct world_shape *shape);
 void world_boot(struct world *world, uint32_t replica);
 void world_crash(struct world *world, uint32_t replica);
 void world_submit(struct world *world, uint32_t replica, const char *name);
+void world_handover(struct world *world, uint32_t replica, uint32_t to);
+void world_read(struct world *world, uint32_t replica);
 /* Moves the clock to the replica's deadline, if that is ahead, and ticks. */
 void world_tick(struct world *world, uint32_t replica);
 /* The first `count` writes under way, in order; 0: all of them. */

@@ -9,20 +9,30 @@
 
 #include <cmocka.h>
 
-void bench_start(struct bench *bench, uint32_t replicas, uint32_t window)
+struct synod_core_config bench_config(uint32_t replicas, uint32_t window)
 {
-	struct synod_core_config config = { .replica = 1,
-					    .replicas = replicas,
-					    .seed = 1,
-					    .election_ns = 100 * BENCH_MS,
-					    .heartbeat_ns = 20 * BENCH_MS,
-					    .retransmit_ns = 30 * BENCH_MS,
-					    .window = window,
-					    .inflight = window / 2 };
+	return (struct synod_core_config){ .replica = 1,
+					   .replicas = replicas,
+					   .seed = 1,
+					   .election_ns = 100 * BENCH_MS,
+					   .heartbeat_ns = 20 * BENCH_MS,
+					   .retransmit_ns = 30 * BENCH_MS,
+					   .window = window,
+					   .inflight = window / 2 };
+}
 
+void bench_start_as(struct bench *bench, const struct synod_core_config *config)
+{
 	memset(bench, 0, sizeof(*bench));
 	bench->now_ns = BENCH_MS;
-	synod_core_init(&bench->core, &config, bench->now_ns);
+	synod_core_init(&bench->core, config, bench->now_ns);
+}
+
+void bench_start(struct bench *bench, uint32_t replicas, uint32_t window)
+{
+	struct synod_core_config config = bench_config(replicas, window);
+
+	bench_start_as(bench, &config);
 }
 
 struct synod_value bench_value(struct bench *bench)
@@ -68,6 +78,13 @@ void bench_step(struct bench *bench, struct synod_event event)
 		bench->live[fx->released[i]] = 0;
 		bench->handles_live--;
 	}
+	if (fx->read_through) { /* settled once, in order, and only what was asked */
+		assert_true(fx->read_through > bench->read_settled);
+		assert_true(fx->read_through <= bench->read_last);
+		assert_true(fx->read_status == 0 || fx->read_status == SYNOD_NOT_LEADER);
+		assert_true(fx->read_status || fx->read_slot >= bench->chosen_at_read);
+		bench->read_settled = fx->read_through;
+	}
 	assert_true(bench->handles_live <= 2 * bench->core.config.window);
 }
 
@@ -80,6 +97,19 @@ void bench_submit(struct bench *bench)
 {
 	bench_step(bench,
 		   (struct synod_event){ .kind = SYNOD_EVENT_SUBMIT, .value = bench_value(bench) });
+}
+
+void bench_read(struct bench *bench)
+{
+	if (bench->read_last == bench->read_settled)
+		bench->chosen_at_read = bench->chosen_last;
+	bench_step(bench,
+		   (struct synod_event){ .kind = SYNOD_EVENT_READ, .token = ++bench->read_last });
+}
+
+void bench_handover(struct bench *bench, uint64_t to)
+{
+	bench_step(bench, (struct synod_event){ .kind = SYNOD_EVENT_HANDOVER, .replica = to });
 }
 
 void bench_tick(struct bench *bench, uint64_t later_ns)
@@ -102,9 +132,11 @@ void bench_applied(struct bench *bench)
 
 void bench_lead(struct bench *bench)
 {
-	uint32_t quorum = bench->core.config.replicas / 2 + 1;
+	uint32_t quorum = bench->core.config.quorum_prepare > bench->core.config.quorum_accept
+				  ? bench->core.config.quorum_prepare
+				  : bench->core.config.quorum_accept;
 
-	bench_tick(bench, 200 * BENCH_MS);
+	bench_tick(bench, 600 * BENCH_MS);
 	for (uint32_t from = 2; from <= quorum; from++)
 		bench_message(bench, (struct synod_message){ .type = SYNOD_CANVASS_GRANTED,
 							     .from = (uint8_t)from,

@@ -23,18 +23,26 @@ struct bench {
 	uint64_t now_ns;
 	uint64_t ticket_issued;
 	uint64_t chosen_last;
+	uint64_t read_last;
+	uint64_t read_settled;
+	uint64_t chosen_at_read; /* when the first read that waits was asked */
 	uint32_t handles_live;
 	uint8_t live[BENCH_HANDLES];
 };
 
 /* A new core, replica 1 of so many, with a window and half of it in flight. */
 void bench_start(struct bench *bench, uint32_t replicas, uint32_t window);
+/* The same with a configuration changed from this one. */
+struct synod_core_config bench_config(uint32_t replicas, uint32_t window);
+void bench_start_as(struct bench *bench, const struct synod_core_config *config);
 /* A value that moves in: never seen before, described by its handle. */
 struct synod_value bench_value(struct bench *bench);
 /* One step, its bounds and its handles checked. */
 void bench_step(struct bench *bench, struct synod_event event);
 void bench_message(struct bench *bench, struct synod_message message);
 void bench_submit(struct bench *bench);
+void bench_read(struct bench *bench);
+void bench_handover(struct bench *bench, uint64_t to);
 void bench_tick(struct bench *bench, uint64_t later_ns);
 /* All writes are durable. */
 void bench_durable(struct bench *bench);

@@ -281,11 +281,10 @@ static void a_leader_proposes_nothing_over_a_slot_that_it_learns_late(void **sta
 	bench_submit(&bench); /* slot 1 */
 	learn.value = bench_value(&bench);
 	bench_message(&bench, learn);
-	assert_int_equal(synod_core_can_submit(&bench.core), 0);
-	bench_tick(&bench, 0);			    /* due at once */
-	assert_int_equal(bench.fx.writes_count, 1); /* a no-op for slot 2 */
-	assert_int_equal(bench.fx.writes[0].slot, 2);
-	assert_int_equal(bench.fx.writes[0].value.handle, 0);
+	assert_int_equal(bench.fx.writes_count, 2);
+	assert_int_equal(bench.fx.writes[0].slot, 3);
+	assert_int_equal(bench.fx.writes[1].slot, 2); /* a no-op fills what lies before it */
+	assert_int_equal(bench.fx.writes[1].value.handle, 0);
 	bench_submit(&bench);
 	assert_int_equal(bench.fx.writes[0].slot, 4);
 }
@@ -307,6 +306,211 @@ static void a_promise_is_not_counted_before_the_own_one_is_durable(void **state)
 						      .argument = UINT64_MAX });
 	assert_int_equal(bench.fx.dropped, SYNOD_DROP_UNEXPECTED);
 	assert_int_equal(bench.core.role, SYNOD_ROLE_CANDIDATE);
+}
+
+static void confirm(uint32_t from, uint64_t round)
+{
+	bench_message(&bench, (struct synod_message){ .type = SYNOD_CONFIRMED,
+						      .from = (uint8_t)from,
+						      .to = 1,
+						      .ballot = bench.core.ballot,
+						      .argument = round });
+}
+
+/* I11: the same voter twice is one voter, and an answer to an older round says nothing. */
+static void a_read_waits_for_a_quorum_that_answers_its_own_round(void **state)
+{
+	(void)state;
+	bench_start(&bench, 5, 16);
+	bench_lead(&bench);
+	bench_read(&bench);
+	confirm(2, 1);
+	confirm(2, 1);
+	bench_read(&bench);
+	assert_int_equal(bench.read_settled, 0);
+	confirm(3, 1);
+	assert_int_equal(bench.read_settled, 1);
+	confirm(4, 1);
+	confirm(5, 1);
+	assert_int_equal(bench.read_settled, 1);
+	confirm(4, 2);
+	confirm(5, 2);
+	assert_int_equal(bench.read_settled, 2);
+}
+
+static void a_read_is_asked_again_when_nobody_answers(void **state)
+{
+	(void)state;
+	bench_start(&bench, 3, 16);
+	bench_lead(&bench);
+	bench_read(&bench);
+	assert_int_equal(bench_sent(&bench, SYNOD_CONFIRM), 2);
+	bench_tick(&bench, 20 * BENCH_MS);
+	assert_int_equal(bench_sent(&bench, SYNOD_CONFIRM), 0);
+	bench_tick(&bench, 10 * BENCH_MS);
+	assert_int_equal(bench_sent(&bench, SYNOD_CONFIRM), 2);
+}
+
+static void reads_that_wait_are_refused_when_leadership_ends(void **state)
+{
+	(void)state;
+	bench_start(&bench, 3, 16);
+	bench_lead(&bench);
+	bench_read(&bench);
+	bench_tick(&bench, 100 * BENCH_MS);
+	assert_int_equal(bench.core.role, SYNOD_ROLE_FOLLOWER);
+	assert_int_equal(bench.fx.read_through, 1);
+	assert_int_equal(bench.fx.read_status, SYNOD_NOT_LEADER);
+}
+
+/* Somebody may have been answered for what phase 1 found, by the leader before. */
+static void a_read_waits_for_what_phase_1_found(void **state)
+{
+	(void)state;
+	bench_start(&bench, 3, 16);
+	bench_tick(&bench, 200 * BENCH_MS);
+	bench_message(&bench, (struct synod_message){ .type = SYNOD_REJECT,
+						      .from = 3,
+						      .to = 1,
+						      .ballot = bench.core.ballot,
+						      .argument = synod_ballot_make(1, 2) });
+	bench_message(&bench, (struct synod_message){ .type = SYNOD_CANVASS_GRANTED,
+						      .from = 2,
+						      .to = 1,
+						      .ballot = bench.core.ballot });
+	bench_durable(&bench);
+	bench_message(&bench, (struct synod_message){ .type = SYNOD_PROMISE,
+						      .from = 2,
+						      .to = 1,
+						      .ballot = bench.core.ballot,
+						      .slot = 1,
+						      .argument = 1,
+						      .has_value = 1,
+						      .value_slot = 1,
+						      .value_ballot = synod_ballot_make(1, 2),
+						      .value = bench_value(&bench) });
+	bench_message(&bench, (struct synod_message){ .type = SYNOD_PROMISE,
+						      .from = 2,
+						      .to = 1,
+						      .ballot = bench.core.ballot,
+						      .slot = 2,
+						      .argument = UINT64_MAX });
+	assert_int_equal(bench.core.role, SYNOD_ROLE_LEADER);
+	bench_read(&bench);
+	confirm(2, 1);
+	assert_int_equal(bench.fx.read_through, 1);
+	assert_int_equal(bench.fx.read_slot, 1);
+}
+
+static void a_quorum_of_one_settles_reads_at_once(void **state)
+{
+	(void)state;
+	bench_start(&bench, 1, 16);
+	bench_lead(&bench);
+	bench_read(&bench);
+	assert_int_equal(bench.read_settled, 1);
+}
+
+/* I16: each quorum of phase 1 meets each of phase 2, and no other pair is taken. */
+static void quorums_that_do_not_meet_are_found(void **state)
+{
+	(void)state;
+	for (uint32_t voters = 1; voters <= SYNOD_REPLICAS_MAX; voters++)
+		for (uint32_t prepare = 0; prepare <= voters + 1; prepare++)
+			for (uint32_t accept = 0; accept <= voters + 1; accept++)
+				assert_int_equal(synod_core_quorums_meet(voters, prepare, accept),
+						 prepare > 0 && accept > 0 && prepare <= voters &&
+							 accept <= voters &&
+							 prepare + accept > voters);
+}
+
+static void two_of_five_choose_when_four_elect(void **state)
+{
+	struct synod_core_config config = bench_config(5, 16);
+
+	(void)state;
+	config.quorum_prepare = 4;
+	config.quorum_accept = 2;
+	bench_start_as(&bench, &config);
+	bench_lead(&bench);
+	bench_submit(&bench);
+	bench_durable(&bench);
+	assert_int_equal(bench.chosen_last, 0);
+	bench_accepted(&bench, 5, 1);
+	assert_int_equal(bench.chosen_last, 1);
+}
+
+static void what_only_a_voter_may_say_is_refused_of_a_learner(void **state)
+{
+	static const uint8_t types[] = { SYNOD_CANVASS,	 SYNOD_CANVASS_GRANTED, SYNOD_PREPARE,
+					 SYNOD_PROMISE,	 SYNOD_ACCEPT,		SYNOD_HEARTBEAT,
+					 SYNOD_HANDOVER, SYNOD_CONFIRM,		SYNOD_CONFIRMED };
+	struct synod_core_config config = bench_config(4, 16);
+
+	(void)state;
+	config.voters = 3;
+	bench_start_as(&bench, &config);
+	for (size_t i = 0; i < sizeof(types); i++) {
+		bench_message(&bench, (struct synod_message){ .type = types[i],
+							      .from = 4,
+							      .to = 1,
+							      .ballot = synod_ballot_make(1, 4),
+							      .slot = 1 });
+		assert_int_equal(bench.fx.dropped, SYNOD_DROP_SENDER);
+	}
+}
+
+static void a_vote_of_a_learner_is_no_vote(void **state)
+{
+	struct synod_core_config config = bench_config(4, 16);
+
+	(void)state;
+	config.voters = 3;
+	bench_start_as(&bench, &config);
+	bench_lead(&bench);
+	bench_submit(&bench);
+	bench_durable(&bench);
+	bench_accepted(&bench, 4, 1);
+	assert_int_equal(bench.chosen_last, 0);
+	bench_accepted(&bench, 3, 1);
+	assert_int_equal(bench.chosen_last, 1);
+}
+
+static void a_leader_that_hands_over_takes_no_batches_until_it_gives_up(void **state)
+{
+	(void)state;
+	bench_start(&bench, 3, 16);
+	bench_lead(&bench);
+	bench_submit(&bench);
+	bench_durable(&bench);
+	bench_accepted(&bench, 3, 1);
+	bench_handover(&bench, 2);
+	assert_int_equal(bench_sent(&bench, SYNOD_HANDOVER), 0); /* 2 lacks the slot */
+	assert_int_equal(synod_core_can_submit(&bench.core), 0);
+	bench_tick(&bench, 50 * BENCH_MS);
+	bench_accepted(&bench, 3, 1);
+	bench_tick(&bench, 49 * BENCH_MS);
+	assert_int_equal(synod_core_can_submit(&bench.core), 0);
+	bench_tick(&bench, BENCH_MS);
+	assert_true(synod_core_can_submit(&bench.core) > 0);
+}
+
+static void a_handover_goes_to_a_voter_and_not_to_oneself(void **state)
+{
+	(void)state;
+	bench_start(&bench, 3, 16);
+	bench_handover(&bench, 2);
+	assert_int_equal(bench.fx.refused, SYNOD_NOT_LEADER);
+	bench_lead(&bench);
+	bench_handover(&bench, 1);
+	assert_int_equal(bench.fx.refused, SYNOD_BAD_COMMAND);
+	bench_handover(&bench, 4);
+	assert_int_equal(bench.fx.refused, SYNOD_BAD_COMMAND);
+	bench_accepted(&bench, 3, 0);
+	bench_handover(&bench, 0); /* to whoever is nearest: both are in contact and equal */
+	assert_int_equal(bench.fx.refused, 0);
+	assert_int_equal(bench.core.handover_to, 2);
+	assert_int_equal(bench_sent(&bench, SYNOD_HANDOVER), 1);
 }
 
 static void equal_histories_give_equal_states(void **state)
@@ -344,6 +548,17 @@ int main(void)
 		cmocka_unit_test(who_hears_a_leader_grants_no_canvass),
 		cmocka_unit_test(a_leader_proposes_nothing_over_a_slot_that_it_learns_late),
 		cmocka_unit_test(a_promise_is_not_counted_before_the_own_one_is_durable),
+		cmocka_unit_test(a_read_waits_for_a_quorum_that_answers_its_own_round),
+		cmocka_unit_test(a_read_is_asked_again_when_nobody_answers),
+		cmocka_unit_test(reads_that_wait_are_refused_when_leadership_ends),
+		cmocka_unit_test(a_read_waits_for_what_phase_1_found),
+		cmocka_unit_test(a_quorum_of_one_settles_reads_at_once),
+		cmocka_unit_test(quorums_that_do_not_meet_are_found),
+		cmocka_unit_test(two_of_five_choose_when_four_elect),
+		cmocka_unit_test(what_only_a_voter_may_say_is_refused_of_a_learner),
+		cmocka_unit_test(a_vote_of_a_learner_is_no_vote),
+		cmocka_unit_test(a_leader_that_hands_over_takes_no_batches_until_it_gives_up),
+		cmocka_unit_test(a_handover_goes_to_a_voter_and_not_to_oneself),
 		cmocka_unit_test(equal_histories_give_equal_states),
 	};
 

@@ -99,9 +99,32 @@ static struct synod_message any_message(void)
 	return message;
 }
 
+/* Any cluster that a configuration may describe, and replica 1 a voter in it. */
+static void any_start(uint32_t life)
+{
+	static const uint32_t sizes[] = { 1, 3, 5, 7 };
+	struct synod_core_config config = bench_config(sizes[life & 3], 16u << below(4));
+
+	if (below(2))
+		config.voters = 1 + (uint32_t)below(config.replicas);
+	if (below(2) && config.voters) {
+		config.quorum_prepare = 1 + (uint32_t)below(config.voters);
+		config.quorum_accept = config.voters + 1 - config.quorum_prepare;
+	}
+	for (uint32_t id = 1; below(2) && id <= config.replicas; id++)
+		config.priorities[id] = (uint8_t)below(3);
+	bench_start_as(&bench, &config);
+}
+
 static void any_step(void)
 {
-	switch (below(16)) {
+	switch (below(18)) {
+	case 16:
+		bench_read(&bench);
+		break;
+	case 17:
+		bench_handover(&bench, below(4) ? 0 : below(9));
+		break;
 	case 0:
 		bench_tick(&bench, below(2) ? below(300 * BENCH_MS) : below(BENCH_MS));
 		break;
@@ -131,23 +154,25 @@ static void any_step(void)
 
 static void no_message_reaches_an_assertion(void **state)
 {
-	static const uint32_t sizes[] = { 1, 3, 5, 7 };
 	uint64_t leaders = 0;
 	uint64_t chosen = 0;
+	uint64_t reads = 0;
 
 	(void)state;
 	for (uint32_t life = 0; life < LIVES; life++) {
 		random_state = life;
-		bench_start(&bench, sizes[life & 3], 16u << below(4));
+		any_start(life);
 		for (uint32_t step = 0; step < STEPS_A_LIFE; step++) {
 			any_step();
 			leaders += bench.core.role == SYNOD_ROLE_LEADER;
 		}
 		chosen += bench.chosen_last;
+		reads += bench.read_settled;
 	}
 	/* The fuzz itself gets somewhere: all roles, and slots chosen. */
 	assert_true(leaders > STEPS_A_LIFE);
 	assert_true(chosen > LIVES);
+	assert_true(reads > LIVES);
 }
 
 int main(void)
