@@ -22,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -172,6 +173,15 @@ static void complain_of_line(struct submit *submit, const struct line *line)
 	const char *name = synod_status_name(line->op.status);
 
 	submit->failed = 1;
+	if (synod_client_fenced(submit->client) && !line->op.session) {
+		if (!submit->stop)
+			synod_tool_complain("line %" PRIu64
+					    ": not submitted: a later run under this identity has "
+					    "taken over",
+					    line->number);
+		submit->stop = 1;
+		return;
+	}
 	switch (line->op.status) {
 	case SYNOD_NOT_LEADER:
 		synod_tool_complain("line %" PRIu64
@@ -253,7 +263,17 @@ static int run(struct submit *submit)
 	return synod_tool_finish() || submit->failed ? SYNOD_TOOL_FAILED : SYNOD_TOOL_DONE;
 }
 
-static int begin(struct submit *submit, const struct synod_config *config, uint64_t timeout_s)
+/* Greater in each run, as long as nobody sets the clock back. */
+static uint64_t wall_clock_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
+}
+
+static int begin(struct submit *submit, const struct synod_config *config, uint64_t timeout_s,
+		 uint64_t identity)
 {
 	const struct synod_client_config client_config = {
 		.struct_size = sizeof(client_config),
@@ -262,6 +282,8 @@ static int begin(struct submit *submit, const struct synod_config *config, uint6
 		.nonce = synod_tool_random(),
 		.outstanding_max = OPS_MAX,
 		.deadline_ns = timeout_s * 1000000000ull,
+		.identity = identity,
+		.incarnation = identity ? wall_clock_ns() : 0,
 	};
 	size_t size = (synod_client_size() + SYNOD_CLIENT_ALIGNMENT - 1) &
 		      ~(size_t)(SYNOD_CLIENT_ALIGNMENT - 1);
@@ -288,7 +310,7 @@ int synod_tool_submit(int argc, char **argv)
 	static struct submit submit;
 	static struct synod_config config;
 	const char *path = NULL;
-	uint64_t timeout_s = 30;
+	uint64_t timeout_s = 30, identity = 0;
 	int udp = 0, result;
 	const struct synod_command command = {
 		"submit", "< FILE",
@@ -302,6 +324,8 @@ int synod_tool_submit(int argc, char **argv)
 		{ "timeout", SYNOD_OPTION_NUMBER, &timeout_s, "SECONDS", "for each line (30)", 0 },
 		{ "any-order", SYNOD_OPTION_FLAG, &submit.any_order, NULL,
 		  "faster; the lines may be ordered otherwise than given", 0 },
+		{ "identity", SYNOD_OPTION_NUMBER, &identity, "N",
+		  "who submits: nothing of an earlier run under N is ordered any more", 0 },
 		{ "udp", SYNOD_OPTION_FLAG, &udp, NULL,
 		  "by kernel UDP, through the replicas' doors", 0 },
 		{ 0 }
@@ -320,7 +344,7 @@ int synod_tool_submit(int argc, char **argv)
 		result = synod_tool_connect(&config, udp, &submit.transport);
 	if (result)
 		return result;
-	result = begin(&submit, &config, timeout_s);
+	result = begin(&submit, &config, timeout_s, identity);
 	synod_tool_disconnect();
 	return result;
 }

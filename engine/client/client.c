@@ -20,7 +20,7 @@ static int config_sane(const struct synod_client_config *config,
 {
 	return config->struct_size == sizeof(*config) && config->replicas >= 1 &&
 	       config->replicas <= SYNOD_REPLICAS_MAX && config->leader_hint <= config->replicas &&
-	       config->outstanding_max >= 1 &&
+	       (config->identity || !config->incarnation) && config->outstanding_max >= 1 &&
 	       config->outstanding_max <= SYNOD_SESSION_WINDOW / 2 &&
 	       config->datagram_size_max <= transport->datagram_size_max &&
 	       config->retry_ns <= UINT64_MAX >> 16 && config->deadline_ns <= UINT64_MAX >> 16;
@@ -61,7 +61,10 @@ int synod_client_init(struct synod_client **client, void *memory,
 		made->tick_period_ns = made->deadline_ns;
 	made->tick_period_ns = made->tick_period_ns / CLIENT_TICKS_PER_RETRY + 1;
 	made->nonce_state = config->nonce;
-	made->nonce = config->nonce;
+	/* An identity's nonces count up from a random one: the later registration has more. */
+	made->nonce = config->identity ? config->nonce & INT64_MAX : config->nonce;
+	made->identity = config->identity;
+	made->incarnation = config->incarnation;
 	made->number_oldest = made->number_cursor = made->number_next = 1;
 	made->target = config->leader_hint ? config->leader_hint : 1;
 	made->seeking = 1; /* probe_ns 0: at once */
@@ -95,8 +98,8 @@ uint32_t synod_client_submit(struct synod_client *client, struct synod_client_op
 		op->submitted_ns = now_ns;
 		op->result_size = 0;
 		op->refusal = 0;
-		if (op->size > size_max) {
-			op->status = SYNOD_TOO_LARGE;
+		if (op->size > size_max || client->fenced) {
+			op->status = client->fenced ? SYNOD_SESSION_EVICTED : SYNOD_TOO_LARGE;
 			op->number = 0;
 			op->completed_ns = now_ns;
 			push_completed(client, op);
@@ -210,6 +213,8 @@ uint64_t synod_client_deadline(const struct synod_client *client)
 
 	if (client->completed_first != client->completed_end)
 		return 0;
+	if (client->fenced)
+		return UINT64_MAX;
 	if (client->seeking && (unanswered || !client->session))
 		return client->probe_ns < client->tick_ns ? client->probe_ns : client->tick_ns;
 	if (!client->seeking && client->number_cursor < client->number_next)
@@ -220,6 +225,11 @@ uint64_t synod_client_deadline(const struct synod_client *client)
 uint64_t synod_client_session(const struct synod_client *client)
 {
 	return client->session;
+}
+
+int synod_client_fenced(const struct synod_client *client)
+{
+	return (int)client->fenced;
 }
 
 uint32_t synod_client_leader(const struct synod_client *client)

@@ -79,10 +79,23 @@ struct synod_client_op {
  *   NOT_LEADER       the deadline passed before it was ever sent: no leader was found
  *   FULL             refused: the journal has no room. (Each copy that was answered was refused; a
  *                    network that duplicates datagrams may still deliver another.)
- *   SESSION_EVICTED  the session is gone: whether it was executed is not known
+ *   SESSION_EVICTED  the session is gone: whether it was executed is not known. With session 0: it
+ *                    was never sent, the client is fenced
  *   UNKNOWN          the deadline passed: whether it was, or will be, executed is not known
  */
 
+/*
+ * Identity: for a client that may come back. A restarted client starts new sessions and new
+ * numbers; what its former life sent may still be on its way. Under an identity (any number but 0
+ * that is this client's alone) the new life's registration closes the former one's session, so that
+ * nothing the former life sent is executed after the new life's first answer, whatever is delayed,
+ * repeated or still running. Which life is the later one is told by incarnation, which must be
+ * greater in each life than in all before: a counter that the caller keeps in a file, or the wall
+ * clock in nanoseconds at start where nothing sets it back. A life that finds a later one is
+ * fenced, and all its operations end with SESSION_EVICTED from now on (synod_client_fenced).
+ * Guaranteed while the later life's session is open; it is evicted, like any, when it was used
+ * longest ago and its place is needed. Source: engine/DESIGN.md, 11.
+ */
 struct synod_client_config {
 	uint32_t struct_size;	    /* sizeof(struct synod_client_config) */
 	uint32_t replicas;	    /* 1..SYNOD_REPLICAS_MAX */
@@ -92,6 +105,8 @@ struct synod_client_config {
 	uint32_t outstanding_max;   /* operations not yet polled: 1..SYNOD_SESSION_WINDOW / 2 */
 	uint64_t retry_ns;	    /* silence that makes it ask again; 0: 20 ms */
 	uint64_t deadline_ns;	    /* an operation's, from submit; 0: none, retry for ever */
+	uint64_t identity;	    /* who this client is, in all its lives; 0: nobody */
+	uint64_t incarnation;	    /* of the identity: greater in each life */
 	uint32_t leader_hint;	    /* whom to ask first; 0: replica 1 */
 	uint32_t reserved[5];
 };
@@ -150,7 +165,8 @@ uint32_t synod_client_poll(struct synod_client *client, struct synod_client_op *
 /* When poll has something to do at the latest, if nothing arrives: for the transport's idle. */
 uint64_t synod_client_deadline(const struct synod_client *client);
 
-uint64_t synod_client_session(const struct synod_client *client);     /* 0: none is open yet */
+uint64_t synod_client_session(const struct synod_client *client); /* 0: none is open yet */
+int synod_client_fenced(const struct synod_client *client); /* 1: a later life took its place */
 uint32_t synod_client_leader(const struct synod_client *client);      /* 0: it seeks one */
 uint32_t synod_client_outstanding(const struct synod_client *client); /* submitted, not polled */
 uint32_t synod_client_command_size_max(const struct synod_client *client);

@@ -67,6 +67,9 @@ struct synod_client {
 	uint64_t cluster;
 	uint64_t nonce;
 	uint64_t nonce_state;
+	uint64_t identity; /* 0: anonymous */
+	uint64_t incarnation;
+	uint32_t fenced; /* 1: a later life of the identity is there; nothing is sent any more */
 	uint64_t retry_ns;
 	uint64_t deadline_ns;
 	uint64_t tick_period_ns;

@@ -74,22 +74,28 @@ static void on_refusal(struct synod_client *client, const struct reply *reply, u
 		on_not_leader(client, reply);
 }
 
-/* The session is gone, and every number with it. The next one has a nonce of its own. */
-static void on_evicted(struct synod_client *client, const struct reply *reply)
+/* The session is gone, and every number with it. */
+static void end_session(struct synod_client *client, uint64_t now_ns)
 {
 	uint64_t end = client->number_next;
 	uint64_t number;
 
-	client->counters.sessions_evicted++;
 	for (number = client->number_oldest; number < end; number++) {
 		if (client_slot(client, number)->op)
-			synod_client_complete(client, number, SYNOD_SESSION_EVICTED, 0,
-					      reply->now_ns);
+			synod_client_complete(client, number, SYNOD_SESSION_EVICTED, 0, now_ns);
 	}
 	synod_assert_cmp(client->number_oldest, ==, end);
 	client->session = 0;
-	client->nonce = synod_random_next(&client->nonce_state);
 	client->number_oldest = client->number_cursor = client->number_next = 1;
+}
+
+/* The next session has a nonce of its own; an identity's is greater, so that it is the later. */
+static void on_evicted(struct synod_client *client, const struct reply *reply)
+{
+	client->counters.sessions_evicted++;
+	end_session(client, reply->now_ns);
+	client->nonce =
+		client->identity ? client->nonce + 1 : synod_random_next(&client->nonce_state);
 	synod_client_seek(client, client->target, reply->now_ns);
 }
 
@@ -152,6 +158,17 @@ static void fail_unsent(struct synod_client *client, uint64_t now_ns)
 	}
 }
 
+/* A later life of this identity has a session: this one is over. */
+static void on_fenced(struct synod_client *client, const struct reply *reply)
+{
+	if (!client->identity) {
+		client->counters.stray_replies++; /* nobody refuses an anonymous one so */
+		return;
+	}
+	client->fenced = 1;
+	end_session(client, reply->now_ns);
+}
+
 /* The answer to a REGISTER. */
 static void on_registered(struct synod_client *client, const struct reply *reply,
 			  const struct synod_wire_result *result)
@@ -165,6 +182,10 @@ static void on_registered(struct synod_client *client, const struct reply *reply
 		client->target = reply->from;
 		client->counters.sessions_opened++;
 		synod_client_follow(client, reply->now_ns);
+		return;
+	}
+	if (result->status == SYNOD_SESSION_EVICTED) {
+		on_fenced(client, reply);
 		return;
 	}
 	count_refusal(client, result->status);

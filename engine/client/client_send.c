@@ -123,12 +123,17 @@ static void send_from_cursor(struct synod_client *client, uint64_t now_ns)
 
 static void send_register(struct synod_client *client)
 {
+	const struct synod_wire_identity identity = {
+		.identity = client->identity,
+		.incarnation = client->incarnation,
+	};
 	struct synod_wire_command command = {
 		.number = client->nonce,
+		.size = client->identity ? sizeof(identity) : 0,
 		.kind = SYNOD_COMMAND_REGISTER,
 	};
 
-	packet_append(client, &command, NULL);
+	packet_append(client, &command, &identity);
 	packet_send(client);
 }
 
@@ -155,7 +160,7 @@ static uint32_t send_oldest(struct synod_client *client, uint64_t now_ns)
 /* Asks target, or gives up on it and asks another. */
 static void probe(struct synod_client *client, uint64_t now_ns)
 {
-	if (now_ns < client->probe_ns)
+	if (now_ns < client->probe_ns || client->fenced)
 		return;
 	if (client->session && client->number_oldest == client->number_next) {
 		client->probe_out = 0; /* nobody waits: ask when somebody does */

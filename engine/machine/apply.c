@@ -65,12 +65,27 @@ struct synod_apply *synod_apply_init(void *memory, const struct synod_machine *m
 }
 
 static void apply_register(struct synod_apply *apply, uint64_t slot, uint32_t index,
-			   struct synod_apply_result *result)
+			   const void *payload, uint32_t size, struct synod_apply_result *result)
 {
+	struct synod_session_opening opening = {
+		.nonce = result->number,
+		.slot = slot,
+		.index = index,
+	};
+	struct synod_wire_identity identity;
 	uint64_t evicted;
 
-	result->position =
-		synod_session_open(sessions_of(apply), result->number, slot, index, &evicted);
+	if (size) {
+		synod_assert_cmp(size, ==, sizeof(identity));
+		memcpy(&identity, payload, sizeof(identity));
+		opening.identity = identity.identity;
+		opening.incarnation = identity.incarnation;
+		apply->hash = synod_fold(synod_fold(apply->hash, identity.identity),
+					 identity.incarnation);
+	}
+	result->position = synod_session_open(sessions_of(apply), &opening, &evicted);
+	if (!result->position)
+		result->status = SYNOD_SESSION_EVICTED; /* a later life is there */
 	apply->hash = synod_fold(apply->hash, evicted);
 }
 
@@ -149,7 +164,8 @@ void synod_apply_batch(struct synod_apply *apply, uint64_t slot, const void *bod
 			.status = SYNOD_OK,
 		};
 		if (command.kind == SYNOD_COMMAND_REGISTER)
-			apply_register(apply, slot, index, &result);
+			apply_register(apply, slot, index, bytes + at + sizeof(command),
+				       command.size, &result);
 		else
 			apply_command(apply, slot, bytes + at + sizeof(command), command.size,
 				      &result);

@@ -30,11 +30,13 @@ struct synod_sessions {
 	uint32_t place_last;   /* the place of the last lookup: commands come in runs */
 	uint32_t reserved;
 	/* Offsets in bytes from the beginning of this struct. */
-	uint64_t at_places;  /* struct place [capacity] */
-	uint64_t at_nonces;  /* uint64_t [capacity]: a column of its own, searched at REGISTER */
-	uint64_t at_used;    /* uint64_t [capacity]: slot of last use; also searched there */
-	uint64_t at_buckets; /* uint32_t [bucket_count]: place + 1, or 0 */
-	uint64_t at_windows; /* struct synod_session_entry [capacity][SYNOD_SESSION_WINDOW] */
+	uint64_t at_places;	  /* struct place [capacity] */
+	uint64_t at_nonces;	  /* uint64_t [capacity]: these columns are searched at REGISTER */
+	uint64_t at_identities;	  /* uint64_t [capacity]: 0: anonymous */
+	uint64_t at_incarnations; /* uint64_t [capacity]: of the client, where it has an identity */
+	uint64_t at_used;	  /* uint64_t [capacity]: slot of last use */
+	uint64_t at_buckets;	  /* uint32_t [bucket_count]: place + 1, or 0 */
+	uint64_t at_windows;	  /* struct synod_session_entry [capacity][SYNOD_SESSION_WINDOW] */
 };
 
 static uint64_t line_round(uint64_t size)
@@ -59,6 +61,8 @@ static uint32_t bucket_count_of(uint32_t sessions)
 /* Fills in the offsets; returns the size of it all. */
 static size_t lay_out(struct synod_sessions *table, uint32_t sessions)
 {
+	uint64_t column_size = line_round(sessions * sizeof(uint64_t));
+
 	synod_assert_cmp(sessions, >=, 1);
 	synod_assert_cmp(sessions, <=, SYNOD_SESSIONS_MAX);
 	table->capacity = sessions;
@@ -66,8 +70,10 @@ static size_t lay_out(struct synod_sessions *table, uint32_t sessions)
 	table->bucket_shift = 64 - (uint32_t)__builtin_ctz(table->bucket_count);
 	table->at_places = line_round(sizeof(*table));
 	table->at_nonces = table->at_places + line_round(sessions * sizeof(struct place));
-	table->at_used = table->at_nonces + line_round(sessions * sizeof(uint64_t));
-	table->at_buckets = table->at_used + line_round(sessions * sizeof(uint64_t));
+	table->at_identities = table->at_nonces + column_size;
+	table->at_incarnations = table->at_identities + column_size;
+	table->at_used = table->at_incarnations + column_size;
+	table->at_buckets = table->at_used + column_size;
 	table->at_windows = table->at_buckets + line_round(table->bucket_count * sizeof(uint32_t));
 	return table->at_windows +
 	       (size_t)sessions * SYNOD_SESSION_WINDOW * sizeof(struct synod_session_entry);
@@ -184,32 +190,114 @@ static uint64_t evict(struct synod_sessions *table, uint32_t place)
 	return id;
 }
 
-uint64_t synod_session_open(struct synod_sessions *table, uint64_t nonce, uint64_t slot,
-			    uint32_t index, uint64_t *evicted)
+/* The place of an identity's open session, or capacity: it has none. */
+static uint32_t find_identity(const struct synod_sessions *table, uint64_t identity)
 {
-	struct place *places = column(table, table->at_places);
-	uint64_t *nonces = column(table, table->at_nonces);
-	uint64_t *used = column(table, table->at_used);
+	const uint64_t *identities = column(table, table->at_identities);
 	uint32_t place;
 
-	synod_assert_cmp(slot, <, 1ll << SLOT_BITS);
-	synod_assert_cmp(index, <, SYNOD_BATCH_COMMANDS_MAX);
-	*evicted = 0;
 	for (place = 0; place < table->count; place++) {
-		if (nonces[place] == nonce)
+		if (identities[place] == identity)
+			return place;
+	}
+	return table->capacity;
+}
+
+enum life {
+	LIFE_EARLIER,
+	LIFE_SAME,
+	LIFE_LATER
+};
+
+/* How a REGISTER stands to the open session of its identity. */
+static enum life compare_lives(const struct synod_sessions *table, uint32_t place,
+			       const struct synod_session_opening *opening)
+{
+	const uint64_t *incarnations = column(table, table->at_incarnations);
+	const uint64_t *nonces = column(table, table->at_nonces);
+
+	if (opening->incarnation != incarnations[place])
+		return opening->incarnation > incarnations[place] ? LIFE_LATER : LIFE_EARLIER;
+	if (opening->nonce != nonces[place])
+		return opening->nonce > nonces[place] ? LIFE_LATER : LIFE_EARLIER;
+	return LIFE_SAME;
+}
+
+/* A place for a new session: a free one, else that of whom it was used by longest ago. */
+static uint32_t place_take(struct synod_sessions *table, uint64_t *evicted)
+{
+	uint32_t place;
+
+	if (table->count < table->capacity)
+		return table->count++;
+	place = least_recently_used(table);
+	*evicted = evict(table, place);
+	return place;
+}
+
+static uint64_t open_at(struct synod_sessions *table, uint32_t place,
+			const struct synod_session_opening *opening)
+{
+	struct place *at = (struct place *)column(table, table->at_places) + place;
+	uint64_t *nonces = column(table, table->at_nonces);
+	uint64_t *identities = column(table, table->at_identities);
+	uint64_t *incarnations = column(table, table->at_incarnations);
+	uint64_t *used = column(table, table->at_used);
+
+	synod_assert(at->id == 0);
+	at->id = opening->slot << INDEX_BITS | (opening->index + 1);
+	nonces[place] = opening->nonce;
+	identities[place] = opening->identity;
+	incarnations[place] = opening->identity ? opening->incarnation : 0;
+	used[place] = opening->slot;
+	index_insert(table, at->id, place);
+	return at->id;
+}
+
+/* The open session of that nonce, or 0. An identity's is not found by an anonymous REGISTER. */
+static uint64_t find_anonymous(const struct synod_sessions *table, uint64_t nonce)
+{
+	const struct place *places = column(table, table->at_places);
+	const uint64_t *identities = column(table, table->at_identities);
+	const uint64_t *nonces = column(table, table->at_nonces);
+	uint32_t place;
+
+	for (place = 0; place < table->count; place++) {
+		if (nonces[place] == nonce && identities[place] == 0)
 			return places[place].id;
 	}
-	if (table->count < table->capacity) {
-		place = table->count++;
+	return 0;
+}
+
+uint64_t synod_session_open(struct synod_sessions *table,
+			    const struct synod_session_opening *opening, uint64_t *evicted)
+{
+	const struct place *places = column(table, table->at_places);
+	uint32_t place = table->capacity;
+	uint64_t found;
+
+	synod_assert_cmp(opening->slot, <, 1ll << SLOT_BITS);
+	synod_assert_cmp(opening->index, <, SYNOD_BATCH_COMMANDS_MAX);
+	*evicted = 0;
+	if (opening->identity) {
+		place = find_identity(table, opening->identity);
 	} else {
-		place = least_recently_used(table);
-		*evicted = evict(table, place);
+		found = find_anonymous(table, opening->nonce);
+		if (found)
+			return found;
 	}
-	places[place].id = slot << INDEX_BITS | (index + 1);
-	nonces[place] = nonce;
-	used[place] = slot;
-	index_insert(table, places[place].id, place);
-	return places[place].id;
+	if (place == table->capacity)
+		return open_at(table, place_take(table, evicted), opening);
+	switch (compare_lives(table, place, opening)) {
+	case LIFE_EARLIER:
+		return 0;
+	case LIFE_SAME:
+		return places[place].id;
+	case LIFE_LATER:
+		break;
+	}
+	*evicted = evict(table, place);
+	return open_at(table, place, opening);
 }
 
 enum synod_session_verdict synod_session_check(struct synod_sessions *table, uint64_t session,

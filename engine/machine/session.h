@@ -25,6 +25,20 @@
  * place. Commands of an evicted session are refused, never executed: their client does not know
  * whether they were done, and is told so.
  *
+ * Identity. A client that may come back after a restart says who it is: an identity of its own (not
+ * 0) and the incarnation of this life, a number that only grows from one life to the next. At most
+ * one session of an identity is open, that of the latest life, where later means the greater
+ * (incarnation, nonce):
+ *
+ *   REGISTER is later     the older session is evicted, the new one takes its place
+ *   the same              a copy: finds the session
+ *   earlier               refused: a delayed copy, or a life that was taken for dead
+ *
+ * So nothing that a former life sent is executed after the new one's session is open: its commands
+ * carry a session that is gone, and its REGISTERs are earlier. (A former life's REGISTER may open a
+ * session when the later one was evicted for want of places; it holds no number, and the later life
+ * evicts it when it registers again, under a greater nonce.)
+ *
  * Memory is one flat block, without pointers (it can be copied, compared and hashed): places by
  * column, an open-addressed index from id to place, then the windows. Only synod_apply uses it.
  */
@@ -59,12 +73,22 @@ size_t synod_session_table_size(uint32_t sessions);
 /* Makes the empty table in zeroed, 64-byte-aligned memory of that size. */
 void synod_session_table_init(struct synod_sessions *table, uint32_t sessions);
 
+/* A REGISTER, by the command at that index of that slot. */
+struct synod_session_opening {
+	uint64_t nonce;
+	uint64_t identity;    /* 0: anonymous, and incarnation is not looked at */
+	uint64_t incarnation; /* of the client */
+	uint64_t slot;
+	uint32_t index;
+	uint32_t reserved;
+};
+
 /*
- * Opens the session of nonce, by the command at that index of that slot, or finds it open already.
- * Returns its id; *evicted is the id that had to go, or 0.
+ * Opens a session, or finds it open already. Returns its id, or 0: a later life of that identity
+ * has a session open. *evicted is the id that had to go, or 0.
  */
-uint64_t synod_session_open(struct synod_sessions *table, uint64_t nonce, uint64_t slot,
-			    uint32_t index, uint64_t *evicted);
+uint64_t synod_session_open(struct synod_sessions *table,
+			    const struct synod_session_opening *opening, uint64_t *evicted);
 
 /*
  * Judges (session, number). With NEW and DUPLICATE *entry is the number's entry, valid until the

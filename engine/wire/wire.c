@@ -40,6 +40,19 @@ void synod_wire_seal(struct synod_wire_header *header, const struct synod_wire_e
 	memcpy(header->tag, &crc, sizeof(crc));
 }
 
+/* Of no session; with an identity that is one, or with none. */
+static int register_sane(const struct synod_wire_command *command, const uint8_t *payload)
+{
+	struct synod_wire_identity identity;
+
+	if (command->session)
+		return 0;
+	if (command->size != sizeof(identity))
+		return command->size == 0;
+	memcpy(&identity, payload, sizeof(identity));
+	return identity.identity != 0;
+}
+
 int synod_wire_commands_check(const void *body, uint32_t size)
 {
 	const uint8_t *bytes = body;
@@ -55,9 +68,10 @@ int synod_wire_commands_check(const void *body, uint32_t size)
 		memcpy(&command, bytes + at, sizeof(command));
 		if (command.size > SYNOD_COMMAND_SIZE_MAX || command.kind > SYNOD_COMMAND_REGISTER)
 			return -1;
-		if (command.kind == SYNOD_COMMAND_REGISTER && (command.size || command.session))
-			return -1;
 		if (synod_wire_command_size(&command) > size - at)
+			return -1;
+		if (command.kind == SYNOD_COMMAND_REGISTER &&
+		    !register_sane(&command, bytes + at + sizeof(command)))
 			return -1;
 		at += synod_wire_command_size(&command);
 		count++;

@@ -109,7 +109,14 @@ struct synod_wire_command {
 
 enum {
 	SYNOD_COMMAND_APPLY = 0,    /* for the state machine */
-	SYNOD_COMMAND_REGISTER = 1, /* opens a session; no payload; takes no position */
+	SYNOD_COMMAND_REGISTER = 1, /* opens a session; payload: none, or an identity; takes no
+				     * position */
+};
+
+/* What a REGISTER may carry: who the client is, and in which of its lives. */
+struct synod_wire_identity {
+	uint64_t identity;    /* never 0 */
+	uint64_t incarnation; /* greater in each life than in those before */
 };
 
 /* One result in a REPLY; followed by size bytes, padded to 8. */
@@ -134,7 +141,8 @@ enum synod_status {
 	SYNOD_NOT_LEADER = 1,	   /* nothing was done; try the replica named, or another */
 	SYNOD_BUSY = 2,		   /* nothing was done; try again a little later */
 	SYNOD_FULL = 3,		   /* nothing was done; the journal has no room */
-	SYNOD_SESSION_EVICTED = 4, /* the session is unknown; whether it was done is not known */
+	SYNOD_SESSION_EVICTED = 4, /* the session is unknown; whether it was done is not known. To a
+				    * REGISTER: a later life of that identity has a session */
 	SYNOD_STALE = 5, /* the number left the session's window; it was done or never will */
 	SYNOD_TOO_LARGE = 6,
 	SYNOD_BAD_COMMAND = 7, /* took its position; the state machine could not read it */
@@ -201,6 +209,7 @@ SYNOD_WIRE_AT(result, status, 16);
 _Static_assert(sizeof(struct synod_wire_header) == SYNOD_HEADER_SIZE, "no padding");
 _Static_assert(sizeof(struct synod_wire_entry) == SYNOD_ENTRY_SIZE, "no padding");
 _Static_assert(sizeof(struct synod_wire_command) == SYNOD_COMMAND_HEADER_SIZE, "no padding");
+_Static_assert(sizeof(struct synod_wire_identity) == 16, "no padding");
 _Static_assert(sizeof(struct synod_wire_result) == 24, "no padding");
 _Static_assert(sizeof(struct synod_wire_tail) == 16, "no padding");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "structs are the bytes");

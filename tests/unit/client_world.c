@@ -287,3 +287,21 @@ uint64_t world_open_session(struct world *world, uint64_t nonce)
 	synod_apply_batch(world->apply, slot, &command, sizeof(command), NULL, NULL);
 	return slot << 16 | 1;
 }
+
+uint64_t world_open_identity(struct world *world, uint64_t nonce,
+			     const struct synod_wire_identity *identity)
+{
+	uint64_t slot = synod_apply_slot(world->apply) + 1;
+	struct {
+		struct synod_wire_command command;
+		struct synod_wire_identity identity;
+	} batch = {
+		.command = { .number = nonce,
+			     .size = sizeof(*identity),
+			     .kind = SYNOD_COMMAND_REGISTER },
+		.identity = *identity,
+	};
+
+	synod_apply_batch(world->apply, slot, &batch, sizeof(batch), NULL, NULL);
+	return slot << 16 | 1;
+}

@@ -9,6 +9,7 @@
 
 #include "engine/client/transport.h"
 #include "engine/machine/apply.h"
+#include "engine/wire/wire.h"
 
 #include <stdint.h>
 
@@ -70,6 +71,8 @@ void world_pass(struct world *world, uint64_t ns);
 
 /* Opens a session directly, as another client would. */
 uint64_t world_open_session(struct world *world, uint64_t nonce);
+uint64_t world_open_identity(struct world *world, uint64_t nonce,
+			     const struct synod_wire_identity *identity);
 
 /* Puts a datagram on its way to the client. */
 void world_inject(struct world *world, uint32_t from, const void *bytes, uint32_t size);

@@ -50,12 +50,13 @@ static struct synod_apply *make(void)
 	return synod_apply_init(memory, &synod_sequencer_machine, SESSIONS);
 }
 
-static void add(uint8_t kind, uint64_t session, uint64_t number, const char *payload)
+static void add_bytes(uint8_t kind, uint64_t session, uint64_t number, const void *payload,
+		      uint32_t size)
 {
 	struct synod_wire_command command = {
 		.session = session,
 		.number = number,
-		.size = (uint32_t)strlen(payload),
+		.size = size,
 		.kind = kind,
 	};
 
@@ -64,6 +65,19 @@ static void add(uint8_t kind, uint64_t session, uint64_t number, const char *pay
 	memcpy(batch.bytes + batch.size, &command, sizeof(command));
 	memcpy(batch.bytes + batch.size + sizeof(command), payload, command.size);
 	batch.size += synod_wire_command_size(&command);
+}
+
+static void add(uint8_t kind, uint64_t session, uint64_t number, const char *payload)
+{
+	add_bytes(kind, session, number, payload, (uint32_t)strlen(payload));
+}
+
+static void add_life(uint64_t identity, uint64_t incarnation, uint64_t nonce)
+{
+	const struct synod_wire_identity life = { .identity = identity,
+						  .incarnation = incarnation };
+
+	add_bytes(SYNOD_COMMAND_REGISTER, 0, nonce, &life, sizeof(life));
 }
 
 /* Applies what was added, from an address as odd as a frame makes it, to the next slot. */
@@ -132,6 +146,35 @@ static void a_repeated_registration_finds_its_session(void **state)
 	free(apply);
 }
 
+static void what_a_former_life_sent_is_refused_once_the_later_one_is_registered(void **state)
+{
+	struct synod_apply *apply = make();
+	uint64_t former;
+	uint64_t later;
+
+	(void)state;
+	add_life(7, 1, 500);
+	apply_next(apply);
+	former = results.result[0].position;
+	add(SYNOD_COMMAND_APPLY, former, 1, "done");
+	add_life(7, 2, 90);
+	add(SYNOD_COMMAND_APPLY, former, 2, "delayed, and never executed before");
+	add(SYNOD_COMMAND_APPLY, former, 1, "delayed, and executed before");
+	add_life(7, 1, 500); /* a copy of the former life's registration */
+	apply_next(apply);
+	later = results.result[1].position;
+	assert_int_equal(results.result[0].executed, 1);
+	assert_int_equal(results.result[2].status, SYNOD_SESSION_EVICTED);
+	assert_int_equal(results.result[3].status, SYNOD_SESSION_EVICTED);
+	assert_int_equal(results.result[4].status, SYNOD_SESSION_EVICTED);
+	assert_int_equal(results.result[4].position, 0);
+	add(SYNOD_COMMAND_APPLY, later, 1, "goes on");
+	apply_next(apply);
+	assert_int_equal(results.result[0].position, 2);
+	assert_int_equal(synod_apply_sessions(apply), 1);
+	free(apply);
+}
+
 static void a_session_opened_in_a_batch_serves_later_commands_of_it(void **state)
 {
 	struct synod_apply *apply = make();
@@ -189,6 +232,9 @@ static void add_random(uint64_t *random)
 
 		if (synod_random_below(random, 5) == 0)
 			add(SYNOD_COMMAND_REGISTER, 0, synod_random_below(random, 8), "");
+		else if (synod_random_below(random, 10) == 0)
+			add_life(1 + synod_random_below(random, 3), synod_random_below(random, 50),
+				 synod_random_below(random, 8));
 		else
 			add(SYNOD_COMMAND_APPLY, session, synod_random_below(random, 50),
 			    payloads[synod_random_below(random, 4)]);
@@ -261,6 +307,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(positions_are_given_to_executed_commands_only),
 		cmocka_unit_test(a_repeated_registration_finds_its_session),
+		cmocka_unit_test(
+			what_a_former_life_sent_is_refused_once_the_later_one_is_registered),
 		cmocka_unit_test(a_session_opened_in_a_batch_serves_later_commands_of_it),
 		cmocka_unit_test(the_session_used_longest_ago_is_evicted),
 		cmocka_unit_test(a_no_op_moves_the_slot_and_nothing_else),

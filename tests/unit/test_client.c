@@ -395,6 +395,107 @@ static void numbers_stay_within_the_session_s_window(void **state)
 	destroy(user);
 }
 
+/* The client dies with all it knew, and is there again, over the same network. */
+static void restart(struct user *user, uint64_t incarnation)
+{
+	user->config.identity = 77;
+	user->config.incarnation = incarnation;
+	user->config.nonce = synod_random_next(&user->world->random);
+	assert_int_equal(synod_client_init(&user->client, user->client, &user->config,
+					   &user->world->transport),
+			 0);
+}
+
+static void nothing_a_former_life_sent_is_executed_after_the_later_one_s_first_answer(void **state)
+{
+	uint64_t seed;
+
+	(void)state;
+	for (seed = 1; seed <= 20; seed++) {
+		struct user *user = make(seed, 2000);
+		uint32_t executed[WORLD_OPS_MAX];
+		uint32_t former;
+		uint32_t before;
+
+		user->world->repeat_percent = 40;
+		user->world->loss_percent = 10;
+		user->world->delay_ns_max = 30 * RETRY_NS;
+		restart(user, 1);
+		while (user->completed < 200)
+			turn(user);
+		former = user->submitted;
+		before = user->completed;
+		restart(user, 2);
+		while (user->completed == before)
+			turn(user);
+		memcpy(executed, user->world->executed, sizeof(executed));
+		user->wanted = user->submitted;
+		for (uint32_t turns = 0; turns < 200 * RETRY_NS / TURN_NS; turns++)
+			turn(user);
+		assert_memory_equal(executed, user->world->executed, former * sizeof(executed[0]));
+		for (uint32_t id = 0; id < user->submitted; id++) {
+			assert_true(user->world->executed[id] <= 1);
+			assert_true(user->times[id] <= 1);
+			/* The later life's were all done, and none is mistaken for a former one. */
+			assert_true(id < former || user->times[id] == 1);
+			if (user->times[id])
+				assert_int_equal(user->ops[id].position, user->world->position[id]);
+		}
+		assert_int_equal(user->by_status[SYNOD_OK], user->completed);
+		assert_false(synod_client_fenced(user->client));
+		destroy(user);
+	}
+}
+
+static void a_former_life_that_still_runs_is_fenced(void **state)
+{
+	struct user *user = make_with(21, 300, 16, 0);
+	struct synod_wire_identity identity = { .identity = 77, .incarnation = 6 };
+	struct synod_client_op *done;
+	struct synod_client_op late = { .data = "late", .size = 4 };
+	struct synod_client_op *burst[] = { &late };
+
+	(void)state;
+	restart(user, 5);
+	while (user->completed < 100)
+		turn(user);
+	world_open_identity(user->world, 1, &identity);
+	run(user, 2000);
+	assert_int_equal(user->completed, 300);
+	assert_int_equal(user->by_status[SYNOD_OK] + user->by_status[SYNOD_SESSION_EVICTED], 300);
+	assert_true(synod_client_fenced(user->client));
+	assert_int_equal(synod_apply_position(user->world->apply), user->by_status[SYNOD_OK]);
+	/* From now on it sends nothing. */
+	user->world->asked[1] = 0;
+	assert_int_equal(synod_client_submit(user->client, burst, 1, user->world->now_ns), 1);
+	assert_int_equal(synod_client_poll(user->client, &done, 1, user->world->now_ns), 1);
+	assert_int_equal(late.status, SYNOD_SESSION_EVICTED);
+	assert_int_equal(late.session, 0);
+	run(user, 100);
+	assert_int_equal(user->world->asked[1], 0);
+	assert_true(synod_client_deadline(user->client) == UINT64_MAX);
+	destroy(user);
+}
+
+static void an_identity_evicted_for_want_of_places_registers_again(void **state)
+{
+	struct user *user = make_with(22, 300, 16, 0);
+	uint64_t nonce;
+
+	(void)state;
+	restart(user, 5);
+	while (user->completed < 100)
+		turn(user);
+	for (nonce = 500; nonce < 504; nonce++)
+		world_open_session(user->world, nonce);
+	run(user, 2000);
+	assert_int_equal(user->completed, 300);
+	assert_true(user->by_status[SYNOD_OK] >= 300 - 16);
+	assert_false(synod_client_fenced(user->client));
+	assert_int_equal(synod_client_counters(user->client)->sessions_opened, 2);
+	destroy(user);
+}
+
 static void nonsense_and_strangers_datagrams_are_counted_and_change_nothing(void **state)
 {
 	struct user *user = make(15, 2000);
@@ -466,6 +567,7 @@ static void a_wrong_configuration_is_refused(void **state)
 	REFUSED(config.datagram_size_max = WORLD_DATAGRAM_SIZE + 1);
 	REFUSED(config.datagram_size_max = 100);
 	REFUSED(config.leader_hint = 4);
+	REFUSED(config.incarnation = 1); /* of nobody */
 #undef REFUSED
 	free(memory);
 	destroy(user);
@@ -490,6 +592,10 @@ int main(void)
 		cmocka_unit_test(a_full_journal_that_gets_room_before_the_deadline_costs_nothing),
 		cmocka_unit_test(a_transport_that_takes_no_more_is_only_a_delay),
 		cmocka_unit_test(numbers_stay_within_the_session_s_window),
+		cmocka_unit_test(
+			nothing_a_former_life_sent_is_executed_after_the_later_one_s_first_answer),
+		cmocka_unit_test(a_former_life_that_still_runs_is_fenced),
+		cmocka_unit_test(an_identity_evicted_for_want_of_places_registers_again),
 		cmocka_unit_test(nonsense_and_strangers_datagrams_are_counted_and_change_nothing),
 		cmocka_unit_test(too_large_a_command_is_refused_without_being_sent),
 		cmocka_unit_test(a_wrong_configuration_is_refused),

@@ -12,6 +12,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,6 +26,8 @@ enum {
 struct twin_session {
 	uint64_t id; /* 0: place never used */
 	uint64_t nonce;
+	uint64_t identity; /* 0: anonymous */
+	uint64_t incarnation;
 	uint64_t used;
 	uint64_t position[TWIN_NUMBERS]; /* by number; 0: not executed */
 };
@@ -43,15 +46,73 @@ static struct synod_sessions *make_table(uint32_t sessions)
 	return memory;
 }
 
-static uint64_t twin_open(uint64_t nonce, uint64_t slot, uint32_t index, uint64_t *evicted)
+/* An anonymous registration. */
+static uint64_t open_nonce(struct synod_sessions *table, uint64_t nonce, uint64_t slot,
+			   uint32_t index, uint64_t *evicted)
+{
+	const struct synod_session_opening opening = { .nonce = nonce,
+						       .slot = slot,
+						       .index = index };
+
+	return synod_session_open(table, &opening, evicted);
+}
+
+static uint64_t open_life(struct synod_sessions *table, uint64_t identity, uint64_t incarnation,
+			  uint64_t nonce, uint64_t slot)
+{
+	const struct synod_session_opening opening = {
+		.nonce = nonce, .identity = identity, .incarnation = incarnation, .slot = slot
+	};
+	uint64_t evicted;
+
+	return synod_session_open(table, &opening, &evicted);
+}
+
+/* Later, by the two numbers written one behind the other. */
+static int twin_is_later(const struct synod_session_opening *opening,
+			 const struct twin_session *than)
+{
+	char left[64];
+	char right[64];
+
+	snprintf(left, sizeof(left), "%020llu %020llu", (unsigned long long)opening->incarnation,
+		 (unsigned long long)opening->nonce);
+	snprintf(right, sizeof(right), "%020llu %020llu", (unsigned long long)than->incarnation,
+		 (unsigned long long)than->nonce);
+	return strcmp(left, right) > 0;
+}
+
+static uint64_t twin_fill(struct twin_session *place, const struct synod_session_opening *opening)
+{
+	memset(place, 0, sizeof(*place));
+	place->id = opening->slot << 16 | (opening->index + 1);
+	place->nonce = opening->nonce;
+	place->identity = opening->identity;
+	place->incarnation = opening->incarnation;
+	place->used = opening->slot;
+	return place->id;
+}
+
+static uint64_t twin_open(const struct synod_session_opening *opening, uint64_t *evicted)
 {
 	uint32_t place;
 	uint32_t victim = 0;
 
 	*evicted = 0;
 	for (place = 0; place < twin_capacity; place++) {
-		if (twin[place].id && twin[place].nonce == nonce)
-			return twin[place].id;
+		struct twin_session *at = &twin[place];
+
+		if (!at->id || at->identity != opening->identity)
+			continue;
+		if (at->nonce == opening->nonce &&
+		    (!at->identity || at->incarnation == opening->incarnation))
+			return at->id;
+		if (!at->identity)
+			continue;
+		if (!twin_is_later(opening, at))
+			return 0;
+		*evicted = at->id;
+		return twin_fill(at, opening);
 	}
 	for (place = 0; place < twin_capacity && twin[place].id; place++) {
 		if (twin[place].used < twin[victim].used)
@@ -61,11 +122,7 @@ static uint64_t twin_open(uint64_t nonce, uint64_t slot, uint32_t index, uint64_
 		place = victim;
 		*evicted = twin[place].id;
 	}
-	memset(&twin[place], 0, sizeof(twin[place]));
-	twin[place].id = slot << 16 | (index + 1);
-	twin[place].nonce = nonce;
-	twin[place].used = slot;
-	return twin[place].id;
+	return twin_fill(&twin[place], opening);
 }
 
 static enum synod_session_verdict twin_check(uint64_t session, uint64_t number, uint64_t *position,
@@ -95,12 +152,20 @@ static enum synod_session_verdict twin_check(uint64_t session, uint64_t number, 
 
 static void do_open(struct synod_sessions *table, uint64_t *random, uint64_t slot, uint32_t index)
 {
-	uint64_t nonce = synod_random_below(random, 12);
+	struct synod_session_opening opening = {
+		.nonce = synod_random_below(random, 12),
+		.identity = synod_random_below(random, 3) ? 0 : 1 + synod_random_below(random, 3),
+		.slot = slot,
+		.index = index,
+	};
 	uint64_t evicted;
 	uint64_t evicted_twin;
-	uint64_t expected = twin_open(nonce, slot, index, &evicted_twin);
+	uint64_t expected;
 
-	assert_int_equal(synod_session_open(table, nonce, slot, index, &evicted), expected);
+	if (opening.identity)
+		opening.incarnation = slot / 200 + synod_random_below(random, 3);
+	expected = twin_open(&opening, &evicted_twin);
+	assert_int_equal(synod_session_open(table, &opening, &evicted), expected);
 	assert_int_equal(evicted, evicted_twin);
 }
 
@@ -177,7 +242,7 @@ static void an_evicted_place_is_as_new(void **state)
 	struct synod_session_entry *entry;
 	uint64_t evicted;
 	uint64_t number;
-	uint64_t session = synod_session_open(used, 1, 1, 0, &evicted);
+	uint64_t session = open_nonce(used, 1, 1, 0, &evicted);
 
 	(void)state;
 	for (number = 1; number <= 5000; number++) {
@@ -185,9 +250,9 @@ static void an_evicted_place_is_as_new(void **state)
 				 SYNOD_SESSION_NEW);
 		synod_session_store(used, entry, number, number, 0, 2);
 	}
-	session = synod_session_open(used, 2, 3, 0, &evicted);
+	session = open_nonce(used, 2, 3, 0, &evicted);
 	assert_int_not_equal(evicted, 0);
-	synod_session_open(fresh, 2, 3, 0, &evicted);
+	open_nonce(fresh, 2, 3, 0, &evicted);
 	assert_memory_equal(used, fresh, synod_session_table_size(1));
 	free(used);
 	free(fresh);
@@ -208,7 +273,7 @@ static void a_full_table_finds_every_session_after_many_evictions(void **state)
 
 	(void)state;
 	for (slot = 1; slot <= SLOTS; slot++)
-		ids[slot] = synod_session_open(table, slot, slot, (uint32_t)(slot % 300), &evicted);
+		ids[slot] = open_nonce(table, slot, slot, (uint32_t)(slot % 300), &evicted);
 	for (back = 0; back < SLOTS; back++)
 		assert_int_equal(synod_session_check(table, ids[SLOTS - back], 1, &entry),
 				 back < SESSIONS ? SYNOD_SESSION_NEW : SYNOD_SESSION_NONE);
@@ -224,13 +289,98 @@ static void the_largest_table_holds_its_sessions(void **state)
 
 	(void)state;
 	for (slot = 1; slot <= SYNOD_SESSIONS_MAX; slot++) {
-		uint64_t id = synod_session_open(table, slot, slot, 0, &evicted);
+		uint64_t id = open_nonce(table, slot, slot, 0, &evicted);
 
 		assert_int_equal(evicted, 0);
 		assert_int_equal(synod_session_check(table, id, SYNOD_SESSION_WINDOW - 1, &entry),
 				 SYNOD_SESSION_NEW);
 		synod_session_store(table, entry, SYNOD_SESSION_WINDOW - 1, slot, 0, slot);
 	}
+	free(table);
+}
+
+static enum synod_session_verdict verdict_of(struct synod_sessions *table, uint64_t session)
+{
+	struct synod_session_entry *entry;
+
+	return synod_session_check(table, session, 1, &entry);
+}
+
+static void a_later_life_closes_the_session_of_the_former_one(void **state)
+{
+	struct synod_sessions *table = make_table(4);
+	uint64_t former = open_life(table, 7, 1, 100, 1);
+	uint64_t other = open_life(table, 8, 1, 100, 2);
+	uint64_t later = open_life(table, 7, 2, 50, 3);
+
+	(void)state;
+	assert_int_not_equal(later, former);
+	assert_int_equal(verdict_of(table, former), SYNOD_SESSION_NONE);
+	assert_int_equal(verdict_of(table, later), SYNOD_SESSION_NEW);
+	assert_int_equal(verdict_of(table, other), SYNOD_SESSION_NEW);
+	assert_int_equal(synod_session_count(table), 2); /* in the same place */
+	free(table);
+}
+
+static void a_delayed_registration_of_a_former_life_changes_nothing(void **state)
+{
+	size_t size = synod_session_table_size(4);
+	struct synod_sessions *table = make_table(4);
+	struct synod_sessions *before = make_table(4);
+	uint64_t later;
+
+	(void)state;
+	open_life(table, 7, 1, 100, 1);
+	later = open_life(table, 7, 2, 50, 2);
+	memcpy(before, table, size);
+	assert_int_equal(open_life(table, 7, 1, 100, 3), 0);	/* its copy */
+	assert_int_equal(open_life(table, 7, 1, 101, 4), 0);	/* that life again */
+	assert_int_equal(open_life(table, 7, 2, 50, 5), later); /* a copy of the later life's */
+	assert_memory_equal(table, before, size);
+	free(table);
+	free(before);
+}
+
+static void within_one_life_the_greater_nonce_is_the_later_registration(void **state)
+{
+	struct synod_sessions *table = make_table(4);
+	uint64_t first = open_life(table, 7, 1, 100, 1);
+	uint64_t second = open_life(table, 7, 1, 101, 2);
+
+	(void)state;
+	assert_int_equal(verdict_of(table, first), SYNOD_SESSION_NONE);
+	assert_int_equal(verdict_of(table, second), SYNOD_SESSION_NEW);
+	assert_int_equal(open_life(table, 7, 1, 100, 3), 0);
+	free(table);
+}
+
+static void a_life_evicted_for_want_of_places_comes_back_past_a_former_one(void **state)
+{
+	struct synod_sessions *table = make_table(1);
+	uint64_t evicted;
+	uint64_t ghost;
+	uint64_t back;
+
+	(void)state;
+	open_life(table, 7, 2, 50, 1);
+	open_nonce(table, 1, 2, 0, &evicted);	/* takes the only place */
+	ghost = open_life(table, 7, 1, 100, 3); /* a former life's, much delayed: nobody's */
+	assert_int_equal(verdict_of(table, ghost), SYNOD_SESSION_NEW);
+	back = open_life(table, 7, 2, 51, 4);
+	assert_int_equal(verdict_of(table, ghost), SYNOD_SESSION_NONE);
+	assert_int_equal(verdict_of(table, back), SYNOD_SESSION_NEW);
+	free(table);
+}
+
+static void an_anonymous_registration_never_finds_an_identity_s_session(void **state)
+{
+	struct synod_sessions *table = make_table(4);
+	uint64_t evicted;
+	uint64_t named = open_life(table, 7, 1, 100, 1);
+
+	(void)state;
+	assert_int_not_equal(open_nonce(table, 100, 2, 0, &evicted), named);
+	assert_int_equal(verdict_of(table, named), SYNOD_SESSION_NEW);
 	free(table);
 }
 
@@ -241,6 +391,11 @@ int main(void)
 		cmocka_unit_test(an_evicted_place_is_as_new),
 		cmocka_unit_test(a_full_table_finds_every_session_after_many_evictions),
 		cmocka_unit_test(the_largest_table_holds_its_sessions),
+		cmocka_unit_test(a_later_life_closes_the_session_of_the_former_one),
+		cmocka_unit_test(a_delayed_registration_of_a_former_life_changes_nothing),
+		cmocka_unit_test(within_one_life_the_greater_nonce_is_the_later_registration),
+		cmocka_unit_test(a_life_evicted_for_want_of_places_comes_back_past_a_former_one),
+		cmocka_unit_test(an_anonymous_registration_never_finds_an_identity_s_session),
 	};
 
 	return cmocka_run_group_tests_name("session", tests, NULL, NULL);

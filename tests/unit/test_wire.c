@@ -282,6 +282,21 @@ static void commands_that_do_not_fill_their_bytes_are_refused(void **state)
 	assert_int_equal(synod_wire_commands_check(body, 32), -1);
 }
 
+static void a_register_carries_nothing_or_an_identity_that_is_one(void **state)
+{
+	struct synod_wire_identity identity = { .identity = 7, .incarnation = 0 };
+	uint8_t body[64];
+
+	(void)state;
+	put_command(body, 0, 1, sizeof(identity), SYNOD_COMMAND_REGISTER);
+	memcpy(body + SYNOD_COMMAND_HEADER_SIZE, &identity, sizeof(identity));
+	assert_int_equal(synod_wire_commands_check(body, 40), 1);
+	assert_int_equal(synod_wire_commands_check(body, 32), -1);
+	identity.identity = 0;
+	memcpy(body + SYNOD_COMMAND_HEADER_SIZE, &identity, sizeof(identity));
+	assert_int_equal(synod_wire_commands_check(body, 40), -1);
+}
+
 static void names_are_there_for_every_number(void **state)
 {
 	size_t index;
@@ -306,6 +321,7 @@ int main(void)
 		cmocka_unit_test(each_wrong_field_has_its_counter),
 		cmocka_unit_test(an_entry_that_does_not_add_up_is_refused),
 		cmocka_unit_test(commands_that_do_not_fill_their_bytes_are_refused),
+		cmocka_unit_test(a_register_carries_nothing_or_an_identity_that_is_one),
 		cmocka_unit_test(names_are_there_for_every_number),
 	};
 
