@@ -53,30 +53,30 @@ static int open_for_reading(struct repair *repair, struct synod_journal **journa
 /* 0 if what the corrupt groups held is known, and known to be chosen over there; or a complaint. */
 static int check_repairable(struct repair *repair, const char *path, const char *other_path)
 {
-	const struct synod_journal_recovery *found = &repair->old_found;
+	uint64_t slot;
 
-	if (found->locked)
+	if (repair->old_found.locked)
 		return synod_tool_complain("%s is open in a running replica: stop it first", path);
-	if (found->faults == 0)
+	switch (synod_repair_check(&repair->old_found, &repair->other_found, &slot)) {
+	case SYNOD_REPAIR_POSSIBLE:
+		return 0;
+	case SYNOD_REPAIR_NOT_NEEDED:
 		return synod_tool_complain("%s is not corrupt: nothing to repair", path);
-	if (repair->other_found.faults)
+	case SYNOD_REPAIR_OTHER_CORRUPT:
 		return synod_tool_complain("%s is corrupt too: repair from another replica",
 					   other_path);
-	for (uint32_t i = 0; i < found->faults; i++) {
-		if (i == SYNOD_JOURNAL_FAULTS_MAX || !found->faulty[i].slots_known)
-			return synod_tool_complain(
-				"%s: not all slots of the corrupt groups are known: what was "
-				"accepted there cannot be told from here",
-				path);
-		if (found->faulty[i].slot_last > repair->other_found.chosen_through)
-			return synod_tool_complain(
-				"%s: slot %" PRIu64
-				" is corrupt, and %s knows slots only up to %" PRIu64
-				" to be chosen: let the others serve a little, then try again",
-				path, found->faulty[i].slot_last, other_path,
-				repair->other_found.chosen_through);
+	case SYNOD_REPAIR_SLOTS_UNKNOWN:
+		return synod_tool_complain(
+			"%s: not all slots of the corrupt groups are known: what was "
+			"accepted there cannot be told from here",
+			path);
+	case SYNOD_REPAIR_NOT_YET:
+		break;
 	}
-	return 0;
+	return synod_tool_complain("%s: slot %" PRIu64
+				   " is corrupt, and %s knows slots only up to %" PRIu64
+				   " to be chosen: let the others serve a little, then try again",
+				   path, slot, other_path, repair->other_found.chosen_through);
 }
 
 /* Hands one write to the new journal and waits until it was taken. */
@@ -112,7 +112,7 @@ static int settle(struct repair *repair)
 
 static int copy_slot(struct repair *repair, uint64_t slot)
 {
-	int chosen = slot <= repair->other_found.chosen_through;
+	int chosen = synod_repair_from_other(&repair->other_found, slot);
 	struct synod_journal_record record;
 	struct synod_journal_write write;
 	int failed = synod_journal_read_sync(chosen ? repair->other : repair->old, slot, &record);
@@ -133,9 +133,7 @@ static int copy_slot(struct repair *repair, uint64_t slot)
 
 static int copy_all(struct repair *repair)
 {
-	uint64_t last = repair->old_found.slot_last > repair->other_found.chosen_through
-				? repair->old_found.slot_last
-				: repair->other_found.chosen_through;
+	uint64_t last = synod_repair_last(&repair->old_found, &repair->other_found);
 	struct synod_journal_write promise = {
 		.kind = SYNOD_WRITE_PROMISE,
 		.ballot = repair->old_found.promised,

@@ -13,6 +13,33 @@ static uint32_t checksum(const struct synod_format_superblock *sector)
 	return synod_crc32c(sector, offsetof(struct synod_format_superblock, checksum));
 }
 
+void synod_superblock_first(struct synod_format_superblock *superblock,
+			    const struct synod_journal_identity *identity, uint64_t file_size,
+			    uint64_t log_end, uint64_t salt)
+{
+	synod_assert_cmp(log_end, <=, file_size);
+	synod_assert(identity->replica > 0);
+	*superblock = (struct synod_format_superblock){
+		.magic = SYNOD_FORMAT_SUPERBLOCK_MAGIC,
+		.version = SYNOD_FORMAT_VERSION,
+		.sequence = 1,
+		.cluster = identity->cluster,
+		.incarnation = identity->incarnation,
+		.replica = identity->replica,
+		.replicas = identity->replicas,
+		.salt = salt,
+		.file_size = file_size,
+		.log_begin = SYNOD_FORMAT_LOG_BEGIN,
+		.log_end = log_end,
+		.block_size = SYNOD_BLOCK_SIZE,
+		.group_size_max = SYNOD_GROUP_SIZE_MAX,
+		.fence = SYNOD_FORMAT_LOG_BEGIN,
+		.head_offset = SYNOD_FORMAT_LOG_BEGIN,
+		.head_group = 1,
+	};
+	superblock->head_previous = synod_superblock_seed(superblock);
+}
+
 void synod_superblock_encode(const struct synod_format_superblock *superblock, uint32_t copy,
 			     struct synod_format_superblock *sector)
 {

@@ -8,6 +8,14 @@
 
 #include "engine/journal/format.h"
 
+/* Whose journal. In an expectation incarnation 0 and replicas 0 mean: whatever the file says. */
+struct synod_journal_identity {
+	uint64_t cluster;
+	uint64_t incarnation; /* from 1 */
+	uint32_t replica;     /* 1..SYNOD_REPLICAS_MAX */
+	uint32_t replicas;    /* voters at format */
+};
+
 /* What four sectors turned out to be. */
 enum synod_superblock_verdict {
 	SYNOD_SUPERBLOCK_FOUND,
@@ -23,6 +31,11 @@ struct synod_superblock_choice {
 	uint32_t copies_newest; /* bit mask: whole copies with the sequence that counts */
 	uint32_t version;	/* VERSION: what they say */
 };
+
+/* Of a journal that holds nothing yet: its log is [SYNOD_FORMAT_LOG_BEGIN, log_end). */
+void synod_superblock_first(struct synod_format_superblock *superblock,
+			    const struct synod_journal_identity *identity, uint64_t file_size,
+			    uint64_t log_end, uint64_t salt);
 
 /* Fills in copy and checksum of a sector whose other fields are the superblock's. */
 void synod_superblock_encode(const struct synod_format_superblock *superblock, uint32_t copy,

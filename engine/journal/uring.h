@@ -17,7 +17,7 @@
 #define SYNOD_JOURNAL_URING_H
 
 #include "engine/base/counters.h"
-#include "engine/journal/scan.h"
+#include "engine/journal/recovery.h"
 #include "engine/pipeline/ports.h"
 
 #include <stddef.h>
@@ -25,23 +25,13 @@
 
 struct synod_journal;
 
-/* Whose journal. In an expectation incarnation 0 and replicas 0 mean: whatever the file says. */
-struct synod_journal_identity {
-	uint64_t cluster;
-	uint64_t incarnation; /* from 1 */
-	uint32_t replica;     /* 1..SYNOD_REPLICAS_MAX */
-	uint32_t replicas;    /* voters at format */
-};
-
 enum {
 	SYNOD_JOURNAL_FORCE = 1, /* format: overwrite what is there */
 	SYNOD_JOURNAL_READ_ONLY =
 		2, /* open: no lock, no ring, no writes; faults are told, not refused */
 	SYNOD_JOURNAL_NO_URING = 4, /* open: for tests; the ring is not made */
 
-	SYNOD_JOURNAL_FAULTS_MAX = 64,	  /* told one by one; more are counted */
 	SYNOD_JOURNAL_SIZE_MIN = 1 << 20, /* bytes of the smallest file */
-	SYNOD_JOURNAL_MARKER_MS = 50,	  /* quiet time after which a marker group is written */
 };
 
 /*
@@ -58,27 +48,6 @@ struct synod_journal_options {
 	const struct synod_journal_identity *expect; /* NULL: any (tools) */
 	unsigned int flags;
 	struct synod_counters *counters; /* of the thread that uses the port; may be NULL */
-};
-
-/* What the journal held when it was opened. */
-struct synod_journal_recovery {
-	struct synod_journal_identity identity;
-	uint64_t promised;	 /* ballot: the highest promise; 0: none */
-	uint64_t ballot_max;	 /* of any record */
-	uint64_t chosen_through; /* slots 1..this are chosen, and their records are here */
-	uint64_t slot_last;	 /* highest slot with a record; 0: none */
-	uint64_t groups;
-	uint64_t records;
-	uint64_t group_last;
-	uint64_t group_durable; /* marked durable by the journal itself */
-	uint64_t offset_tail;	/* end of the last group that counts */
-	uint64_t file_size;
-	uint64_t life; /* openings for writing before this one */
-	int locked;    /* READ_ONLY: another process has it open for writing */
-
-	struct synod_scan_gap torn; /* reason FINE: the log ends clean */
-	struct synod_scan_gap faulty[SYNOD_JOURNAL_FAULTS_MAX];
-	uint32_t faults; /* of which the first SYNOD_JOURNAL_FAULTS_MAX are in faulty */
 };
 
 /*

@@ -189,35 +189,19 @@ static int fill_zeros(struct making *making)
 
 static int write_superblocks(struct making *making)
 {
-	struct synod_format_superblock superblock = {
-		.magic = SYNOD_FORMAT_SUPERBLOCK_MAGIC,
-		.version = SYNOD_FORMAT_VERSION,
-		.sequence = 1,
-		.cluster = making->identity->cluster,
-		.incarnation = making->identity->incarnation,
-		.replica = making->identity->replica,
-		.replicas = making->identity->replicas,
-		.file_size = making->file_size,
-		.log_begin = SYNOD_FORMAT_LOG_BEGIN,
-		.log_end = making->size,
-		.block_size = SYNOD_BLOCK_SIZE,
-		.group_size_max = SYNOD_GROUP_SIZE_MAX,
-		.fence = SYNOD_FORMAT_LOG_BEGIN,
-		.head_offset = SYNOD_FORMAT_LOG_BEGIN,
-		.head_group = 1,
-	};
+	struct synod_format_superblock superblock;
 	struct synod_format_superblock *sectors = (void *)making->zeros;
+	uint64_t salt;
 	int result;
 
 	synod_assert_cmp(making->size, <=, making->file_size);
-	synod_assert(making->identity->replica > 0);
-	if (getrandom(&superblock.salt, sizeof(superblock.salt), 0) !=
-	    (ssize_t)sizeof(superblock.salt))
+	if (getrandom(&salt, sizeof(salt), 0) != (ssize_t)sizeof(salt))
 		return write_failed(making, -EIO, 0);
-	superblock.head_previous = synod_superblock_seed(&superblock);
+	synod_superblock_first(&superblock, making->identity, making->file_size, making->size,
+			       salt);
 	for (uint32_t copy = 0; copy < SYNOD_SUPERBLOCK_COPIES; copy++)
 		synod_superblock_encode(&superblock, copy, &sectors[copy]);
-	result = synod_uring_write_all(making->fd, sectors, SYNOD_URING_SUPERBLOCKS_SIZE, 0);
+	result = synod_uring_write_all(making->fd, sectors, SYNOD_WRITER_SUPERBLOCKS_SIZE, 0);
 	if (result == 0 && fsync(making->fd) < 0)
 		result = -errno;
 	return result < 0 ? write_failed(making, result, 0) : 0;

@@ -1,63 +1,35 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What the files of the io_uring adapter share (uring_*.c): nobody else includes this.
- *
- *   write:  append to the open group -> close when full (or by poll, when the disk has a free
- *           place) -> submit in order of numbers -> completions in any order -> prefix (prefix.h)
- *
- * A promise closes the open group, so that tickets stay in the order of the prefix, and waits for
- * the superblock write that carries it.
+ * What the files of the io_uring adapter share (uring_*.c): nobody else includes this. Which bytes
+ * are written when, and what is durable, is the writer's business (writer.h); here is the ring.
  */
 #ifndef SYNOD_JOURNAL_URING_INTERNAL_H
 #define SYNOD_JOURNAL_URING_INTERNAL_H
 
-#include "engine/journal/plan.h"
-#include "engine/journal/prefix.h"
 #include "engine/journal/superblock.h"
 #include "engine/journal/uring.h"
+#include "engine/journal/writer.h"
 
 #include <liburing.h>
 #include <sys/types.h>
 
 enum {
-	SYNOD_URING_PROMISES = 16,	   /* promises that wait for the superblock */
 	SYNOD_URING_READS = 8,		   /* reads under way */
 	SYNOD_URING_READ_SIZE = 16 * 1024, /* the blocks that the largest record can touch */
 	SYNOD_URING_CHUNK_SIZE = 1 << 20,  /* of sequential reads: scan and replay */
-	SYNOD_URING_QUEUE = 16,		   /* of groups; a power of two */
 	SYNOD_URING_ENTRIES = 32,	   /* of the submission queue */
-	SYNOD_URING_SLOT_BYTES = 1024,	   /* of file for every slot in the index */
 
-	/* What a completion is of: the high half of its user_data. The low half is an index. */
-	SYNOD_URING_GROUP = 1,
-	SYNOD_URING_SUPERBLOCK = 2,
+	/* What a completion is of: the high half of its user_data: SYNOD_WRITER_..., or this. The
+	 * low half is an index. */
 	SYNOD_URING_READ = 3,
 };
 
-_Static_assert((int)SYNOD_JOURNAL_BUFFERS < (int)SYNOD_URING_QUEUE, "every buffer can wait");
 _Static_assert(SYNOD_JOURNAL_INFLIGHT + SYNOD_SUPERBLOCK_COPIES + SYNOD_URING_READS <=
 		       SYNOD_URING_ENTRIES,
 	       "an entry for all that can be in flight");
-_Static_assert(SYNOD_JOURNAL_BUFFERS + SYNOD_URING_PROMISES + 1 <= SYNOD_PREFIX_ITEMS,
-	       "an item for all that can wait");
 _Static_assert(SYNOD_BLOCK_SIZE - 8 + sizeof(struct synod_format_record) + SYNOD_BATCH_SIZE_MAX <=
 		       SYNOD_URING_READ_SIZE,
 	       "the largest record, at the worst place in a block");
-
-/* Where the record that counts for a slot stands. */
-struct synod_uring_index {
-	uint64_t place; /* file offset, a multiple of 8; bit 0: chosen; 0: no record */
-	uint64_t ballot;
-};
-
-/* The place in memory of one group. */
-struct synod_uring_buffer {
-	struct synod_plan_group group;
-	uint64_t position; /* in the prefix, from close */
-	uint64_t ticket_last;
-	uint64_t chosen_through; /* when its last record was given */
-	int used;
-};
 
 struct synod_uring_read {
 	uint64_t slot;
@@ -68,57 +40,20 @@ struct synod_uring_read {
 	int error;
 };
 
-struct synod_uring_superblock {
-	struct synod_format_superblock want;  /* what the next write will say */
-	struct synod_format_superblock *copy; /* the four, aligned */
-	uint64_t fence_durable;
-	uint64_t sequence_started;
-	uint64_t sequence_durable;
-	uint32_t pending; /* writes of this phase in flight */
-	enum {
-		SYNOD_URING_IDLE = 0,
-		SYNOD_URING_PRIMARY,
-		SYNOD_URING_MIRROR
-	} phase;
-	int dirty;
-
-	/* Promises, first in first out, free-running and masked. */
-	struct {
-		uint64_t position;
-		uint64_t sequence; /* durable when this sequence is */
-	} promises[SYNOD_URING_PROMISES];
-	uint64_t promises_begin;
-	uint64_t promises_end;
-};
-
 struct synod_journal {
 	/* Every poll. */
 	int failed; /* 0 or -errno, for ever */
 	int ring_enabled;
 	uint32_t prepared; /* entries not yet submitted */
 	uint32_t inflight; /* entries submitted or prepared, not completed */
-	uint32_t groups_inflight;
-	int open_buffer;		 /* index, or -1 */
-	uint64_t queue_begin, queue_end; /* closed groups, not submitted */
-	uint8_t queue[SYNOD_URING_QUEUE];
-	struct synod_prefix prefix;
-	struct synod_plan plan;
-	uint64_t ticket_given;	 /* last ticket taken by write */
-	uint64_t chosen_through; /* highest hint so far */
-	uint64_t slot_last;
-	uint64_t group_marked;	 /* last group that a written header calls durable */
-	uint64_t group_records;	 /* last group that holds records */
-	uint64_t quiet_since_ns; /* 0: not known yet */
+	struct synod_writer writer;
 	struct io_uring ring;
-	struct synod_uring_buffer buffers[SYNOD_JOURNAL_BUFFERS];
-	struct synod_uring_superblock superblock;
 	struct synod_uring_read reads[SYNOD_URING_READS];
 	int read_shown; /* whose body the caller holds, or -1 */
 
 	/* Set at open. */
 	struct synod_counters *counters;
-	struct synod_uring_index *index; /* [1, index_slots] */
-	uint64_t index_slots;
+	struct synod_index index;
 	uint8_t *memory; /* buffers, superblocks, reads: registered as three */
 	uint8_t *chunk;	 /* of sequential reads */
 	uint64_t chunk_offset;
@@ -140,11 +75,8 @@ struct synod_journal {
 
 /* ---- memory: one mapping, in this order ------------------------------------------------------ */
 
-#define SYNOD_URING_GROUPS_SIZE	     ((size_t)SYNOD_JOURNAL_BUFFERS * SYNOD_GROUP_SIZE_MAX)
-#define SYNOD_URING_SUPERBLOCKS_SIZE ((size_t)SYNOD_SUPERBLOCK_COPIES * SYNOD_BLOCK_SIZE)
-#define SYNOD_URING_READS_SIZE	     ((size_t)SYNOD_URING_READS * SYNOD_URING_READ_SIZE)
-#define SYNOD_URING_MEMORY_SIZE \
-	(SYNOD_URING_GROUPS_SIZE + SYNOD_URING_SUPERBLOCKS_SIZE + SYNOD_URING_READS_SIZE)
+#define SYNOD_URING_READS_SIZE	((size_t)SYNOD_URING_READS * SYNOD_URING_READ_SIZE)
+#define SYNOD_URING_MEMORY_SIZE (SYNOD_WRITER_MEMORY_SIZE + SYNOD_URING_READS_SIZE)
 
 _Static_assert(SYNOD_URING_MEMORY_SIZE < 2u << 20,
 	       "three replicas of one user stay under RLIMIT_MEMLOCK's usual 8 MiB");
@@ -185,8 +117,6 @@ int synod_uring_recover(struct synod_journal *journal, struct synod_journal_reco
 /* Bytes [offset, offset + size), size <= SYNOD_GROUP_SIZE_MAX, aligned to 8, in the chunk. */
 int synod_uring_chunk(struct synod_journal *journal, uint64_t offset, uint32_t size,
 		      const uint8_t **bytes);
-void synod_uring_index_put(struct synod_journal *journal, const struct synod_wire_entry *entry,
-			   uint64_t offset);
 
 /* ---- uring_ring.c: the ring ------------------------------------------------------------------ */
 
@@ -196,8 +126,7 @@ int synod_uring_enable(struct synod_journal *journal);
 /* A descriptor that is readable from a completion to the poll after it, or -1. */
 int synod_uring_event_fd(struct synod_journal *journal);
 /* Prepares a write that is durable when it completes, or a read. */
-void synod_uring_prepare_write(struct synod_journal *journal, uint32_t kind, uint32_t index,
-			       const void *bytes, uint32_t size, uint64_t offset);
+void synod_uring_prepare_write(struct synod_journal *journal, const struct synod_writer_io *io);
 void synod_uring_prepare_read(struct synod_journal *journal, uint32_t index, void *bytes,
 			      uint32_t size, uint64_t offset);
 /* Submits what was prepared. 0 or -errno. */
@@ -208,30 +137,17 @@ int synod_uring_reap(struct synod_journal *journal);
 int synod_uring_fail(struct synod_journal *journal, int result, const char *what, uint64_t offset,
 		     uint32_t size);
 
-/* ---- uring_write.c: groups ------------------------------------------------------------------- */
+/* ---- uring_write.c: groups and superblocks --------------------------------------------------- */
 
 int synod_uring_write(void *context, const struct synod_journal_write *writes, unsigned int n);
 uint64_t synod_uring_room(void *context);
 uint64_t synod_uring_used(void *context);
 int synod_uring_ready(void *context);
-/* Submits groups while there is a place; returns how many. */
-int synod_uring_submit_groups(struct synod_journal *journal);
-/* Begins a marker if one is due. */
-void synod_uring_maybe_mark(struct synod_journal *journal, uint64_t now_ns);
-void synod_uring_group_done(struct synod_journal *journal, uint32_t index);
-
-/* ---- uring_superblock.c: promises and the fence ---------------------------------------------- */
-
-void synod_uring_superblock_init(struct synod_journal *journal);
-/* Both pairs, one after the other, blocking: at open. */
-int synod_uring_superblock_write_sync(struct synod_journal *journal);
-/* Asks for a promise, to be completed at that position of the prefix. */
-void synod_uring_promise(struct synod_journal *journal, uint64_t ballot, uint64_t position);
-int synod_uring_promises_full(const struct synod_journal *journal);
-/* Keeps the fence ahead of the tail. */
-void synod_uring_raise_fence(struct synod_journal *journal);
-void synod_uring_superblock_progress(struct synod_journal *journal);
-void synod_uring_superblock_done(struct synod_journal *journal);
+/* Prepares the writes that may start now; returns how many are of groups. */
+int synod_uring_start_writes(struct synod_journal *journal, uint64_t now_ns);
+/* The superblock of a new life: both pairs, one after the other, blocking. */
+int synod_uring_begin_life(struct synod_journal *journal,
+			   const struct synod_journal_recovery *recovery);
 
 /* ---- uring_port.c ---------------------------------------------------------------------------- */
 

@@ -23,8 +23,8 @@ struct opening {
 
 static size_t index_size(const struct synod_journal *journal)
 {
-	synod_assert(journal->index_slots > 0);
-	return (journal->index_slots + 1) * sizeof(struct synod_uring_index);
+	synod_assert(journal->index.slots > 0);
+	return (journal->index.slots + 1) * sizeof(struct synod_index_entry);
 }
 
 /* READ_ONLY: is somebody else writing to it? */
@@ -63,22 +63,6 @@ static int open_and_lock(struct opening *opening)
 	return 0;
 }
 
-static void tell_identity(struct opening *opening)
-{
-	const struct synod_format_superblock *found = &opening->journal->opened;
-	struct synod_journal_recovery *recovery = opening->recovery;
-
-	synod_assert(found->magic == SYNOD_FORMAT_SUPERBLOCK_MAGIC);
-	synod_assert(recovery->life == 0);
-	recovery->identity.cluster = found->cluster;
-	recovery->identity.incarnation = found->incarnation;
-	recovery->identity.replica = found->replica;
-	recovery->identity.replicas = found->replicas;
-	recovery->promised = found->promised;
-	recovery->file_size = found->file_size;
-	recovery->life = found->life;
-}
-
 static int check(struct opening *opening)
 {
 	struct synod_journal *journal = opening->journal;
@@ -88,16 +72,16 @@ static int check(struct opening *opening)
 	int result = size < 0 ? (int)size : 0;
 
 	synod_assert(journal->fd >= 0);
-	synod_assert((size_t)SYNOD_URING_CHUNK_SIZE >= SYNOD_URING_SUPERBLOCKS_SIZE);
-	if (result == 0 && (uint64_t)size < SYNOD_URING_SUPERBLOCKS_SIZE)
+	synod_assert((size_t)SYNOD_URING_CHUNK_SIZE >= SYNOD_WRITER_SUPERBLOCKS_SIZE);
+	if (result == 0 && (uint64_t)size < SYNOD_WRITER_SUPERBLOCKS_SIZE)
 		return synod_uring_say(opening->error, opening->error_size, -EINVAL,
 				       "%s: not a Synod journal: only %" PRId64
 				       " bytes; make one with "
 				       "`synod format`, or correct the path",
 				       opening->options->path, size);
 	if (result == 0)
-		result =
-			synod_uring_read_all(journal->fd, sectors, SYNOD_URING_SUPERBLOCKS_SIZE, 0);
+		result = synod_uring_read_all(journal->fd, sectors, SYNOD_WRITER_SUPERBLOCKS_SIZE,
+					      0);
 	if (result < 0)
 		return synod_uring_say(opening->error, opening->error_size, result,
 				       "%s: cannot read the superblock: %s", opening->options->path,
@@ -109,7 +93,7 @@ static int check(struct opening *opening)
 	synod_assert(choice.verdict == SYNOD_SUPERBLOCK_FOUND);
 	journal->opened = sectors[choice.copy];
 	journal->seed = synod_superblock_seed(&journal->opened);
-	tell_identity(opening);
+	synod_recovery_begin(opening->recovery, &journal->opened);
 	return 0;
 }
 
@@ -125,12 +109,12 @@ static int take_memory(struct opening *opening)
 {
 	struct synod_journal *journal = opening->journal;
 
-	synod_assert(!journal->index && !journal->memory);
+	synod_assert(!journal->index.entries && !journal->memory);
 	synod_assert(journal->opened.log_end > journal->opened.log_begin);
-	journal->index_slots =
-		(journal->opened.log_end - journal->opened.log_begin) / SYNOD_URING_SLOT_BYTES;
-	journal->index = synod_uring_map(index_size(journal));
-	if (!journal->index)
+	journal->index.slots =
+		(journal->opened.log_end - journal->opened.log_begin) / SYNOD_JOURNAL_SLOT_BYTES;
+	journal->index.entries = synod_uring_map(index_size(journal));
+	if (!journal->index.entries)
 		return no_memory(opening);
 	if (journal->read_only)
 		return 0;
@@ -149,32 +133,32 @@ static int begin_life(struct opening *opening)
 
 	synod_assert_cmp(opening->recovery->promised, >=, journal->opened.promised);
 	synod_assert(!journal->read_only);
-	journal->superblock.want.life++;
-	journal->superblock.want.promised = opening->recovery->promised;
-	journal->superblock.want.durable_group = opening->recovery->group_last;
-	synod_uring_raise_fence(journal);
 	if (result == 0)
-		result = synod_uring_superblock_write_sync(journal);
+		result = synod_uring_begin_life(journal, opening->recovery);
 	if (result < 0)
 		return synod_uring_say(opening->error, opening->error_size, result,
 				       "%s: cannot write the superblock: %s",
 				       opening->options->path, strerror(-result));
-	journal->plan.life = journal->superblock.want.life;
 	return 0;
 }
 
 static int open_for_writing(struct opening *opening)
 {
 	struct synod_journal *journal = opening->journal;
+	const struct synod_plan plan = journal->writer.plan;
+	const struct synod_writer_start start = {
+		.opened = &journal->opened,
+		.recovery = opening->recovery,
+		.plan = &plan,
+		.index = &journal->index,
+		.memory = journal->memory,
+		.fence_step = SYNOD_FORMAT_FENCE_STEP,
+	};
 	int result;
 
-	synod_assert(opening->recovery->faults == 0);
+	synod_assert(synod_recovery_whole(opening->recovery));
 	synod_assert(journal->memory && !journal->ring_made);
-	synod_prefix_init(&journal->prefix, opening->recovery->group_last,
-			  opening->recovery->offset_tail);
-	journal->chosen_through = opening->recovery->chosen_through;
-	journal->group_marked = opening->recovery->group_last;
-	synod_uring_superblock_init(journal);
+	synod_writer_init(&journal->writer, &start);
 	result = begin_life(opening);
 	if (result < 0 || (opening->options->flags & SYNOD_JOURNAL_NO_URING))
 		return result;
@@ -235,7 +219,6 @@ int synod_journal_open(struct synod_journal **journal, const struct synod_journa
 	if (!opening.journal)
 		return no_memory(&opening);
 	opening.journal->fd = -1;
-	opening.journal->open_buffer = -1;
 	opening.journal->read_shown = -1;
 	opening.journal->event_fd = -1;
 	opening.journal->counters = options->counters;
@@ -294,8 +277,8 @@ void synod_journal_close(struct synod_journal *journal)
 	}
 	if (journal->memory)
 		munmap(journal->memory, SYNOD_URING_MEMORY_SIZE);
-	if (journal->index)
-		munmap(journal->index, index_size(journal));
+	if (journal->index.entries)
+		munmap(journal->index.entries, index_size(journal));
 	if (journal->chunk)
 		munmap(journal->chunk, SYNOD_URING_CHUNK_SIZE);
 	free(journal);
@@ -317,12 +300,12 @@ const char *synod_journal_error(const struct synod_journal *journal)
 
 void synod_journal_status(const struct synod_journal *journal, struct synod_journal_status *status)
 {
-	synod_assert_cmp(journal->plan.offset_next, >=, journal->opened.log_begin);
+	synod_assert_cmp(journal->writer.plan.offset_next, >=, journal->opened.log_begin);
 	synod_assert(journal && status);
 	*status = (struct synod_journal_status){
-		.bytes_used = journal->plan.offset_next - journal->opened.log_begin,
+		.bytes_used = journal->writer.plan.offset_next - journal->opened.log_begin,
 		.bytes_total = journal->opened.log_end - journal->opened.log_begin,
-		.slots_max = journal->index_slots,
+		.slots_max = journal->index.slots,
 		.registered_buffers = journal->registered_buffers,
 		.registered_file = journal->registered_file,
 		.defer_taskrun = journal->defer_taskrun,

@@ -10,7 +10,7 @@ int synod_uring_poll(void *context, uint64_t now_ns, uint64_t *ticket_durable)
 	int work;
 
 	synod_assert(!journal->read_only && journal->ring_made);
-	*ticket_durable = journal->prefix.ticket_durable;
+	*ticket_durable = journal->writer.prefix.ticket_durable;
 	if (journal->failed)
 		return journal->failed;
 	if (!journal->ring_enabled && synod_uring_enable(journal) < 0)
@@ -18,14 +18,11 @@ int synod_uring_poll(void *context, uint64_t now_ns, uint64_t *ticket_durable)
 	work = synod_uring_reap(journal);
 	if (work < 0)
 		return work;
-	/* In this order nothing that could start now is left for a poll that may not come soon. */
-	synod_uring_maybe_mark(journal, now_ns);
-	work += synod_uring_submit_groups(journal);
-	synod_uring_superblock_progress(journal);
+	work += synod_uring_start_writes(journal, now_ns);
 	if (synod_uring_submit(journal) < 0)
 		return journal->failed;
-	synod_assert_cmp(journal->prefix.ticket_durable, <=, journal->ticket_given);
-	*ticket_durable = journal->prefix.ticket_durable;
+	synod_assert_cmp(journal->writer.prefix.ticket_durable, <=, journal->writer.ticket_given);
+	*ticket_durable = journal->writer.prefix.ticket_durable;
 	return work;
 }
 

@@ -11,8 +11,7 @@ static uint8_t *read_memory(struct synod_journal *journal, uint32_t index)
 {
 	synod_assert(journal->memory != NULL);
 	synod_assert_cmp(index, <, (uint32_t)SYNOD_URING_READS);
-	return journal->memory + SYNOD_URING_GROUPS_SIZE + SYNOD_URING_SUPERBLOCKS_SIZE +
-	       (size_t)index * SYNOD_URING_READ_SIZE;
+	return journal->memory + SYNOD_WRITER_MEMORY_SIZE + (size_t)index * SYNOD_URING_READ_SIZE;
 }
 
 /* Judges the bytes of a record and describes it. 0, or -EBADMSG. */
@@ -39,16 +38,6 @@ static int describe(const struct synod_journal *journal, uint64_t slot, const vo
 	return 0;
 }
 
-/* Where the record that counts stands; 0: there is none. */
-static uint64_t place_of(const struct synod_journal *journal, uint64_t slot)
-{
-	synod_assert(journal->index_slots > 0);
-	synod_assert(journal->index != NULL);
-	if (slot == 0 || slot > journal->index_slots)
-		return 0;
-	return journal->index[slot].place & ~7ull;
-}
-
 /* Bytes that a record at that place can take at most. */
 static uint32_t span_max(const struct synod_journal *journal, uint64_t place)
 {
@@ -63,7 +52,7 @@ static uint32_t span_max(const struct synod_journal *journal, uint64_t place)
 int synod_journal_read_sync(struct synod_journal *journal, uint64_t slot,
 			    struct synod_journal_record *record)
 {
-	const uint64_t place = place_of(journal, slot);
+	const uint64_t place = synod_index_offset(&journal->index, slot);
 	const uint8_t *bytes;
 	int result;
 
@@ -81,17 +70,17 @@ int synod_journal_read_sync(struct synod_journal *journal, uint64_t slot,
 int synod_uring_read_start(void *context, uint64_t slot, uint64_t cookie)
 {
 	struct synod_journal *journal = context;
-	const uint64_t place = place_of(journal, slot);
+	const uint64_t place = synod_index_offset(&journal->index, slot);
 	uint64_t begin;
 	uint32_t size;
 
-	synod_assert_cmp(place, <, journal->plan.log_end);
+	synod_assert_cmp(place, <, journal->writer.plan.log_end);
 	synod_assert(!journal->read_only);
 	if (journal->failed)
 		return journal->failed;
 	if (!place)
 		return -ENOENT;
-	if (place >= journal->prefix.offset_durable)
+	if (place >= journal->writer.prefix.offset_durable)
 		return -EAGAIN; /* still on its way */
 	if (!journal->ring_enabled && synod_uring_enable(journal) < 0)
 		return journal->failed;

@@ -40,23 +40,6 @@ int synod_uring_chunk(struct synod_journal *journal, uint64_t offset, uint32_t s
 	return 0;
 }
 
-void synod_uring_index_put(struct synod_journal *journal, const struct synod_wire_entry *entry,
-			   uint64_t offset)
-{
-	const uint32_t chosen = (entry->flags & SYNOD_ENTRY_CHOSEN) != 0;
-	struct synod_uring_index *index = &journal->index[entry->slot];
-
-	synod_assert_cmp(entry->slot, <=, journal->index_slots);
-	synod_assert_cmp(offset % 8, ==, 0u);
-	if (index->place && !synod_format_later_counts((uint32_t)(index->place & 1), index->ballot,
-						       chosen, entry->ballot))
-		return;
-	index->place = offset | chosen;
-	index->ballot = entry->ballot;
-	if (entry->slot > journal->slot_last)
-		journal->slot_last = entry->slot;
-}
-
 struct recovering {
 	struct synod_journal *journal;
 	struct synod_journal_recovery *recovery;
@@ -65,46 +48,18 @@ struct recovering {
 
 static int on_group(void *context, const struct synod_format_group *group)
 {
-	struct synod_journal_recovery *recovery = ((struct recovering *)context)->recovery;
-
-	synod_assert_cmp(group->number, >, recovery->group_last);
-	synod_assert_cmp(group->offset, >=, recovery->offset_tail);
-	recovery->groups++;
-	recovery->records += group->records;
-	recovery->group_last = group->number;
-	recovery->offset_tail = group->offset + group->bytes;
-	if (group->ballot_max > recovery->ballot_max)
-		recovery->ballot_max = group->ballot_max;
-	return 0;
-}
-
-static int on_record(void *context, const struct synod_format_group *group,
-		     const struct synod_format_record *record, const void *body)
-{
 	struct recovering *recovering = context;
-	const uint64_t offset =
-		group->offset + (uint64_t)((const uint8_t *)record - (const uint8_t *)group);
 
 	synod_assert(recovering->slot_beyond == 0);
-	synod_assert_cmp(offset, <, group->offset + group->used);
-	(void)body;
-	if (record->entry.slot > recovering->journal->index_slots) {
-		recovering->slot_beyond = record->entry.slot;
-		return -EBADMSG;
-	}
-	synod_uring_index_put(recovering->journal, &record->entry, offset);
-	return 0;
+	recovering->slot_beyond =
+		synod_recovery_group(recovering->recovery, &recovering->journal->index, group);
+	return recovering->slot_beyond ? -EBADMSG : 0;
 }
 
 static int on_faulty(void *context, const struct synod_scan_gap *gap)
 {
-	struct synod_journal_recovery *recovery = ((struct recovering *)context)->recovery;
-
-	synod_assert_cmp(gap->group_first, <=, gap->group_last);
-	synod_assert(gap->reason != SYNOD_SCAN_FINE);
-	if (recovery->faults < SYNOD_JOURNAL_FAULTS_MAX)
-		recovery->faulty[recovery->faults] = *gap;
-	recovery->faults++;
+	synod_assert(context && gap);
+	synod_recovery_faulty(((struct recovering *)context)->recovery, gap);
 	return 0;
 }
 
@@ -224,24 +179,17 @@ static int say_corrupt(const struct synod_journal *journal,
 		more);
 }
 
-/* The hint must be true of what is here: every slot up to it has a record. */
-static int check_chosen(const struct synod_journal *journal,
-			const struct synod_journal_recovery *recovery, char *error,
-			size_t error_size)
+static int say_hole(const struct synod_journal *journal,
+		    const struct synod_journal_recovery *recovery, uint64_t slot, char *error,
+		    size_t error_size)
 {
-	synod_assert(recovery->faults == 0);
-	synod_assert(journal->index != NULL);
-	for (uint64_t slot = journal->opened.snapshot_slot + 1; slot <= recovery->chosen_through;
-	     slot++)
-		if (slot > journal->index_slots || journal->index[slot].place == 0)
-			return synod_uring_say(
-				error, error_size, -EBADMSG,
-				"%s: slot %" PRIu64 " has no record, though slots up to "
-				"%" PRIu64 " are marked chosen: the file was written by a "
-				"faulty program; move it away, and rejoin as a new "
-				"incarnation (`synod recover`)",
-				journal->path, slot, recovery->chosen_through);
-	return 0;
+	synod_assert_cmp(slot, <=, recovery->chosen_through);
+	return synod_uring_say(error, error_size, -EBADMSG,
+			       "%s: slot %" PRIu64 " has no record, though slots up to "
+			       "%" PRIu64 " are marked chosen: the file was written by a "
+			       "faulty program; move it away, and rejoin as a new "
+			       "incarnation (`synod recover`)",
+			       journal->path, slot, recovery->chosen_through);
 }
 
 int synod_uring_recover(struct synod_journal *journal, struct synod_journal_recovery *recovery,
@@ -251,16 +199,14 @@ int synod_uring_recover(struct synod_journal *journal, struct synod_journal_reco
 	const struct synod_journal_visitor visitor = {
 		.context = &recovering,
 		.group = on_group,
-		.record = on_record,
 		.faulty = on_faulty,
 	};
 	struct synod_scan scan;
+	uint64_t hole;
 	int result;
 
 	synod_assert(journal->opened.head_group > 0);
 	synod_assert(recovery->faults == 0);
-	recovery->offset_tail = journal->opened.head_offset;
-	recovery->group_last = journal->opened.head_group - 1;
 	result = run_scan(journal, &scan, &visitor);
 	if (recovering.slot_beyond)
 		return synod_uring_say(
@@ -268,21 +214,15 @@ int synod_uring_recover(struct synod_journal *journal, struct synod_journal_reco
 			"%s: a record of slot %" PRIu64 ", beyond the %" PRIu64
 			" that a journal of this size can hold; use the program that "
 			"wrote it",
-			journal->path, recovering.slot_beyond, journal->index_slots);
+			journal->path, recovering.slot_beyond, journal->index.slots);
 	if (result < 0)
 		return synod_uring_say(error, error_size, result,
 				       "%s: cannot read at offset %" PRIu64 ": %s; nothing was "
 				       "changed; check the device",
 				       journal->path, journal->chunk_offset, strerror(-result));
-	synod_plan_start(&journal->plan, &journal->opened, scan.groups ? &scan.group : NULL);
-	recovery->promised = scan.promised;
-	recovery->chosen_through = scan.chosen_through;
-	recovery->group_durable = scan.mark;
-	recovery->torn = scan.torn;
-	recovery->slot_last = journal->slot_last;
-	if (recovery->faults)
+	synod_plan_start(&journal->writer.plan, &journal->opened, scan.groups ? &scan.group : NULL);
+	hole = synod_recovery_end(recovery, &scan, &journal->index);
+	if (!synod_recovery_whole(recovery))
 		return say_corrupt(journal, recovery, error, error_size);
-	synod_assert_cmp(recovery->offset_tail, ==, journal->plan.offset_next);
-	synod_assert_cmp(recovery->group_last + 1, ==, journal->plan.number_next);
-	return check_chosen(journal, recovery, error, error_size);
+	return hole ? say_hole(journal, recovery, hole, error, error_size) : 0;
 }

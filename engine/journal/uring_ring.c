@@ -25,11 +25,11 @@ static const unsigned int setups[] = {
 
 static void register_memory(struct synod_journal *journal)
 {
-	uint8_t *superblocks = journal->memory + SYNOD_URING_GROUPS_SIZE;
+	uint8_t *superblocks = journal->memory + SYNOD_WRITER_GROUPS_SIZE;
 	const struct iovec memory[3] = {
-		[SYNOD_URING_MEMORY_GROUPS] = { journal->memory, SYNOD_URING_GROUPS_SIZE },
-		[SYNOD_URING_MEMORY_SUPERBLOCKS] = { superblocks, SYNOD_URING_SUPERBLOCKS_SIZE },
-		[SYNOD_URING_MEMORY_READS] = { superblocks + SYNOD_URING_SUPERBLOCKS_SIZE,
+		[SYNOD_URING_MEMORY_GROUPS] = { journal->memory, SYNOD_WRITER_GROUPS_SIZE },
+		[SYNOD_URING_MEMORY_SUPERBLOCKS] = { superblocks, SYNOD_WRITER_SUPERBLOCKS_SIZE },
+		[SYNOD_URING_MEMORY_READS] = { superblocks + SYNOD_WRITER_SUPERBLOCKS_SIZE,
 					       SYNOD_URING_READS_SIZE },
 	};
 
@@ -108,28 +108,27 @@ static void finish_entry(struct synod_journal *journal, struct io_uring_sqe *sqe
 			 uint32_t index)
 {
 	synod_assert_cmp(index, <, 64u);
-	synod_assert(kind >= SYNOD_URING_GROUP && kind <= SYNOD_URING_READ);
+	synod_assert(kind >= SYNOD_WRITER_GROUP && kind <= SYNOD_URING_READ);
 	io_uring_sqe_set_data64(sqe, (uint64_t)kind << 32 | index);
 	if (journal->registered_file)
 		sqe->flags |= IOSQE_FIXED_FILE;
 }
 
-void synod_uring_prepare_write(struct synod_journal *journal, uint32_t kind, uint32_t index,
-			       const void *bytes, uint32_t size, uint64_t offset)
+void synod_uring_prepare_write(struct synod_journal *journal, const struct synod_writer_io *io)
 {
 	struct io_uring_sqe *sqe = take_entry(journal);
 	const int fd = journal->registered_file ? 0 : journal->fd;
-	const int memory = kind == SYNOD_URING_GROUP ? SYNOD_URING_MEMORY_GROUPS
-						     : SYNOD_URING_MEMORY_SUPERBLOCKS;
+	const int memory = io->kind == SYNOD_WRITER_GROUP ? SYNOD_URING_MEMORY_GROUPS
+							  : SYNOD_URING_MEMORY_SUPERBLOCKS;
 
-	synod_assert_cmp(offset % SYNOD_BLOCK_SIZE, ==, 0u);
-	synod_assert_cmp(size % SYNOD_BLOCK_SIZE, ==, 0u);
+	synod_assert_cmp(io->offset % SYNOD_BLOCK_SIZE, ==, 0u);
+	synod_assert_cmp(io->size % SYNOD_BLOCK_SIZE, ==, 0u);
 	if (journal->registered_buffers)
-		io_uring_prep_write_fixed(sqe, fd, bytes, size, offset, memory);
+		io_uring_prep_write_fixed(sqe, fd, io->bytes, io->size, io->offset, memory);
 	else
-		io_uring_prep_write(sqe, fd, bytes, size, offset);
+		io_uring_prep_write(sqe, fd, io->bytes, io->size, io->offset);
 	sqe->rw_flags = RWF_DSYNC;
-	finish_entry(journal, sqe, kind, index);
+	finish_entry(journal, sqe, io->kind, io->index);
 }
 
 void synod_uring_prepare_read(struct synod_journal *journal, uint32_t index, void *bytes,
@@ -167,23 +166,23 @@ int synod_uring_submit(struct synod_journal *journal)
 
 static void group_completed(struct synod_journal *journal, uint32_t index, int result)
 {
-	const struct synod_plan_group *group = &journal->buffers[index].group;
+	const struct synod_plan_group *group = &journal->writer.buffers[index].group;
 
-	synod_assert(journal->buffers[index].used);
+	synod_assert(journal->writer.buffers[index].used);
 	synod_assert_cmp(index, <, (uint32_t)SYNOD_JOURNAL_BUFFERS);
 	if (result < 0)
 		synod_uring_fail(journal, result, "write failed", group->offset, group->bytes);
 	else if ((uint32_t)result != group->bytes)
 		synod_uring_fail(journal, -EIO, "short write", group->offset, group->bytes);
 	else
-		synod_uring_group_done(journal, index);
+		synod_writer_done(&journal->writer, SYNOD_WRITER_GROUP, index);
 }
 
 static void superblock_completed(struct synod_journal *journal, uint32_t copy, int result)
 {
 	const uint64_t offset = (uint64_t)copy * SYNOD_BLOCK_SIZE;
 
-	synod_assert(journal->superblock.pending > 0);
+	synod_assert(journal->writer.superblock.pending > 0);
 	synod_assert_cmp(copy, <, (uint32_t)SYNOD_SUPERBLOCK_COPIES);
 	if (result < 0)
 		synod_uring_fail(journal, result, "superblock write failed", offset,
@@ -191,7 +190,7 @@ static void superblock_completed(struct synod_journal *journal, uint32_t copy, i
 	else if (result != SYNOD_BLOCK_SIZE)
 		synod_uring_fail(journal, -EIO, "short superblock write", offset, SYNOD_BLOCK_SIZE);
 	else
-		synod_uring_superblock_done(journal);
+		synod_writer_done(&journal->writer, SYNOD_WRITER_SUPERBLOCK, copy);
 }
 
 static void completed(struct synod_journal *journal, uint64_t data, int result)
@@ -201,10 +200,10 @@ static void completed(struct synod_journal *journal, uint64_t data, int result)
 	synod_assert(journal->inflight > 0);
 	journal->inflight--;
 	switch (data >> 32) {
-	case SYNOD_URING_GROUP:
+	case SYNOD_WRITER_GROUP:
 		group_completed(journal, index, result);
 		break;
-	case SYNOD_URING_SUPERBLOCK:
+	case SYNOD_WRITER_SUPERBLOCK:
 		superblock_completed(journal, index, result);
 		break;
 	case SYNOD_URING_READ:
@@ -264,7 +263,7 @@ int synod_uring_reap(struct synod_journal *journal)
 	unsigned int count = 0;
 
 	synod_assert(journal->ring_enabled);
-	synod_assert_cmp(journal->groups_inflight, <=, journal->inflight);
+	synod_assert_cmp(journal->writer.groups_inflight, <=, journal->inflight);
 	if (journal->inflight == 0)
 		return 0;
 	if (!task_run_flags(journal) && io_uring_cq_ready(&journal->ring) == 0)

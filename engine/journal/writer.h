@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The order of a journal's writes, as a value: which bytes go to the disk when, and what is durable
+ * once they are there. Pure: it names writes, whoever owns a disk (io_uring, a simulation) carries
+ * them out and says which have completed; nothing here can fail, and a write that failed is the end
+ * of whoever owns it.
+ *
+ *     record / promise   facts, in ticket order
+ *     advance            names the writes that may start now, in ios[0, ios_count)
+ *     done               one of them is on stable media, in any order
+ *
+ *   groups:  append to the open group -> close when full (or by advance, when the disk has a free
+ *            place) -> start in order of numbers -> completions in any order -> prefix (prefix.h)
+ *
+ * A promise closes the open group, so that tickets stay in the order of the prefix, and waits for
+ * the superblock write that carries it. Superblock writes go one at a time, in two phases:
+ *
+ *   IDLE --dirty--> PRIMARY (the pair of this sequence) --both--> durable
+ *                      |  dirty again: next sequence, other pair, PRIMARY
+ *                      +--> MIRROR (the other pair, same content) --both--> IDLE
+ *
+ * The pair that holds the previous promise is not touched before the new one is durable. Promises
+ * that come while a write is under way share the next one.
+ */
+#ifndef SYNOD_JOURNAL_WRITER_H
+#define SYNOD_JOURNAL_WRITER_H
+
+#include "engine/journal/index.h"
+#include "engine/journal/plan.h"
+#include "engine/journal/prefix.h"
+#include "engine/journal/recovery.h"
+
+enum {
+	SYNOD_WRITER_PROMISES = 16, /* promises that wait for the superblock; a power of two */
+	SYNOD_WRITER_QUEUE = 16,    /* of groups; a power of two */
+	SYNOD_WRITER_IOS = SYNOD_JOURNAL_INFLIGHT + SYNOD_SUPERBLOCK_COPIES,
+
+	SYNOD_JOURNAL_MARKER_MS = 50, /* quiet time after which a marker group is written */
+
+	/* What a write is of. */
+	SYNOD_WRITER_GROUP = 1,	     /* index: of the buffer */
+	SYNOD_WRITER_SUPERBLOCK = 2, /* index: of the copy */
+};
+
+_Static_assert((SYNOD_WRITER_PROMISES & (SYNOD_WRITER_PROMISES - 1)) == 0, "masked index");
+_Static_assert((int)SYNOD_JOURNAL_BUFFERS < (int)SYNOD_WRITER_QUEUE, "every buffer can wait");
+_Static_assert(SYNOD_JOURNAL_BUFFERS + SYNOD_WRITER_PROMISES + 1 <= SYNOD_PREFIX_ITEMS,
+	       "an item for all that can wait");
+
+/* The caller's memory: buffers of groups, then the four superblocks. Aligned to blocks. */
+#define SYNOD_WRITER_GROUPS_SIZE      ((size_t)SYNOD_JOURNAL_BUFFERS * SYNOD_GROUP_SIZE_MAX)
+#define SYNOD_WRITER_SUPERBLOCKS_SIZE ((size_t)SYNOD_SUPERBLOCK_COPIES * SYNOD_BLOCK_SIZE)
+#define SYNOD_WRITER_MEMORY_SIZE      (SYNOD_WRITER_GROUPS_SIZE + SYNOD_WRITER_SUPERBLOCKS_SIZE)
+
+/* A write that may start. Its bytes stay as they are until it is done. */
+struct synod_writer_io {
+	const void *bytes;
+	uint64_t offset;
+	uint32_t size;
+	uint32_t kind;
+	uint32_t index;
+};
+
+/* The place in memory of one group. */
+struct synod_writer_buffer {
+	struct synod_plan_group group;
+	uint64_t position; /* in the prefix, from close */
+	uint64_t ticket_last;
+	uint64_t chosen_through; /* when its last record was given */
+	int used;
+};
+
+struct synod_writer_superblock {
+	struct synod_format_superblock want;  /* what the next write will say */
+	struct synod_format_superblock *copy; /* the four, aligned */
+	uint64_t fence_durable;
+	uint64_t sequence_started;
+	uint64_t sequence_durable;
+	uint32_t pending; /* writes of this phase in flight */
+	enum {
+		SYNOD_WRITER_IDLE = 0,
+		SYNOD_WRITER_PRIMARY,
+		SYNOD_WRITER_MIRROR
+	} phase;
+	int dirty;
+
+	/* Promises, first in first out, free-running and masked. */
+	struct {
+		uint64_t position;
+		uint64_t sequence; /* durable when this sequence is */
+	} promises[SYNOD_WRITER_PROMISES];
+	uint64_t promises_begin;
+	uint64_t promises_end;
+};
+
+struct synod_writer {
+	uint32_t groups_inflight;
+	int open_buffer;		 /* index, or -1 */
+	uint64_t queue_begin, queue_end; /* closed groups, not started */
+	uint8_t queue[SYNOD_WRITER_QUEUE];
+	struct synod_prefix prefix;
+	struct synod_plan plan;
+	uint64_t ticket_given;	 /* last ticket taken */
+	uint64_t chosen_through; /* highest hint so far */
+	uint64_t group_marked;	 /* last group that a written header calls durable */
+	uint64_t group_records;	 /* last group that holds records */
+	uint64_t quiet_since_ns; /* 0: not known yet */
+	uint32_t ios_count;	 /* since the last advance */
+	struct synod_writer_io ios[SYNOD_WRITER_IOS];
+	struct synod_writer_buffer buffers[SYNOD_JOURNAL_BUFFERS];
+	struct synod_writer_superblock superblock;
+
+	/* Set at init. */
+	struct synod_index *index;
+	uint8_t *memory; /* SYNOD_WRITER_MEMORY_SIZE */
+	uint64_t fence_step;
+};
+
+/* Where a writer goes on: what was found at open. */
+struct synod_writer_start {
+	const struct synod_format_superblock *opened;
+	const struct synod_journal_recovery *recovery; /* whole */
+	const struct synod_plan *plan;		       /* started behind the last group */
+	struct synod_index *index;
+	uint8_t *memory;
+	uint64_t fence_step; /* how far the fence is kept ahead: SYNOD_FORMAT_FENCE_STEP */
+};
+
+void synod_writer_init(struct synod_writer *writer, const struct synod_writer_start *start);
+
+/*
+ * From here on this is a new life. Before anything is written behind it the superblock must say so:
+ * writes pair synod_superblock_pair(want.sequence) of superblock.copy, then the other, each durable
+ * before the next; then says that life has begun.
+ */
+void synod_writer_begin_life(struct synod_writer *writer,
+			     const struct synod_journal_recovery *recovery);
+void synod_writer_life_begun(struct synod_writer *writer);
+
+/*
+ * One fact more, numbered by tickets without gaps. chosen_through: slots known chosen whose records
+ * were given before. 0, -ENOBUFS: no place now, come again after done; -ENOSPC: the log is full.
+ */
+int synod_writer_record(struct synod_writer *writer, uint64_t ticket,
+			const struct synod_wire_entry *entry, const void *body,
+			uint64_t chosen_through) __attribute__((warn_unused_result));
+int synod_writer_promise(struct synod_writer *writer, uint64_t ticket, uint64_t ballot,
+			 uint64_t chosen_through) __attribute__((warn_unused_result));
+
+/* Names the writes that may start now: all of ios must be started before the next call. */
+void synod_writer_advance(struct synod_writer *writer, uint64_t now_ns);
+
+/* A write named by advance is on stable media, whole. */
+void synod_writer_done(struct synod_writer *writer, uint32_t kind, uint32_t index);
+
+/* When advance has to be called though nothing completes: a marker is due. UINT64_MAX: never. */
+uint64_t synod_writer_deadline_ns(const struct synod_writer *writer);
+
+/* Bytes of records, in groups of their own, that fit for certain. */
+uint64_t synod_writer_room(const struct synod_writer *writer);
+/* Would a further group start at once? */
+int synod_writer_ready(const struct synod_writer *writer);
+
+/* ---- between writer.c and writer_superblock.c ------------------------------------------------ */
+
+void synod_writer_superblock_init(struct synod_writer *writer,
+				  const struct synod_format_superblock *opened);
+int synod_writer_promises_full(const struct synod_writer *writer);
+/* Asks for a promise, to be completed at that position of the prefix. */
+void synod_writer_superblock_promise(struct synod_writer *writer, uint64_t ballot,
+				     uint64_t position);
+/* Keeps the fence ahead of the tail. */
+void synod_writer_raise_fence(struct synod_writer *writer);
+void synod_writer_superblock_progress(struct synod_writer *writer);
+void synod_writer_superblock_done(struct synod_writer *writer);
+void synod_writer_name_io(struct synod_writer *writer, const struct synod_writer_io *io);
+
+#endif
