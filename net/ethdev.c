@@ -18,12 +18,16 @@
 #include "net/port.h"
 
 #include <errno.h>
+#include <linux/if.h>
 #include <rte_bus.h>
 #include <rte_dev.h>
 #include <rte_ethdev.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 enum {
 	MTU_STANDARD = 1500,
@@ -121,6 +125,40 @@ static uint32_t mtu_of(const struct synod_port *port, const struct synod_net_por
 	return mtu < limit ? mtu : limit;
 }
 
+/*
+ * The driver sends what it is given and the kernel drops what its interface does not carry: told at
+ * once, not as silence later. 0, or -EMSGSIZE after an error; an interface that cannot be asked is
+ * taken at its word.
+ */
+static int check_interface(const struct synod_port *port,
+			   const struct synod_net_port_config *config, char *error,
+			   size_t error_size)
+{
+	const char *name = strstr(config->args, "iface=");
+	struct ifreq request = { 0 };
+	int known;
+	int fd;
+
+	if (port->driver != SYNOD_PORT_AF_PACKET || !name || !config->mtu)
+		return 0;
+	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return 0;
+	name += strlen("iface=");
+	snprintf(request.ifr_name, sizeof(request.ifr_name), "%.*s", (int)strcspn(name, ","), name);
+	known = ioctl(fd, SIOCGIFMTU, &request) == 0;
+	close(fd);
+	if (!known || request.ifr_mtu >= config->mtu)
+		return 0;
+	snprintf(
+		error, error_size,
+		"port %s: mtu = %u, but interface %s carries %d; lower mtu, or raise the other: ip "
+		"link set %s mtu %u",
+		config->device, config->mtu, request.ifr_name, request.ifr_mtu, request.ifr_name,
+		config->mtu);
+	return -EMSGSIZE;
+}
+
 static void choose_checksum(struct synod_port *port, const struct synod_net_port_config *config,
 			    const struct rte_eth_dev_info *info)
 {
@@ -165,6 +203,9 @@ static int configure(struct synod_net *net, struct synod_port *port,
 		return refuse(error, error_size, config->device, result,
 			      "does not describe itself");
 	port->driver = driver_of(info.driver_name, config->args);
+	result = check_interface(port, config, error, error_size);
+	if (result)
+		return result;
 	mtu = mtu_of(port, config, &info);
 	if (mtu < 576)
 		return refuse(error, error_size, config->device, -EINVAL, "MTU under 576");

@@ -18,6 +18,7 @@ struct beginning {
 	uint64_t replicas;
 	uint64_t size;
 	const char *door; /* prefix of interface names; NULL: no doors */
+	const char *link; /* prefix of interface names; NULL: memif */
 };
 
 static int write_file(const struct beginning *beginning, const char *path)
@@ -35,6 +36,8 @@ static int write_file(const struct beginning *beginning, const char *path)
 		"every key.\n"
 		"[cluster]\nid = 0x%" PRIx64 "\nreplicas = %" PRIu64 "\nmachine = %s\n",
 		id, beginning->replicas, beginning->machine);
+	if (beginning->link) /* the kernel's usual MTU; memif lanes are for replicas on memif */
+		fprintf(file, "mtu = 1500\n\n[clients]\nlinks = 0\n");
 	for (uint64_t i = 1; i <= beginning->replicas; i++) {
 		fprintf(file,
 			"\n[replica %" PRIu64 "]\njournal = %" PRIu64 ".journal\n"
@@ -44,6 +47,11 @@ static int write_file(const struct beginning *beginning, const char *path)
 			fprintf(file,
 				"door = af_packet:%s%" PRIu64 "\ndoor_ip = 10.91.0.%" PRIu64 "\n",
 				beginning->door, i, i);
+		if (beginning->link)
+			fprintf(file,
+				"transport = af_packet\ninterface = %s%" PRIu64
+				"\naddress = 10.91.0.%" PRIu64 "\n",
+				beginning->link, i, i);
 	}
 	if (ferror(file) | fclose(file) || id == 0) {
 		remove(path);
@@ -101,6 +109,8 @@ int synod_tool_config(int argc, char **argv)
 		  0 },
 		{ "door", SYNOD_OPTION_TEXT, &beginning.door, "PREFIX",
 		  "init: kernel-UDP doors on interfaces PREFIX1, PREFIX2 …", 0 },
+		{ "link", SYNOD_OPTION_TEXT, &beginning.link, "PREFIX",
+		  "init: replicas and clients on interfaces PREFIX1, PREFIX2 …, no memif", 0 },
 		{ 0 }
 	};
 	static char text[SYNOD_CONFIG_TEXT_SIZE];

@@ -89,14 +89,23 @@ static void check_replica(struct synod_config_reading *reading, uint32_t id)
 	if (replica->transport == SYNOD_TRANSPORT_PCI && (!replica->pci[0] || !replica->address))
 		synod_config_refuse(reading, line_of(reading, section, "transport"),
 				    "transport = pci needs pci = 0000:… and address = A.B.C.D");
+	if (replica->transport == SYNOD_TRANSPORT_AF_PACKET &&
+	    (!replica->interface[0] || !replica->address))
+		synod_config_refuse(
+			reading, line_of(reading, section, "transport"),
+			"transport = af_packet needs interface = NAME and address = A.B.C.D");
 	if (replica->transport != SYNOD_TRANSPORT_PCI && replica->pci[0])
 		synod_config_refuse(reading, line_of(reading, section, "pci"),
-				    "pci is given, but transport = memif; write transport = pci");
-	if (replica->transport != SYNOD_TRANSPORT_PCI && replica->address)
+				    "pci is given, but not transport = pci; write that too");
+	if (replica->transport != SYNOD_TRANSPORT_AF_PACKET && replica->interface[0])
+		synod_config_refuse(
+			reading, line_of(reading, section, "interface"),
+			"interface is given, but not transport = af_packet; write that too");
+	if (replica->transport == SYNOD_TRANSPORT_MEMIF && replica->address)
 		synod_config_refuse(
 			reading, line_of(reading, section, "address"),
-			"address is given, but transport = memif; write transport = pci, or "
-			"door_ip for a door");
+			"address is given, but transport = memif; write transport = pci or "
+			"af_packet, or door_ip for a door");
 	if (replica->transport != reading->config->replica[0].transport)
 		synod_config_refuse(reading, line_of(reading, section, "transport"),
 				    "all replicas have one transport; replica 1 has another");
@@ -180,9 +189,10 @@ enum synod_poll synod_config_poll(const struct synod_config *config, uint32_t id
 	for (uint32_t core = 0; core < SYNOD_CONFIG_CORES_MAX; core++) {
 		uint32_t users = 0;
 
-		/* On a NIC the other replicas are other machines' business. */
+		/* On a NIC the other replicas are other machines' business; af_packet may be
+		 * veths of one machine. */
 		for (uint32_t other = 1; other <= config->replicas; other++)
-			if (other == id || self->transport == SYNOD_TRANSPORT_MEMIF)
+			if (other == id || self->transport != SYNOD_TRANSPORT_PCI)
 				users += (uint32_t)uses_core(synod_config_replica(config, other),
 							     core);
 		if (users > 1 && uses_core(self, core))

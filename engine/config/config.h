@@ -31,9 +31,11 @@
  *     cores = 0                # one core for all stages, or a core for each named stage:
  *                              #   cores = ingress@0 order@0 journal@1 apply@1 egress@0
  *                              # default: (N - 1) modulo the processors online
- *     transport = memif        # memif | pci
+ *     transport = memif        # memif | pci | af_packet
  *     pci = 0000:01:00.0       # of transport = pci
- *     address = 10.0.0.1       # of the replica on that NIC
+ *     interface = eth1         # of transport = af_packet: a kernel's interface, shared with it;
+ *                              # mtu is at most its MTU
+ *     address = 10.0.0.1       # of pci and af_packet: the replica's own, not the kernel's
  *     door = af_packet:veth1   # or tap:NAME; where clients come by ordinary UDP. Default: none
  *     door_ip = 10.91.0.1      # the replica's own address there
  *
@@ -82,7 +84,8 @@ enum synod_durability_wanted {
 
 enum synod_transport_kind {
 	SYNOD_TRANSPORT_MEMIF,
-	SYNOD_TRANSPORT_PCI
+	SYNOD_TRANSPORT_PCI,
+	SYNOD_TRANSPORT_AF_PACKET
 };
 
 enum synod_door_kind {
@@ -107,8 +110,9 @@ struct synod_config_replica {
 	uint32_t core[SYNOD_STAGES_COUNT];    /* processor of each stage */
 
 	enum synod_transport_kind transport;
-	char pci[SYNOD_CONFIG_NAME_SIZE]; /* "" with memif */
-	uint32_t address;		  /* IPv4, host order; 0 with memif */
+	char pci[SYNOD_CONFIG_NAME_SIZE];	/* "" but with pci */
+	char interface[SYNOD_CONFIG_NAME_SIZE]; /* "" but with af_packet */
+	uint32_t address;			/* IPv4, host order; 0 with memif */
 
 	enum synod_door_kind door;
 	char door_interface[SYNOD_CONFIG_NAME_SIZE]; /* "" without a door */

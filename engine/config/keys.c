@@ -8,7 +8,7 @@ static const char *const machine_names[] = { "sequencer", "kv", NULL };
 static const char *const poll_names[] = { "auto", "spin", "pause", "yield", NULL };
 static const char *const huge_names[] = { "auto", "yes", "no", NULL };
 static const char *const durability_names[] = { "direct", "any", NULL };
-static const char *const transport_names[] = { "memif", "pci", NULL };
+static const char *const transport_names[] = { "memif", "pci", "af_packet", NULL };
 
 #define IN_CONFIG(member)  offsetof(struct synod_config, member)
 #define IN_REPLICA(member) offsetof(struct synod_config_replica, member)
@@ -52,6 +52,8 @@ const struct synod_config_key synod_config_keys[] = {
 	{ SYNOD_SECTION_REPLICA, "transport", SYNOD_KIND_CHOICE, IN_REPLICA(transport), 0, 0,
 	  transport_names, 0 },
 	{ SYNOD_SECTION_REPLICA, "pci", SYNOD_KIND_PCI, IN_REPLICA(pci), 0, 0, NULL, 0 },
+	{ SYNOD_SECTION_REPLICA, "interface", SYNOD_KIND_INTERFACE, IN_REPLICA(interface), 0, 0,
+	  NULL, 0 },
 	{ SYNOD_SECTION_REPLICA, "address", SYNOD_KIND_IP, IN_REPLICA(address), 0, 0, NULL, 0 },
 	{ SYNOD_SECTION_REPLICA, "door", SYNOD_KIND_DOOR, IN_REPLICA(door), 0, 0, NULL, 0 },
 	{ SYNOD_SECTION_REPLICA, "door_ip", SYNOD_KIND_IP, IN_REPLICA(door_ip), 0, 0, NULL, 0 },

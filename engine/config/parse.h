@@ -9,16 +9,17 @@
 #include "engine/config/config.h"
 
 enum synod_config_kind {
-	SYNOD_KIND_NUMBER, /* uint32_t in minimum..maximum */
-	SYNOD_KIND_ID,	   /* uint64_t, not zero, decimal or 0x */
-	SYNOD_KIND_SIZE,   /* uint64_t bytes in minimum..maximum, a multiple of 4096 */
-	SYNOD_KIND_CHOICE, /* an enum, by its names */
-	SYNOD_KIND_NAME,   /* char[NAME_SIZE], one of the names */
-	SYNOD_KIND_PATH,   /* char[PATH_SIZE] */
-	SYNOD_KIND_CORES,  /* uint32_t[STAGES] */
-	SYNOD_KIND_PCI,	   /* char[NAME_SIZE] */
-	SYNOD_KIND_IP,	   /* uint32_t, host order */
-	SYNOD_KIND_DOOR,   /* door and door_interface of a replica */
+	SYNOD_KIND_NUMBER,    /* uint32_t in minimum..maximum */
+	SYNOD_KIND_ID,	      /* uint64_t, not zero, decimal or 0x */
+	SYNOD_KIND_SIZE,      /* uint64_t bytes in minimum..maximum, a multiple of 4096 */
+	SYNOD_KIND_CHOICE,    /* an enum, by its names */
+	SYNOD_KIND_NAME,      /* char[NAME_SIZE], one of the names */
+	SYNOD_KIND_PATH,      /* char[PATH_SIZE] */
+	SYNOD_KIND_CORES,     /* uint32_t[STAGES] */
+	SYNOD_KIND_PCI,	      /* char[NAME_SIZE] */
+	SYNOD_KIND_INTERFACE, /* char[NAME_SIZE] */
+	SYNOD_KIND_IP,	      /* uint32_t, host order */
+	SYNOD_KIND_DOOR,      /* door and door_interface of a replica */
 };
 
 /* Sections: 0 is none, then the three, then [replica 1]. */

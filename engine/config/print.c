@@ -78,6 +78,7 @@ static void print_value(const struct synod_config_key *key, const void *at, stru
 	case SYNOD_KIND_NAME:
 	case SYNOD_KIND_PATH:
 	case SYNOD_KIND_PCI:
+	case SYNOD_KIND_INTERFACE:
 		add(text, "%s", (const char *)at);
 		break;
 	case SYNOD_KIND_CORES:
@@ -104,6 +105,7 @@ static int is_absent(const struct synod_config_key *key, const void *at)
 	case SYNOD_KIND_IP:
 		return *(const uint32_t *)at == 0;
 	case SYNOD_KIND_PCI:
+	case SYNOD_KIND_INTERFACE:
 		return *(const char *)at == 0;
 	case SYNOD_KIND_DOOR:
 		return *(const enum synod_door_kind *)at == SYNOD_DOOR_NONE;

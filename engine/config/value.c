@@ -245,6 +245,27 @@ static int set_ip(const struct value *value)
 	return 0;
 }
 
+/* 0 if it can be an interface's name, else a complaint. */
+static int check_interface(const struct value *value, const char *name)
+{
+	size_t size = strlen(name);
+
+	if (size > 0 && size <= 15 && !strpbrk(name, " \t,/=:"))
+		return 0;
+	return refuse(value,
+		      "%s = %s: an interface's name has 1 to 15 characters, none of them blank or "
+		      "/ , = :",
+		      value->key->name, value->text);
+}
+
+static int set_interface(const struct value *value)
+{
+	if (check_interface(value, value->text))
+		return -EINVAL;
+	snprintf(value->at, SYNOD_CONFIG_NAME_SIZE, "%s", value->text);
+	return 0;
+}
+
 static int set_door(const struct value *value)
 {
 	char *base = (char *)value->at - offsetof(struct synod_config_replica, door);
@@ -260,13 +281,9 @@ static int set_door(const struct value *value)
 		return refuse(value, "door = %s is neither af_packet:INTERFACE nor tap:NAME",
 			      value->text);
 	name++;
-	size = strlen(name);
-	if (size == 0 || size > 15 || strpbrk(name, " \t,/=:"))
-		return refuse(value,
-			      "door = %s: an interface's name has 1 to 15 characters, "
-			      "none of them blank or / , = :",
-			      value->text);
-	memcpy(replica->door_interface, name, size + 1);
+	if (check_interface(value, name))
+		return -EINVAL;
+	snprintf(replica->door_interface, sizeof(replica->door_interface), "%s", name);
 	return 0;
 }
 
@@ -296,6 +313,8 @@ int synod_config_set(struct synod_config *config, const struct synod_config_key 
 		return set_cores(&value);
 	case SYNOD_KIND_PCI:
 		return set_pci(&value);
+	case SYNOD_KIND_INTERFACE:
+		return set_interface(&value);
 	case SYNOD_KIND_IP:
 		return set_ip(&value);
 	case SYNOD_KIND_DOOR:

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The network that a configuration describes, and the pipeline's net port over it: a memif link to
- * each peer and to each client's lane, or one NIC for all; and a door for clients of the kernel's
- * UDP.
+ * each peer and to each client's lane, or one NIC (or interface of the kernel's) for all; and a
+ * door for clients of the kernel's UDP.
  */
 #include "engine/host/internal.h"
 
@@ -87,6 +87,15 @@ static void add_memif_links(struct synod_replica *replica)
 	}
 }
 
+/* A slot of the driver's rings holds a frame and what the kernel says of it. */
+static void name_af_packet(struct synod_net_port_config *port, uint32_t index,
+			   const char *interface, uint32_t mtu)
+{
+	snprintf(port->device, sizeof(port->device), "net_af_packet%u", index);
+	snprintf(port->args, sizeof(port->args), "iface=%s,qpairs=1,framesz=%u,blocksz=%u",
+		 interface, mtu <= 1500 ? 2048u : 16384u, mtu <= 1500 ? 4096u : 16384u);
+}
+
 static void add_nic(struct synod_replica *replica)
 {
 	const struct synod_config *config = &replica->config;
@@ -94,7 +103,10 @@ static void add_nic(struct synod_replica *replica)
 	struct synod_net_config *net = &replica->net_config;
 	struct synod_net_port_config *port = &net->ports[net->port_count];
 
-	snprintf(port->device, sizeof(port->device), "%s", own->pci);
+	if (own->transport == SYNOD_TRANSPORT_PCI)
+		snprintf(port->device, sizeof(port->device), "%s", own->pci);
+	else
+		name_af_packet(port, net->port_count, own->interface, config->mtu);
 	port->kind = SYNOD_NET_SHARED;
 	port->ip = own->address;
 	port->udp_port = (uint16_t)config->udp_port;
@@ -133,9 +145,7 @@ static void add_door(struct synod_replica *replica)
 	if (own->door == SYNOD_DOOR_NONE)
 		return;
 	if (own->door == SYNOD_DOOR_AF_PACKET) {
-		snprintf(port->device, sizeof(port->device), "net_af_packet%u", net->port_count);
-		snprintf(port->args, sizeof(port->args),
-			 "iface=%s,qpairs=1,framesz=2048,blocksz=4096", own->door_interface);
+		name_af_packet(port, net->port_count, own->door_interface, 1500);
 	} else {
 		snprintf(port->device, sizeof(port->device), "net_tap%u", net->port_count);
 		snprintf(port->args, sizeof(port->args), "iface=%s", own->door_interface);
@@ -155,10 +165,10 @@ int synod_host_open_net(struct synod_replica *replica, char *error, size_t error
 
 	net->rx_pool = replica->mbufs;
 	net->tx_pool = replica->mbufs;
-	if (own->transport == SYNOD_TRANSPORT_PCI)
-		add_nic(replica);
-	else
+	if (own->transport == SYNOD_TRANSPORT_MEMIF)
 		add_memif_links(replica);
+	else
+		add_nic(replica);
 	add_door(replica);
 	add_lanes(replica, SYNOD_NET_PORTS_MAX);
 	return synod_net_open(&replica->net, net, &replica->net_counters, error, error_size);

@@ -106,6 +106,21 @@ static void every_key_is_taken_and_printed_back(void **state)
 	assert_memory_equal(&first, &config, sizeof(config));
 }
 
+static void an_interface_of_the_kernel_is_taken_and_printed_back(void **state)
+{
+	static char printed[SYNOD_CONFIG_TEXT_SIZE];
+	struct synod_config first;
+
+	(void)state;
+	assert_int_equal(
+		load(HEAD TAIL "transport = af_packet\ninterface = eth1\naddress = 10.0.0.1\n"), 0);
+	assert_string_equal(config.replica[0].interface, "eth1");
+	first = config;
+	assert_true(synod_config_print(&config, printed, sizeof(printed)) > 0);
+	assert_int_equal(load(printed), 0);
+	assert_memory_equal(&first, &config, sizeof(config));
+}
+
 static void an_unknown_name_is_told_with_its_line(void **state)
 {
 	(void)state;
@@ -172,7 +187,10 @@ static void what_does_not_go_together_is_told(void **state)
 	refused(HEAD "[timing]\nheartbeat_ms = 75\n" TAIL, 5, "under half");
 	refused(HEAD "[timing]\nretransmit_ms = 150\n" TAIL, 5, "not under election_ms");
 	refused(HEAD TAIL "transport = pci\n", 6, "needs pci");
-	refused(HEAD TAIL "pci = 0000:01:00.0\n", 6, "transport = memif");
+	refused(HEAD TAIL "pci = 0000:01:00.0\n", 6, "not transport = pci");
+	refused(HEAD TAIL "transport = af_packet\naddress = 10.0.0.1\n", 6, "needs interface");
+	refused(HEAD TAIL "interface = eth0\n", 6, "not transport = af_packet");
+	refused(HEAD TAIL "interface = a/b\n", 6, "an interface's name");
 	refused(HEAD TAIL "door = tap:x\n", 6, "needs door_ip");
 	refused(HEAD TAIL "door_ip = 10.0.0.1\n", 6, "without a door");
 }
@@ -220,6 +238,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(three_replicas_get_the_defaults),
 		cmocka_unit_test(every_key_is_taken_and_printed_back),
+		cmocka_unit_test(an_interface_of_the_kernel_is_taken_and_printed_back),
 		cmocka_unit_test(an_unknown_name_is_told_with_its_line),
 		cmocka_unit_test(what_stands_twice_is_told_with_both_lines),
 		cmocka_unit_test(what_is_missing_is_told),
