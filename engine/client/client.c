@@ -67,6 +67,7 @@ int synod_client_init(struct synod_client **client, void *memory,
 	made->incarnation = config->incarnation;
 	made->number_oldest = made->number_cursor = made->number_next = 1;
 	made->target = config->leader_hint ? config->leader_hint : 1;
+	made->turn = made->target;
 	made->seeking = 1; /* probe_ns 0: at once */
 	*client = made;
 	return 0;
@@ -173,14 +174,19 @@ void synod_client_follow(struct synod_client *client, uint64_t now_ns)
 	client->number_cursor = client->number_oldest;
 }
 
-/* Round robin, past one that was silent a moment ago. */
-uint32_t synod_client_next_replica(const struct synod_client *client, uint64_t now_ns)
+/*
+ * The next in turn, past the one asked just now and one that was silent a moment ago. The turn is
+ * its own: counted from the target, stale hints could lead back to the same few for ever.
+ */
+uint32_t synod_client_next_replica(struct synod_client *client, uint64_t now_ns)
 {
-	uint32_t next = client->target % client->replicas + 1;
-
-	if (next == client->silent && now_ns < client->silent_until_ns)
-		next = next % client->replicas + 1;
-	return next;
+	for (uint32_t i = 0; i < client->replicas; i++) {
+		client->turn = client->turn % client->replicas + 1;
+		if (client->turn != client->target &&
+		    (client->turn != client->silent || now_ns >= client->silent_until_ns))
+			break;
+	}
+	return client->turn;
 }
 
 void synod_client_flush(struct synod_client *client, uint64_t now_ns)

@@ -56,6 +56,7 @@ struct synod_client {
 	uint32_t seeking;   /* 1: one probe at a time; 0: following target */
 	uint32_t probe_out; /* 1: target was asked, and has until probe_ns to answer */
 	uint32_t silent;    /* a replica that did not answer, or 0 */
+	uint32_t turn;	    /* the replica asked last that nobody named */
 	uint64_t silent_until_ns;
 	uint64_t probe_ns;  /* when to probe, or to give up on the probe */
 	uint64_t probed_ns; /* when the last probe left */
@@ -92,7 +93,7 @@ void synod_client_complete(struct synod_client *client, uint64_t number, uint16_
 void synod_client_give_up(struct synod_client *client, uint64_t number, uint64_t now_ns);
 void synod_client_seek(struct synod_client *client, uint32_t target, uint64_t now_ns);
 void synod_client_follow(struct synod_client *client, uint64_t now_ns);
-uint32_t synod_client_next_replica(const struct synod_client *client, uint64_t now_ns);
+uint32_t synod_client_next_replica(struct synod_client *client, uint64_t now_ns);
 
 /* client_send.c */
 void synod_client_send(struct synod_client *client, uint64_t now_ns);

@@ -170,7 +170,7 @@ static void probe(struct synod_client *client, uint64_t now_ns)
 		client->counters.silences++;
 		client->silent = client->target;
 		client->silent_until_ns = now_ns + CLIENT_SILENT_RETRIES * client->retry_ns;
-		client->target = client->target % client->replicas + 1;
+		client->target = synod_client_next_replica(client, now_ns);
 	}
 	if (client->session)
 		send_oldest(client, now_ns);

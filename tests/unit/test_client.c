@@ -36,8 +36,8 @@ struct user {
 	uint8_t payloads[WORLD_OPS_MAX][64];
 };
 
-static struct user *make_with(uint64_t seed, uint32_t wanted, uint32_t outstanding,
-			      uint64_t deadline_ns)
+static struct user *make_of(uint32_t replicas, uint64_t seed, uint32_t wanted, uint32_t outstanding,
+			    uint64_t deadline_ns)
 {
 	struct user *user = calloc(1, sizeof(*user));
 	void *memory = aligned_alloc(64, (synod_client_size() + 63) & ~(size_t)63);
@@ -46,11 +46,12 @@ static struct user *make_with(uint64_t seed, uint32_t wanted, uint32_t outstandi
 	assert_non_null(user);
 	assert_non_null(memory);
 	user->world = world_make(seed, 4);
+	user->world->replicas = replicas;
 	user->wanted = wanted;
 	user->payload_size = 8;
 	user->config = (struct synod_client_config){
 		.struct_size = sizeof(user->config),
-		.replicas = 3,
+		.replicas = replicas,
 		.cluster = WORLD_CLUSTER,
 		.nonce = seed + 1000,
 		.outstanding_max = outstanding,
@@ -67,6 +68,12 @@ static struct user *make_with(uint64_t seed, uint32_t wanted, uint32_t outstandi
 		user->ops[id].size = user->payload_size;
 	}
 	return user;
+}
+
+static struct user *make_with(uint64_t seed, uint32_t wanted, uint32_t outstanding,
+			      uint64_t deadline_ns)
+{
+	return make_of(3, seed, wanted, outstanding, deadline_ns);
 }
 
 static struct user *make(uint64_t seed, uint32_t wanted)
@@ -197,6 +204,28 @@ static void the_leader_is_found_without_hints_and_past_a_dead_replica(void **sta
 	user->world->hint = 0;
 	user->world->dead = 1u << 1;
 	run(user, 400);
+	check_all_done_once(user);
+	destroy(user);
+}
+
+/*
+ * Replicas that were cut off go on naming the leader they knew. 3 is no leader any more, 4 is dead:
+ * whoever asks the next in turn after each hint asks 3, 4, 5, 3, 4, 5 … (The simulator found it.)
+ */
+static void stale_hints_do_not_keep_the_client_from_asking_everybody(void **state)
+{
+	struct user *user = make_of(5, 4, 100, 256, 0);
+
+	(void)state;
+	user->world->leader = 1;
+	user->world->hint = 3;
+	user->world->dead = 1u << 4;
+	/* It last followed 3. */
+	user->config.leader_hint = 3;
+	assert_int_equal(synod_client_init(&user->client, user->client, &user->config,
+					   &user->world->transport),
+			 0);
+	run(user, 800);
 	check_all_done_once(user);
 	destroy(user);
 }
@@ -580,6 +609,7 @@ int main(void)
 		cmocka_unit_test(loss_repeats_and_delays_leave_every_operation_executed_once),
 		cmocka_unit_test(the_leader_is_found_by_the_hint_of_another),
 		cmocka_unit_test(the_leader_is_found_without_hints_and_past_a_dead_replica),
+		cmocka_unit_test(stale_hints_do_not_keep_the_client_from_asking_everybody),
 		cmocka_unit_test(a_new_leader_gets_everything_unanswered_within_a_few_retries),
 		cmocka_unit_test(leaders_that_come_and_go_leave_every_operation_executed_once),
 		cmocka_unit_test(while_it_seeks_a_leader_one_datagram_is_out),
