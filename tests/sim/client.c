@@ -29,6 +29,7 @@ static void arm(struct sim *sim, struct sim_client *client)
 void sim_client_start(struct sim *sim, struct sim_client *client)
 {
 	client->target = 1 + (uint32_t)sim_below(sim, sim->params.replicas);
+	client->turn = client->target;
 	client->outstanding_max = 1 + (uint32_t)sim_below(sim, SIM_OUTSTANDING_MAX);
 	client->acked = 0;
 	client->generation = 0;
@@ -38,7 +39,9 @@ void sim_client_start(struct sim *sim, struct sim_client *client)
 
 static void elsewhere(struct sim *sim, struct sim_client *client)
 {
-	client->target = client->target % sim->params.replicas + 1;
+	/* Its own turn: counted from the target, stale hints could lead back to the same few. */
+	client->turn = client->turn % sim->params.replicas + 1;
+	client->target = client->turn;
 }
 
 static void post(struct sim *sim, const struct sim_request *request, uint32_t target)

@@ -212,7 +212,8 @@ static int is_converged(const struct sim *sim)
 		if (sim->clients[i].outstanding_count)
 			return 0;
 	for (uint32_t id = 1; id <= sim->params.replicas; id++)
-		if (sim->replicas[id].applied != sim->observer.chosen_prefix)
+		if (sim->replicas[id].applied != sim->observer.chosen_prefix ||
+		    sim->replicas[id].read_settled != sim->replicas[id].read_last)
 			return 0;
 	return sim->observer.chosen_prefix == sim->observer.applied_last;
 }
@@ -245,7 +246,7 @@ static void run_convergence(struct sim *sim)
 			  "convergence: replica %u executed through %llu of %llu in 10 s", id,
 			  (unsigned long long)sim->replicas[id].applied,
 			  (unsigned long long)sim->observer.chosen_prefix);
-	sim_check(sim, is_converged(sim), "convergence: a client waits for ever");
+	sim_check(sim, is_converged(sim), "convergence: a client or a read waits for ever");
 }
 
 static void reset(struct sim *sim, uint64_t seed)
@@ -255,6 +256,7 @@ static void reset(struct sim *sim, uint64_t seed)
 	sim->now = 0;
 	sim->hash = 0;
 	sim->events = 0;
+	sim->reads_granted = 0;
 	sim->phase = SIM_SAFETY;
 	sim->core_set = 0;
 	sim->queue.count = 0;

@@ -209,7 +209,7 @@ void sim_observer_durable(struct sim *sim, struct sim_replica *replica,
 		return;
 	proposal = sim_observer_proposal(sim, write->slot, write->ballot, content);
 	proposal->votes |= 1u << replica->id;
-	if ((uint32_t)__builtin_popcount(proposal->votes) >= sim_quorum(sim))
+	if (sim_votes(sim, proposal->votes) >= sim->params.quorum_accept)
 		become_chosen(sim, write->slot, write->ballot, content);
 }
 

@@ -43,7 +43,7 @@ static void check_leads(struct sim *sim, const struct sim_replica *replica,
 
 	if (ballot->led)
 		return;
-	sim_check(sim, (uint32_t)__builtin_popcount(promises) >= sim_quorum(sim),
+	sim_check(sim, sim_votes(sim, promises) >= sim->params.quorum_prepare,
 		  "replica %u leads at " BALLOT_FORMAT " with promises of %x only", replica->id,
 		  BALLOT(message->ballot), promises >> 1);
 	ballot->led = 1;
@@ -140,6 +140,19 @@ static void check_accepted(struct sim *sim, struct sim_replica *replica,
 			BALLOT(message->ballot));
 }
 
+/* I11: bound to nothing above the ballot, as far as it handed anything to its disk. */
+static void check_confirmed(struct sim *sim, const struct sim_replica *replica,
+			    const struct synod_message *message)
+{
+	const struct sim_disk *disk = &replica->disk;
+
+	sim_check(sim,
+		  disk->issued_promised <= message->ballot &&
+			  disk->issued_accepted_max <= message->ballot,
+		  "I11: replica %u confirms " BALLOT_FORMAT ", bound to " BALLOT_FORMAT,
+		  replica->id, BALLOT(message->ballot), BALLOT(disk->issued_promised));
+}
+
 static void check_learn(struct sim *sim, const struct sim_replica *replica,
 			const struct synod_message *message, uint32_t content)
 {
@@ -169,7 +182,12 @@ void sim_observer_send(struct sim *sim, struct sim_replica *replica,
 		(void)sim_observer_proposal(sim, message->slot, message->ballot, content);
 		break;
 	case SYNOD_HEARTBEAT:
+	case SYNOD_HANDOVER:
+	case SYNOD_CONFIRM:
 		check_leads(sim, replica, message);
+		break;
+	case SYNOD_CONFIRMED:
+		check_confirmed(sim, replica, message);
 		break;
 	case SYNOD_ACCEPTED:
 		check_accepted(sim, replica, message);

@@ -6,16 +6,42 @@
  */
 #include "tests/sim/sim.h"
 
+#include <string.h>
+
 static uint64_t sometimes(struct sim *sim, uint64_t first, uint64_t last)
 {
 	return sim_below(sim, 2) ? sim_between(sim, first, last) : 0;
+}
+
+/* Who votes, who only learns, which quorums, who comes first. Mostly nothing special. */
+static void draw_shape(struct sim *sim)
+{
+	struct sim_params *params = &sim->params;
+
+	params->voters = 3 + 2 * (uint32_t)sim_below(sim, 3);
+	params->replicas = params->voters;
+	params->quorum_prepare = params->voters / 2 + 1;
+	params->quorum_accept = params->voters / 2 + 1;
+	memset(params->priorities, 0, sizeof(params->priorities));
+	if (sim_below(sim, 4) == 0) { /* any number of voters, and quorums that just meet */
+		params->voters = 2 + (uint32_t)sim_below(sim, 6);
+		params->replicas = params->voters;
+		params->quorum_accept = 1 + (uint32_t)sim_below(sim, params->voters);
+		params->quorum_prepare = params->voters + 1 - params->quorum_accept;
+	}
+	if (sim_below(sim, 4) == 0)
+		params->replicas +=
+			(uint32_t)sim_below(sim, SYNOD_REPLICAS_MAX - params->voters + 1);
+	if (sim_below(sim, 4) == 0)
+		for (uint32_t id = 1; id <= params->voters; id++)
+			params->priorities[id] = (uint8_t)sim_below(sim, 3);
 }
 
 static void draw_limits(struct sim *sim)
 {
 	struct sim_params *params = &sim->params;
 
-	params->replicas = 3 + 2 * (uint32_t)sim_below(sim, 3);
+	draw_shape(sim);
 	params->clients = 1 + (uint32_t)sim_below(sim, SIM_CLIENTS_MAX);
 	params->sessions = 1 + (uint32_t)sim_below(sim, SIM_CLIENTS_MAX + 2);
 	params->window = 16u << sim_below(sim, 5); /* 16..256 */
@@ -65,6 +91,9 @@ void sim_params_script(struct sim *sim)
 {
 	sim->params = (struct sim_params){
 		.replicas = 3,
+		.voters = 3,
+		.quorum_prepare = 2,
+		.quorum_accept = 2,
 		.clients = 1,
 		.sessions = SIM_CLIENTS_MAX,
 		.window = 16,
@@ -103,4 +132,6 @@ void sim_params_draw(struct sim *sim)
 	params->hazard_mean[SIM_HAZARD_PAUSE] = sometimes(sim, 500, 5000) * SIM_MS;
 	params->hazard_mean[SIM_HAZARD_DISK_STUCK] = sometimes(sim, 500, 5000) * SIM_MS;
 	params->hazard_mean[SIM_HAZARD_STORM] = sometimes(sim, 1000, 5000) * SIM_MS;
+	params->hazard_mean[SIM_HAZARD_HANDOVER] = sometimes(sim, 200, 5000) * SIM_MS;
+	params->hazard_mean[SIM_HAZARD_READ] = sometimes(sim, 5, 500) * SIM_MS;
 }

@@ -219,6 +219,9 @@ void sim_replica_start(struct sim *sim, struct sim_replica *replica)
 	const struct sim_params *params = &sim->params;
 	struct synod_core_config config = { .replica = replica->id,
 					    .replicas = params->replicas,
+					    .voters = params->voters,
+					    .quorum_prepare = params->quorum_prepare,
+					    .quorum_accept = params->quorum_accept,
 					    .seed = synod_random_next(&sim->random),
 					    .election_ns = params->election_ns,
 					    .heartbeat_ns = params->heartbeat_ns,
@@ -242,6 +245,8 @@ void sim_replica_start(struct sim *sim, struct sim_replica *replica)
 	replica->apply_scheduled = 0;
 	replica->ingress_scheduled = 0;
 	replica->inbox_count = 0;
+	replica->read_last = 0;
+	replica->read_settled = 0;
 	replica->chosen_last = 0;
 	replica->applied = 0;
 	memset(memory, 0, synod_apply_size(&synod_sequencer_machine, params->sessions));
@@ -251,6 +256,7 @@ void sim_replica_start(struct sim *sim, struct sim_replica *replica)
 		 (unsigned int)replica->disk.promised & 0xff,
 		 (unsigned long long)replica->disk.hint,
 		 (unsigned long long)replica->disk.slot_last);
+	memcpy(config.priorities, params->priorities, sizeof(config.priorities));
 	synod_core_init(&replica->core, &config, replica->now_last);
 	recover(sim, replica);
 	replica->deadline_ns = replica->now_last;

@@ -13,6 +13,7 @@
  *   effects.c   carries out what a step asked for
  *   client.c    clients: register, submit, retry
  *   faults.c    when replicas crash, links break, disks slow down
+ *   asked.c     what is asked of a replica besides commands: reads by token, hand-overs
  *   observer*.c the judge: sees messages, writes, effects and answers, and no engine internals
  *   cluster.c   one seed from beginning to end: safety, liveness, convergence
  *   crash_points.c  a fixed script, crashed after each of its network and disk events in turn
@@ -42,6 +43,7 @@ enum {
 	SIM_OUTSTANDING_MAX = 8,
 	SIM_REQUEST_COMMANDS_MAX = 4,
 	SIM_INBOX_MAX = 32,
+	SIM_READS_MAX = 32, /* that wait at one replica */
 	SIM_BATCH_REQUESTS_MAX = 8,
 	SIM_HANDLES_MAX = 4096,
 	SIM_FAILURE_SIZE = 512,
@@ -84,7 +86,8 @@ enum {
 	X(PAUSE_LONG, "pause_long")       \
 	X(CLOCK_DRIFT, "clock_drift")     \
 	X(CLOCK_JUMP, "clock_jump")       \
-	X(APPLY_SLOW, "apply_slow")
+	X(APPLY_SLOW, "apply_slow")       \
+	X(HANDOVER, "handover")
 
 #define SIM_FAULTS_CLIENT(X)                        \
 	X(CLIENT_RETRY, "client_retry")             \
@@ -256,6 +259,11 @@ struct sim_replica {
 	uint64_t chosen_last;
 	uint64_t applied;
 	struct sim_request inbox[SIM_INBOX_MAX];
+
+	/* Reads by token: floors[token % SIM_READS_MAX] is what had been executed when it came. */
+	uint64_t read_last;
+	uint64_t read_settled;
+	uint64_t read_floors[SIM_READS_MAX];
 };
 
 struct sim_outstanding {
@@ -272,6 +280,7 @@ struct sim_client {
 	uint64_t generation;
 	uint32_t id;
 	uint32_t target;
+	uint32_t turn;
 	uint32_t outstanding_count;
 	uint32_t outstanding_max;
 	struct sim_outstanding outstanding[SIM_OUTSTANDING_MAX];
@@ -333,7 +342,11 @@ struct sim_observer {
 /* ---- what the seed drew -------------------------------------------------------------------- */
 
 struct sim_params {
-	uint32_t replicas;
+	uint32_t replicas; /* voters first, then those that only learn */
+	uint32_t voters;
+	uint32_t quorum_prepare;
+	uint32_t quorum_accept;
+	uint8_t priorities[SYNOD_REPLICAS_MAX + 1];
 	uint32_t clients;
 	uint32_t sessions;
 	uint32_t window;
@@ -382,6 +395,8 @@ enum sim_hazard {
 	SIM_HAZARD_CLOCK_JUMP,
 	SIM_HAZARD_DISK_STUCK,
 	SIM_HAZARD_STORM,
+	SIM_HAZARD_HANDOVER, /* somebody asks the leader to hand over */
+	SIM_HAZARD_READ,     /* reads come in; not a fault, but at any time */
 	SIM_HAZARDS_COUNT,
 };
 
@@ -397,6 +412,7 @@ struct sim {
 	uint64_t now;
 	uint64_t hash; /* of the whole history */
 	uint64_t events;
+	uint64_t reads_granted;
 	uint64_t faults[SIM_FAULTS_COUNT];
 	enum sim_phase phase;
 	uint32_t trace;
@@ -479,9 +495,17 @@ static inline int sim_chance(struct sim *sim, uint32_t of_thousand)
 	return of_thousand && sim_below(sim, 1000) < of_thousand;
 }
 
+/* Of these replicas (bits), as many as vote. */
+static inline uint32_t sim_votes(const struct sim *sim, uint32_t replicas)
+{
+	return (uint32_t)__builtin_popcount(replicas & ((2u << sim->params.voters) - 2));
+}
+
+/* Voters without whom nothing goes on: phase 1 and phase 2 must both be possible. */
 static inline uint32_t sim_quorum(const struct sim *sim)
 {
-	return sim->params.replicas / 2 + 1;
+	return sim->params.quorum_prepare > sim->params.quorum_accept ? sim->params.quorum_prepare
+								      : sim->params.quorum_accept;
 }
 
 /* What happened becomes part of the history's hash. */
@@ -558,6 +582,12 @@ void sim_faults_next(struct sim *sim, enum sim_hazard hazard);
 /* The end of the safety phase: a majority (core_set) is healed, the rest stays as it is. */
 void sim_faults_end(struct sim *sim);
 void sim_faults_heal_all(struct sim *sim);
+
+/* asked.c */
+void sim_asked_read(struct sim *sim, struct sim_replica *replica);
+void sim_asked_handover(struct sim *sim, struct sim_replica *replica);
+/* The step settled reads, perhaps: I11. */
+void sim_asked_settled(struct sim *sim, struct sim_replica *replica);
 
 /* params.c */
 void sim_params_draw(struct sim *sim);
