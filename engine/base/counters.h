@@ -49,6 +49,7 @@ extern "C" {
 	X(REFUSED_NOT_LEADER, "refused_not_leader", "request answered NOT_LEADER")                 \
 	X(REFUSED_BUSY, "refused_busy", "request answered BUSY")                                   \
 	X(REFUSED_FULL, "refused_full", "request answered FULL: the journal has no room")          \
+	X(REFUSED_HALTED, "refused_halted", "request answered HALTED: the journal has failed")     \
 	X(REFUSED_SESSION, "refused_session", "command of an unknown or evicted session")          \
 	X(COMMANDS, "commands", "commands taken from clients")                                     \
 	X(COMMANDS_APPLIED, "commands_applied", "commands executed")                               \

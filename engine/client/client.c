@@ -63,6 +63,7 @@ int synod_client_init(struct synod_client **client, void *memory,
 	made->nonce_state = config->nonce;
 	/* An identity's nonces count up from a random one: the later registration has more. */
 	made->nonce = config->identity ? config->nonce & INT64_MAX : config->nonce;
+	made->spread = (uint32_t)(config->nonce >> 17);
 	made->identity = config->identity;
 	made->incarnation = config->incarnation;
 	made->number_oldest = made->number_cursor = made->number_next = 1;

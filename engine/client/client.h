@@ -24,7 +24,10 @@
  *           └─────────┘ ◄─────────────────────────────────────────── └───────────┘
  *            │      ▲    NOT_LEADER (ask whom it names); silence for retry_ns
  *            └──────┘    (ask the next replica); session evicted (register again)
- *           NOT_LEADER, silence: ask another
+ *           NOT_LEADER, HALTED, silence: ask another
+ *
+ * BUSY says when to come again, as the replica reckons from what it has under way; without such a
+ * hint, and after FULL, an operation waits retry_ns/8 times 1, 2, 4, 8.
  *
  * When it follows again, everything unanswered is sent again in number order. A single operation
  * without an answer, while others are answered, is sent again after retry_ns, then 2, 4, 8 times
@@ -68,7 +71,7 @@ struct synod_client_op {
 	uint64_t completed_ns; /* the now_ns of the poll that saw its answer */
 	uint32_t result_size;  /* bytes of the result, even if result_capacity was less */
 	uint16_t status;       /* enum synod_status, see below */
-	uint16_t refusal;      /* the last refusal it met (BUSY, FULL, NOT_LEADER), or 0 */
+	uint16_t refusal; /* the last refusal it met: BUSY, FULL, NOT_LEADER, HALTED; 0: none */
 	uint64_t reserved[2];
 };
 
@@ -121,7 +124,7 @@ struct synod_client_counters {
 	uint64_t commands_sent; /* copies of operations in datagrams */
 	uint64_t commands_repeated;  /* of those, not the first copy */
 	uint64_t completed;	     /* operations handed to poll */
-	uint64_t refused_not_leader; /* results with that status … */
+	uint64_t refused_not_leader; /* results with that status, or HALTED … */
 	uint64_t refused_busy;
 	uint64_t refused_full;
 	uint64_t silences;	 /* times the one asked did not answer in time */

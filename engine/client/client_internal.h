@@ -68,6 +68,7 @@ struct synod_client {
 	uint64_t cluster;
 	uint64_t nonce;
 	uint64_t nonce_state;
+	uint32_t spread;   /* random, this client's: keeps it apart from others */
 	uint64_t identity; /* 0: anonymous */
 	uint64_t incarnation;
 	uint32_t fenced; /* 1: a later life of the identity is there; nothing is sent any more */

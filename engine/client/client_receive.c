@@ -44,32 +44,60 @@ static void count_refusal(struct synod_client *client, uint16_t status)
 		client->counters.refused_not_leader++;
 }
 
-/* BUSY and FULL come from a leader: the operation waits a little, longer each time. */
-static void on_wait(struct synod_client *client, const struct reply *reply, uint64_t number,
-		    uint16_t status)
+/* How long to wait: what the replica says, within reason; else longer after each refusal. */
+static uint64_t wait_of(const struct synod_client *client, const struct synod_wire_result *result,
+			uint32_t refusals)
 {
-	struct client_slot *slot = client_slot(client, number);
-	uint32_t shift = slot->refusals < CLIENT_BACKOFF_SHIFT_MAX ? slot->refusals
-								   : CLIENT_BACKOFF_SHIFT_MAX;
+	uint64_t least_ns = client->retry_ns / CLIENT_TICKS_PER_RETRY;
+	uint64_t most_ns = client->retry_ns << CLIENT_BACKOFF_SHIFT_MAX;
+	uint64_t hint_ns = result->retry_us * UINT64_C(1000);
 
-	slot->waits = 1;
-	slot->due_ns = reply->now_ns + ((client->retry_ns / CLIENT_TICKS_PER_RETRY) << shift);
-	if (client->seeking && is_target(client, reply))
-		synod_client_follow(client, reply->now_ns);
-	if (status == SYNOD_FULL && !client->deadline_ns)
-		synod_client_give_up(client, number, reply->now_ns);
+	if (result->status != SYNOD_BUSY || !hint_ns)
+		return least_ns << (refusals < CLIENT_BACKOFF_SHIFT_MAX ? refusals
+									: CLIENT_BACKOFF_SHIFT_MAX);
+	/* Up to half as long again, by client: those who were refused together come apart. */
+	hint_ns += hint_ns * (client->spread & 63) / 128;
+	if (hint_ns < least_ns / CLIENT_TICKS_PER_RETRY)
+		return least_ns / CLIENT_TICKS_PER_RETRY;
+	return hint_ns < most_ns ? hint_ns : most_ns;
 }
 
-static void on_refusal(struct synod_client *client, const struct reply *reply, uint64_t number,
-		       uint16_t status)
+/* BUSY and FULL come from a leader: the operation waits a little. */
+static void on_wait(struct synod_client *client, const struct reply *reply,
+		    const struct synod_wire_result *result)
 {
-	struct client_slot *slot = client_slot(client, number);
+	struct client_slot *slot = client_slot(client, result->number);
+
+	slot->waits = 1;
+	slot->due_ns = reply->now_ns + wait_of(client, result, slot->refusals);
+	if (slot->due_ns < client->tick_ns)
+		client->tick_ns = slot->due_ns;
+	if (client->seeking && is_target(client, reply))
+		synod_client_follow(client, reply->now_ns);
+	if (result->status == SYNOD_FULL && !client->deadline_ns)
+		synod_client_give_up(client, result->number, reply->now_ns);
+}
+
+/* It stops: not to be asked again on the word of those who do not know it yet. */
+static void on_halted(struct synod_client *client, const struct reply *reply)
+{
+	client->silent = reply->from;
+	client->silent_until_ns = reply->now_ns + CLIENT_SILENT_RETRIES * client->retry_ns;
+	on_not_leader(client, reply);
+}
+
+static void on_refusal(struct synod_client *client, const struct reply *reply,
+		       const struct synod_wire_result *result)
+{
+	struct client_slot *slot = client_slot(client, result->number);
 
 	slot->refusals = (uint8_t)(slot->refusals + (slot->refusals < UINT8_MAX));
-	slot->refusal = status == SYNOD_HALTED ? SYNOD_NOT_LEADER : status;
-	count_refusal(client, status);
-	if (status == SYNOD_BUSY || status == SYNOD_FULL)
-		on_wait(client, reply, number, status);
+	slot->refusal = result->status;
+	count_refusal(client, result->status);
+	if (result->status == SYNOD_BUSY || result->status == SYNOD_FULL)
+		on_wait(client, reply, result);
+	else if (result->status == SYNOD_HALTED)
+		on_halted(client, reply);
 	else
 		on_not_leader(client, reply);
 }
@@ -125,7 +153,7 @@ static void on_result(struct synod_client *client, const struct reply *reply,
 	case SYNOD_BUSY:
 	case SYNOD_FULL:
 	case SYNOD_HALTED:
-		on_refusal(client, reply, number, result->status);
+		on_refusal(client, reply, result);
 		return;
 	case SYNOD_SESSION_EVICTED:
 		on_evicted(client, reply);
@@ -192,8 +220,12 @@ static void on_registered(struct synod_client *client, const struct reply *reply
 	if (result->status == SYNOD_FULL)
 		fail_unsent(client, reply->now_ns);
 	if (result->status == SYNOD_BUSY || result->status == SYNOD_FULL) {
-		if (is_target(client, reply)) /* the right one, at a bad moment */
+		if (is_target(client, reply)) { /* the right one, at a bad moment */
 			synod_client_seek(client, client->target, reply->now_ns);
+			client->probe_ns = reply->now_ns + wait_of(client, result, 0);
+		}
+	} else if (result->status == SYNOD_HALTED) {
+		on_halted(client, reply);
 	} else {
 		on_not_leader(client, reply);
 	}

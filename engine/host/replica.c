@@ -226,7 +226,7 @@ int synod_replica_poll(struct synod_replica *replica, uint32_t core)
 	const struct synod_config_replica *own =
 		synod_config_replica(&replica->config, replica->id);
 	uint64_t now_ns = synod_host_now_ns(); /* once a turn */
-	int failed = synod_pipeline_failed(replica->pipeline);
+	int failed = synod_pipeline_ended(replica->pipeline, now_ns);
 	int work = 0;
 
 	if (failed)

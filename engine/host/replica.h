@@ -53,6 +53,7 @@ void synod_replica_close(struct synod_replica *replica);
 /*
  * One turn of the stages of that core (a number from the configuration). Returns the work done, 0
  * when idle, or -errno: the replica has failed (its disk), and must be closed; the others go on.
+ * Between the failure and that answer it orders nothing, and tells clients HALTED for a moment.
  * One thread for each core, always the same.
  */
 int synod_replica_poll(struct synod_replica *replica, uint32_t core)

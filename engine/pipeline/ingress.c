@@ -10,8 +10,9 @@
 
 #include <string.h>
 
-#define LINKS_EVERY_NS 1000000u
-#define REPLY_SIZE_MIN 1400u /* any network carries this */
+enum {
+	PERIOD_NS = 1000 * 1000 /* of what is not done for each burst */
+};
 
 static uint64_t load(const _Atomic uint64_t *number)
 {
@@ -65,41 +66,10 @@ static int open_batch(struct synod_pipeline *p)
 	return 0;
 }
 
-/* A refusal for each command of a request; a datagram for each run of one session. */
 static void refuse(struct synod_pipeline *p, const struct synod_wire_view *view,
-		   const struct synod_address *from, uint16_t status)
+		   const struct synod_address *from, uint16_t status, uint64_t now_ns)
 {
-	struct synod_counters *counters = &p->ingress.counters;
-	struct rte_mbuf *mbuf = NULL;
-	struct synod_wire_header *header = NULL;
-	uint32_t at = 0;
-
-	while (at < view->body_size) {
-		struct synod_wire_command command;
-		struct synod_wire_result result = { .status = status };
-
-		memcpy(&command, view->body + at, sizeof(command));
-		at += synod_wire_command_size(&command);
-		if (mbuf && (header->slot != command.session ||
-			     mbuf->data_len + sizeof(result) > REPLY_SIZE_MIN)) {
-			synod_pipeline_answer(p, p->out_ingress, counters, mbuf, from);
-			mbuf = NULL;
-		}
-		if (!mbuf) {
-			mbuf = synod_pipeline_datagram(p->config.mbufs, counters);
-			if (!mbuf)
-				return;
-			header = rte_pktmbuf_mtod(mbuf, struct synod_wire_header *);
-			header->type = SYNOD_REPLY;
-			header->slot = command.session;
-			header->argument =
-				atomic_load_explicit(&p->published.leader, memory_order_relaxed);
-		}
-		result.number = command.number;
-		memcpy(rte_pktmbuf_append(mbuf, sizeof(result)), &result, sizeof(result));
-	}
-	if (mbuf)
-		synod_pipeline_answer(p, p->out_ingress, counters, mbuf, from);
+	synod_refuse_commands(p, view->body, view->body_size, from, status, now_ns);
 }
 
 /* A place in the open batch for a request of that size, or NULL: the log is behind, BUSY. */
@@ -131,7 +101,7 @@ static void gather(struct synod_item *batch, const struct synod_wire_view *view,
 		*last = (struct synod_origin){
 			.from = *from,
 			.first = (uint16_t)batch->value.count,
-			.reply_size_max = REPLY_SIZE_MIN,
+			.reply_size_max = SYNOD_PIPELINE_REPLY_SIZE_MIN,
 		};
 	}
 	if (size > last->reply_size_max)
@@ -143,7 +113,7 @@ static void gather(struct synod_item *batch, const struct synod_wire_view *view,
 }
 
 static void on_request(struct synod_pipeline *p, const struct synod_wire_view *view,
-		       const struct synod_address *from)
+		       const struct synod_address *from, uint64_t now_ns)
 {
 	struct synod_counters *counters = &p->ingress.counters;
 	int count = synod_wire_commands_check(view->body, view->body_size);
@@ -155,22 +125,22 @@ static void on_request(struct synod_pipeline *p, const struct synod_wire_view *v
 	}
 	if (!leads(p)) {
 		synod_count(counters, SYNOD_REFUSED_NOT_LEADER, (uint64_t)count);
-		refuse(p, view, from, SYNOD_NOT_LEADER);
+		refuse(p, view, from, SYNOD_NOT_LEADER, now_ns);
 		return;
 	}
 	if (view->body_size > p->config.batch_size_max) {
-		refuse(p, view, from, SYNOD_TOO_LARGE);
+		refuse(p, view, from, SYNOD_TOO_LARGE, now_ns);
 		return;
 	}
 	if (load(&p->published.journal_room) < SYNOD_PIPELINE_RESERVE_LEADER) {
 		synod_count(counters, SYNOD_REFUSED_FULL, (uint64_t)count);
-		refuse(p, view, from, SYNOD_FULL);
+		refuse(p, view, from, SYNOD_FULL, now_ns);
 		return;
 	}
 	batch = batch_for(p, view->body_size);
 	if (!batch) {
 		synod_count(counters, SYNOD_REFUSED_BUSY, (uint64_t)count);
-		refuse(p, view, from, SYNOD_BUSY);
+		refuse(p, view, from, SYNOD_BUSY, now_ns);
 		return;
 	}
 	gather(batch, view, (uint32_t)count, from);
@@ -264,7 +234,7 @@ static void on_packet(struct synod_pipeline *p, const struct synod_packet *packe
 	if (wrong)
 		synod_count(&p->ingress.counters, (enum synod_counter)wrong, 1);
 	else if (view.header->type == SYNOD_REQUEST)
-		on_request(p, &view, &packet->from);
+		on_request(p, &view, &packet->from, now_ns);
 	else if (view.header->type == SYNOD_STATUS_QUERY)
 		synod_status_answer(p, &view, &packet->from, now_ns);
 	else if (view.header->type == SYNOD_TAIL_QUERY)
@@ -274,7 +244,7 @@ static void on_packet(struct synod_pipeline *p, const struct synod_packet *packe
 	rte_pktmbuf_free(packet->mbuf);
 }
 
-static void maybe_close_batch(struct synod_pipeline *p)
+static void maybe_close_batch(struct synod_pipeline *p, uint64_t now_ns)
 {
 	struct synod_ingress *ingress = &p->ingress;
 	uint64_t under_way;
@@ -282,17 +252,24 @@ static void maybe_close_batch(struct synod_pipeline *p)
 	if (!ingress->open || !ingress->open->value.count)
 		return;
 	if (!leads(p)) {
-		/* Leadership went meanwhile; the clients ask again, elsewhere. */
 		synod_count(&ingress->counters, SYNOD_REFUSED_NOT_LEADER,
 			    ingress->open->value.count);
-		synod_item_put(&p->items, ingress->open);
-		ingress->open = NULL;
+		synod_refuse_open(p, SYNOD_NOT_LEADER, now_ns);
 		return;
 	}
 	under_way = load(&p->published.unchosen) + ingress->handed - load(&p->published.submitted);
 	if (order_takes(p) && under_way < SYNOD_PIPELINE_GREEDY_SLOTS &&
 	    atomic_load_explicit(&p->published.journal_ready, memory_order_relaxed))
 		hand_over(p);
+}
+
+static void every_period(struct synod_pipeline *p, uint64_t now_ns)
+{
+	if (now_ns - p->ingress.period_ns < PERIOD_NS)
+		return;
+	p->ingress.period_ns = now_ns;
+	synod_refuse_pace(p, now_ns);
+	p->config.net.poll_links(p->config.net.context, now_ns);
 }
 
 int synod_ingress_poll(struct synod_pipeline *p, uint64_t now_ns)
@@ -304,10 +281,41 @@ int synod_ingress_poll(struct synod_pipeline *p, uint64_t now_ns)
 	for (uint32_t i = 0; i < n; i++)
 		on_packet(p, &packets[i], now_ns);
 	if (n < SYNOD_PIPELINE_BURST)
-		maybe_close_batch(p);
-	if (now_ns - p->ingress.links_ns >= LINKS_EVERY_NS) {
-		p->ingress.links_ns = now_ns;
-		net->poll_links(net->context, now_ns);
+		maybe_close_batch(p, now_ns);
+	every_period(p, now_ns);
+	return (int)n;
+}
+
+/* The journal has failed: whoever asks is told, the rest is dropped. */
+static void on_packet_halted(struct synod_pipeline *p, const struct synod_packet *packet,
+			     uint64_t now_ns)
+{
+	struct synod_counters *counters = &p->ingress.counters;
+	struct synod_wire_view view;
+	int wrong =
+		synod_wire_decode(rte_pktmbuf_mtod(packet->mbuf, void *), packet->mbuf->data_len,
+				  p->config.cluster, p->config.replica, &view);
+
+	if (!wrong && view.header->type == SYNOD_STATUS_QUERY) {
+		synod_status_answer(p, &view, &packet->from, now_ns);
+	} else if (!wrong && view.header->type == SYNOD_REQUEST) {
+		int count = synod_wire_commands_check(view.body, view.body_size);
+
+		synod_count(counters, SYNOD_REFUSED_HALTED, count > 0 ? (uint64_t)count : 0);
+		if (count > 0)
+			refuse(p, &view, &packet->from, SYNOD_HALTED, now_ns);
 	}
+	rte_pktmbuf_free(packet->mbuf);
+}
+
+int synod_ingress_poll_halted(struct synod_pipeline *p, uint64_t now_ns)
+{
+	struct synod_packet packets[SYNOD_PIPELINE_BURST];
+	const struct synod_net_port *net = &p->config.net;
+	uint32_t n = net->receive(net->context, packets, SYNOD_PIPELINE_BURST);
+
+	synod_refuse_open(p, SYNOD_HALTED, now_ns);
+	for (uint32_t i = 0; i < n; i++)
+		on_packet_halted(p, &packets[i], now_ns);
 	return (int)n;
 }

@@ -9,12 +9,11 @@
 #include <errno.h>
 #include <string.h>
 
-static void fail(struct synod_pipeline *p, int error)
+static void fail(struct synod_pipeline *p, int error, uint64_t now_ns)
 {
-	int none = 0;
-
-	(void)atomic_compare_exchange_strong_explicit(&p->published.failed, &none, error,
-						      memory_order_release, memory_order_relaxed);
+	atomic_store_explicit(&p->published.failed_ns, now_ns, memory_order_relaxed);
+	/* R1: release; pairs with P1 in pipeline.h. Only this stage writes it, and once. */
+	atomic_store_explicit(&p->published.failed, error, memory_order_release);
 }
 
 static struct synod_journal_write to_port(const struct synod_pipeline_write *waiting)
@@ -203,7 +202,7 @@ int synod_journal_stage_poll(struct synod_pipeline *p, uint64_t now_ns)
 	for (int i = 0; i < 4; i++) { /* a few bursts a turn */
 		done = give(p);
 		if (done < 0) {
-			fail(p, done);
+			fail(p, done, now_ns);
 			return 0;
 		}
 		work += done;
@@ -214,7 +213,7 @@ int synod_journal_stage_poll(struct synod_pipeline *p, uint64_t now_ns)
 		work++;
 	done = port->poll(port->context, now_ns, &durable);
 	if (done < 0) {
-		fail(p, done);
+		fail(p, done, now_ns);
 		return 0;
 	}
 	work += done + finish_reads(p);

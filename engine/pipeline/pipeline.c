@@ -188,6 +188,12 @@ void synod_pipeline_answer(struct synod_pipeline *p, struct rte_ring *out,
 int synod_pipeline_poll(struct synod_pipeline *pipeline, enum synod_pipeline_stage stage,
 			uint64_t now_ns)
 {
+	if (synod_pipeline_failed(pipeline)) {
+		if (stage == SYNOD_PIPELINE_INGRESS)
+			return synod_ingress_poll_halted(pipeline, now_ns);
+		/* What is queued for sending was true when it was queued, and still is. */
+		return stage == SYNOD_PIPELINE_EGRESS ? synod_egress_poll(pipeline, now_ns) : 0;
+	}
 	switch (stage) {
 	case SYNOD_PIPELINE_INGRESS:
 		return synod_ingress_poll(pipeline, now_ns);

@@ -47,6 +47,12 @@ enum {
 	SYNOD_PIPELINE_HEADER_ROOM = 512,
 	/* Unchosen slots above which a batch waits to be full: enough for busy disk and links. */
 	SYNOD_PIPELINE_GREEDY_SLOTS = 4,
+	SYNOD_PIPELINE_REPLY_SIZE_MIN = 1400, /* bytes of a datagram that any network carries */
+	/* A BUSY says when to come again: in this range. */
+	SYNOD_PIPELINE_RETRY_US_MIN = 100,
+	SYNOD_PIPELINE_RETRY_US_MAX = 100 * 1000,
+	/* How long a replica whose journal has failed still answers that it has. */
+	SYNOD_PIPELINE_HALT_NS = 250 * 1000 * 1000,
 	/* Journal bytes a leader keeps back, and a follower: what is under way must fit. */
 	SYNOD_PIPELINE_RESERVE_LEADER = 8 << 20,
 	SYNOD_PIPELINE_RESERVE_FOLLOWER = 2 << 20,
@@ -107,7 +113,11 @@ struct synod_ingress {
 	uint64_t handed; /* batches given to order */
 	uint64_t batch_commands_sum;
 	uint64_t batch_commands_max;
-	uint64_t links_ns;
+	uint64_t period_ns; /* when what is done now and then was done last */
+	/* How fast order takes batches: what a BUSY's hint is reckoned from. */
+	uint64_t batch_ns;	  /* between two of them, lately */
+	uint64_t paced_ns;	  /* when that was measured last, or there was nothing to do */
+	uint64_t paced_submitted; /* published.submitted then */
 };
 
 struct synod_order {
@@ -174,7 +184,8 @@ struct synod_published {
 	_Atomic uint64_t slot_chosen;
 	_Atomic uint64_t slot_proposed;
 	_Atomic uint64_t voters;
-	_Alignas(64) _Atomic int failed; /* any -> all: 0, or -errno: the replica stops */
+	_Alignas(64) _Atomic int failed; /* journal -> all: 0, or -errno: the replica stops */
+	_Atomic uint64_t failed_ns;	 /* journal -> host: when; set before failed */
 };
 
 struct synod_pipeline {
@@ -230,23 +241,50 @@ int synod_pipeline_recover_slot(struct synod_pipeline *pipeline,
 				const struct synod_journal_record *record)
 	__attribute__((warn_unused_result));
 
-/* One turn of a stage; only from the core that owns it. Returns the work done. */
+/*
+ * One turn of a stage; only from the core that owns it. Returns the work done. After a failure
+ * ingress answers requests with HALTED, egress sends, and the others do nothing.
+ */
 int synod_pipeline_poll(struct synod_pipeline *pipeline, enum synod_pipeline_stage stage,
 			uint64_t now_ns);
 
-/* 0, or -errno: the journal has failed, and every stage should stop. Any thread. */
+/* 0, or -errno: the journal has failed, and nothing is ordered here any more. Any thread. */
 static inline int synod_pipeline_failed(struct synod_pipeline *pipeline)
 {
+	/* P1: acquire; pairs with the release in journal_stage.c: failed_ns is set. */
 	return atomic_load_explicit(&pipeline->published.failed, memory_order_acquire);
+}
+
+/* 0, or -errno: it has failed, and clients were told for long enough: stop polling. Any thread. */
+static inline int synod_pipeline_ended(struct synod_pipeline *pipeline, uint64_t now_ns)
+{
+	int failed = synod_pipeline_failed(pipeline);
+	/* Relaxed: failed was read with acquire. now_ns may be older, in another thread. */
+	uint64_t failed_ns =
+		atomic_load_explicit(&pipeline->published.failed_ns, memory_order_relaxed);
+
+	return failed && now_ns > failed_ns && now_ns - failed_ns >= SYNOD_PIPELINE_HALT_NS ? failed
+											    : 0;
 }
 
 /* Everything below is between the files of the pipeline. */
 
 int synod_ingress_poll(struct synod_pipeline *pipeline, uint64_t now_ns);
+int synod_ingress_poll_halted(struct synod_pipeline *pipeline, uint64_t now_ns);
 int synod_order_poll(struct synod_pipeline *pipeline, uint64_t now_ns);
 int synod_journal_stage_poll(struct synod_pipeline *pipeline, uint64_t now_ns);
 int synod_apply_stage_poll(struct synod_pipeline *pipeline, uint64_t now_ns);
 int synod_egress_poll(struct synod_pipeline *pipeline, uint64_t now_ns);
+
+/*
+ * refuse.c: a refusal for each of the commands (checked before), a datagram for each run of one
+ * session; the same for the open batch, which is given up; and the pace that a BUSY's hint comes
+ * from, to be measured now and then. Ingress's.
+ */
+void synod_refuse_commands(struct synod_pipeline *pipeline, const uint8_t *bytes, uint32_t size,
+			   const struct synod_address *from, uint16_t status, uint64_t now_ns);
+void synod_refuse_open(struct synod_pipeline *pipeline, uint16_t status, uint64_t now_ns);
+void synod_refuse_pace(struct synod_pipeline *pipeline, uint64_t now_ns);
 
 /* tail.c: the positions' index, and the queries over it. Apply's. */
 void synod_tail_note_slot(struct synod_pipeline *pipeline, uint64_t slot);

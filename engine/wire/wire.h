@@ -125,7 +125,7 @@ struct synod_wire_result {
 	uint64_t position; /* of the command; in the answer to a REGISTER, the session */
 	uint16_t status;   /* enum synod_status */
 	uint16_t size;
-	uint32_t reserved;
+	uint32_t retry_us; /* with BUSY: when trying again makes sense; 0: no idea */
 };
 
 /* One command in a TAIL; followed by size bytes, padded to 8. */
@@ -150,7 +150,7 @@ enum synod_status {
 	SYNOD_MISMATCH = 9,    /* kv: compare-and-set found another value */
 	SYNOD_NO_SPACE = 10,   /* kv: the table is full */
 	SYNOD_UNKNOWN = 11,    /* the client's deadline passed; whether it was done is not known */
-	SYNOD_HALTED = 12,     /* the replica has stopped */
+	SYNOD_HALTED = 12,     /* the replica's disk has failed and it stops; try another */
 	SYNOD_STATUSES_COUNT,
 };
 

@@ -61,6 +61,7 @@ static void answer_add(struct answer *answer, uint64_t number, uint64_t position
 		.number = number,
 		.position = position,
 		.status = status,
+		.retry_us = status == SYNOD_BUSY ? answer->world->retry_us : 0,
 	};
 
 	synod_assert_cmp(SYNOD_HEADER_SIZE + answer->size + sizeof(result), <=,
@@ -161,6 +162,10 @@ static void on_request(struct world *world, const struct world_datagram *datagra
 	synod_assert_cmp(synod_wire_commands_check(view.body, view.body_size), >, 0);
 	memcpy(&first, view.body, sizeof(first));
 	answer.session = first.session;
+	if (world->halted >> datagram->to & 1) {
+		refuse(&answer, &view, SYNOD_HALTED);
+		return;
+	}
 	if (datagram->to != world->leader) {
 		refuse(&answer, &view, SYNOD_NOT_LEADER);
 		return;

@@ -424,6 +424,75 @@ static void numbers_stay_within_the_session_s_window(void **state)
 	destroy(user);
 }
 
+/* Requests that reach the leader, which is busy, in some time. */
+static uint32_t asked_while_busy(uint32_t retry_us, uint64_t ns)
+{
+	struct user *user = make_with(23, 200, 8, 0);
+	uint32_t asked;
+
+	while (user->completed < 50)
+		turn(user);
+	user->world->busy_percent = 100;
+	user->world->retry_us = retry_us;
+	user->world->asked[1] = 0;
+	for (uint64_t spent = 0; spent < ns; spent += TURN_NS)
+		turn(user);
+	asked = user->world->asked[1];
+	user->world->busy_percent = 0;
+	run(user, 10000);
+	check_all_done_once(user);
+	assert_int_equal(synod_client_counters(user->client)->silences, 0);
+	destroy(user);
+	return asked;
+}
+
+static void a_busy_replica_is_asked_again_when_it_says(void **state)
+{
+	(void)state;
+	/* In 8 ms: at most one in 2 ms, with all that waits; one in 400 us or so; never flooded. */
+	assert_in_range(asked_while_busy(2000, 4 * RETRY_NS), 2, 10);
+	assert_in_range(asked_while_busy(300, 4 * RETRY_NS), 11, 40);
+	assert_in_range(asked_while_busy(1, 4 * RETRY_NS), 11, 170);
+	/* More than the longest of its own waits is not believed. */
+	assert_in_range(asked_while_busy(UINT32_MAX, 20 * RETRY_NS), 2, 10);
+}
+
+static void a_halted_leader_is_left_at_once_for_the_next(void **state)
+{
+	struct user *user = make_with(24, 1000, 64, 0);
+	const struct synod_client_counters *counters = synod_client_counters(user->client);
+	uint64_t halted_ns;
+
+	(void)state;
+	while (user->completed < 100)
+		turn(user);
+	user->world->halted = 1u << 1;
+	user->world->leader = 3; /* 2 has not heard of it: its hint is 1 still */
+	halted_ns = user->world->now_ns;
+	while (synod_client_leader(user->client) != 3) {
+		turn(user);
+		assert_true(user->world->now_ns - halted_ns < 2 * RETRY_NS);
+	}
+	run(user, 2000);
+	check_all_done_once(user);
+	assert_int_equal(counters->silences, 0);
+	destroy(user);
+}
+
+static void a_halted_replica_is_left_when_a_session_is_to_be_opened(void **state)
+{
+	struct user *user = make(25, 100);
+
+	(void)state;
+	user->world->halted = 1u << 1;
+	user->world->leader = 2;
+	user->world->hint = 1;
+	run(user, 200);
+	check_all_done_once(user);
+	assert_int_equal(synod_client_counters(user->client)->silences, 0);
+	destroy(user);
+}
+
 /* The client dies with all it knew, and is there again, over the same network. */
 static void restart(struct user *user, uint64_t incarnation)
 {
@@ -622,6 +691,9 @@ int main(void)
 		cmocka_unit_test(a_full_journal_that_gets_room_before_the_deadline_costs_nothing),
 		cmocka_unit_test(a_transport_that_takes_no_more_is_only_a_delay),
 		cmocka_unit_test(numbers_stay_within_the_session_s_window),
+		cmocka_unit_test(a_busy_replica_is_asked_again_when_it_says),
+		cmocka_unit_test(a_halted_leader_is_left_at_once_for_the_next),
+		cmocka_unit_test(a_halted_replica_is_left_when_a_session_is_to_be_opened),
 		cmocka_unit_test(
 			nothing_a_former_life_sent_is_executed_after_the_later_one_s_first_answer),
 		cmocka_unit_test(a_former_life_that_still_runs_is_fenced),

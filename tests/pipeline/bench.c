@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* One replica's pipeline over ports in memory. See bench.h. */
+#include "tests/pipeline/bench.h"
+
+#include "engine/base/assert.h"
+
+#include "net/eal.h"
+
+#include <rte_eal.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static uint32_t net_receive(void *context, struct synod_packet *packets, uint32_t max)
+{
+	struct bench *bench = context;
+	uint32_t count = 0;
+
+	while (count < max && bench->packets_begin < bench->packets_end)
+		packets[count++] = bench->packets[bench->packets_begin++];
+	if (bench->packets_begin == bench->packets_end)
+		bench->packets_begin = bench->packets_end = 0;
+	return count;
+}
+
+static void net_send_peer(void *context, uint32_t replica, struct rte_mbuf *mbuf)
+{
+	(void)context;
+	(void)replica;
+	rte_pktmbuf_free(mbuf);
+}
+
+static void net_send_to(void *context, const struct synod_address *to, struct rte_mbuf *mbuf)
+{
+	struct bench *bench = context;
+	struct bench_answer *answer = &bench->answers[bench->answers_count++];
+
+	synod_assert_cmp(bench->answers_count, <=, BENCH_ANSWERS_MAX);
+	synod_assert_cmp(mbuf->nb_segs, ==, 1);
+	answer->to = to->opaque[0];
+	answer->size = mbuf->data_len;
+	memcpy(answer->bytes, rte_pktmbuf_mtod(mbuf, void *), answer->size);
+	rte_pktmbuf_free(mbuf);
+}
+
+static void net_flush(void *context)
+{
+	(void)context;
+}
+
+static void net_poll_links(void *context, uint64_t now_ns)
+{
+	(void)context;
+	(void)now_ns;
+}
+
+static int journal_write(void *context, const struct synod_journal_write *writes, unsigned int n)
+{
+	struct bench *bench = context;
+
+	for (unsigned int i = 0; i < n; i++) {
+		struct bench_record *record = &bench->records[writes[i].slot];
+
+		synod_assert_cmp(writes[i].ticket, ==, bench->tickets_given + 1);
+		bench->tickets_given++;
+		if (writes[i].kind != SYNOD_WRITE_RECORD)
+			continue;
+		synod_assert_cmp(writes[i].slot, <, BENCH_SLOTS_MAX);
+		free(record->body);
+		record->body = malloc(writes[i].value.size + 1);
+		synod_assert(record->body != NULL);
+		if (writes[i].value.size)
+			memcpy(record->body, writes[i].body, writes[i].value.size);
+		record->value = writes[i].value;
+		record->ballot = writes[i].ballot;
+	}
+	return bench->journal_error ? bench->journal_error : (int)n;
+}
+
+static int journal_poll(void *context, uint64_t now_ns, uint64_t *ticket_durable)
+{
+	struct bench *bench = context;
+
+	(void)now_ns;
+	if (bench->journal_error)
+		return bench->journal_error;
+	if (!bench->journal_held)
+		bench->tickets_durable = bench->tickets_given;
+	*ticket_durable = bench->tickets_durable;
+	return 0;
+}
+
+static uint64_t journal_room(void *context)
+{
+	(void)context;
+	return 1u << 30;
+}
+
+static uint64_t journal_used(void *context)
+{
+	(void)context;
+	return 0;
+}
+
+static int journal_ready(void *context)
+{
+	return !((struct bench *)context)->journal_busy;
+}
+
+static int journal_read(void *context, uint64_t slot, uint64_t cookie)
+{
+	struct bench *bench = context;
+
+	if (bench->reads_count == RTE_DIM(bench->reads))
+		return -EAGAIN;
+	bench->reads[bench->reads_count].slot = slot;
+	bench->reads[bench->reads_count++].cookie = cookie;
+	return 0;
+}
+
+static unsigned int journal_read_poll(void *context, struct synod_journal_record *record)
+{
+	struct bench *bench = context;
+	const struct bench_record *from;
+
+	if (!bench->reads_count)
+		return 0;
+	bench->reads_count--;
+	from = &bench->records[bench->reads[bench->reads_count].slot];
+	*record = (struct synod_journal_record){
+		.slot = bench->reads[bench->reads_count].slot,
+		.cookie = bench->reads[bench->reads_count].cookie,
+		.ballot = from->ballot,
+		.chosen = 1,
+		.value = from->value,
+		.body = from->body,
+		.error = from->body ? 0 : -ENOENT,
+	};
+	return 1;
+}
+
+static int journal_wait_fd(void *context)
+{
+	(void)context;
+	return -1;
+}
+
+static struct rte_mempool *make_pool(const char *name, uint32_t room)
+{
+	struct rte_mempool *pool =
+		rte_pktmbuf_pool_create(name, 4095, 0, 0, (uint16_t)room, SOCKET_ID_ANY);
+
+	synod_assert(pool != NULL);
+	return pool;
+}
+
+static void make_pipeline(struct bench *bench)
+{
+	struct synod_pipeline_config config = {
+		.cluster = BENCH_CLUSTER,
+		.replica = 1,
+		.replicas = 1,
+		.batch_size_max = SYNOD_BATCH_SIZE_MAX,
+		.slots_max = BENCH_SLOTS_MAX - 2,
+		.core = { .replica = 1,
+			  .replicas = 1,
+			  .seed = 1,
+			  .election_ns = 1000000,
+			  .heartbeat_ns = 200000,
+			  .retransmit_ns = 200000,
+			  .window = 64,
+			  .inflight = 16 },
+		.net = { .context = bench,
+			 .receive = net_receive,
+			 .send_peer = net_send_peer,
+			 .send_to = net_send_to,
+			 .flush = net_flush,
+			 .poll_links = net_poll_links },
+		.journal = { .context = bench,
+			     .write = journal_write,
+			     .poll = journal_poll,
+			     .room = journal_room,
+			     .used = journal_used,
+			     .ready = journal_ready,
+			     .read = journal_read,
+			     .read_poll = journal_read_poll,
+			     .wait_fd = journal_wait_fd },
+		.apply = bench->apply,
+		.positions = bench->positions,
+		.skips = bench->skips,
+		.mbufs = bench->mbufs,
+		.header_mbufs = bench->header_mbufs,
+	};
+	const struct synod_pipeline_start start = { .now_ns = bench->now_ns };
+
+	synod_assert(synod_pipeline_create(&bench->pipeline, &config) == 0);
+	synod_pipeline_recover(bench->pipeline, &start);
+}
+
+static void *take_memory(size_t size)
+{
+	void *memory = aligned_alloc(64, (size + 63) & ~(size_t)63);
+
+	synod_assert(memory != NULL);
+	memset(memory, 0, size);
+	return memory;
+}
+
+int bench_eal(void **state)
+{
+	static struct synod_eal_args args;
+	char prefix[64];
+	char error[256];
+	const struct synod_eal_options options = {
+		.file_prefix = prefix,
+		.no_hugepages = 1,
+		.memory_mib = 128,
+	};
+
+	(void)state;
+	snprintf(prefix, sizeof(prefix), "synod-bench-%d", (int)getpid());
+	if (synod_eal_build(&args, &options, error, sizeof(error)) != 0) {
+		fprintf(stderr, "%s\n", error);
+		return -1;
+	}
+	return rte_eal_init(args.argc, args.argv) < 0 ? -1 : 0;
+}
+
+int bench_eal_end(void **state)
+{
+	(void)state;
+	return rte_eal_cleanup();
+}
+
+struct bench *bench_make(void)
+{
+	struct bench *bench = take_memory(sizeof(*bench));
+
+	bench->now_ns = 1000000000;
+	bench->mbufs = make_pool("bench.mbufs", RTE_PKTMBUF_HEADROOM + 9216);
+	bench->header_mbufs = make_pool("bench.headers", SYNOD_PIPELINE_HEADER_ROOM);
+	bench->answers = take_memory(BENCH_ANSWERS_MAX * sizeof(*bench->answers));
+	bench->records = take_memory(BENCH_SLOTS_MAX * sizeof(*bench->records));
+	bench->positions = take_memory(BENCH_SLOTS_MAX * sizeof(uint64_t));
+	bench->skips = take_memory(SYNOD_PIPELINE_SKIPS_MAX * sizeof(uint64_t));
+	bench->apply = synod_apply_init(
+		take_memory(synod_apply_size(&synod_sequencer_machine, BENCH_SESSIONS)),
+		&synod_sequencer_machine, BENCH_SESSIONS);
+	make_pipeline(bench);
+	bench_run(bench, 1000);
+	synod_assert_cmp(bench->pipeline->order.core.role, ==, SYNOD_ROLE_LEADER);
+	return bench;
+}
+
+void bench_free(struct bench *bench)
+{
+	while (bench->packets_begin < bench->packets_end)
+		rte_pktmbuf_free(bench->packets[bench->packets_begin++].mbuf);
+	synod_pipeline_destroy(bench->pipeline);
+	rte_mempool_free(bench->mbufs);
+	rte_mempool_free(bench->header_mbufs);
+	for (uint32_t slot = 0; slot < BENCH_SLOTS_MAX; slot++)
+		free(bench->records[slot].body);
+	free(bench->answers);
+	free(bench->records);
+	free(bench->positions);
+	free(bench->skips);
+	free(bench->apply);
+	free(bench);
+}
+
+void bench_put(struct bench *bench, uint64_t from, const struct synod_wire_header *header,
+	       const void *body, uint32_t size)
+{
+	struct rte_mbuf *mbuf = rte_pktmbuf_alloc(bench->mbufs);
+	struct synod_wire_header *to;
+
+	synod_assert(mbuf != NULL);
+	synod_assert_cmp(bench->packets_end, <, BENCH_PACKETS_MAX);
+	to = (struct synod_wire_header *)rte_pktmbuf_append(mbuf,
+							    (uint16_t)(sizeof(*header) + size));
+	*to = *header;
+	to->cluster = BENCH_CLUSTER;
+	to->receiver = 1;
+	if (size)
+		memcpy(to + 1, body, size);
+	synod_wire_seal(to, NULL, to + 1, size);
+	bench->packets[bench->packets_end++] = (struct synod_packet){
+		.mbuf = mbuf,
+		.door = 1,
+		.from = { .opaque = { from } },
+	};
+}
+
+void bench_run(struct bench *bench, uint32_t turns)
+{
+	while (turns--) {
+		bench->now_ns += BENCH_TURN_NS;
+		for (int stage = 0; stage < SYNOD_PIPELINE_STAGES; stage++)
+			synod_pipeline_poll(bench->pipeline, (enum synod_pipeline_stage)stage,
+					    bench->now_ns);
+	}
+}
+
+int bench_take(struct bench *bench, uint64_t *to, struct synod_wire_view *view)
+{
+	static struct bench_answer taken;
+
+	if (!bench->answers_count)
+		return 0;
+	taken = bench->answers[0];
+	bench->answers_count--;
+	memmove(bench->answers, bench->answers + 1, bench->answers_count * sizeof(taken));
+	synod_assert(synod_wire_decode(taken.bytes, taken.size, BENCH_CLUSTER, 0, view) == 0);
+	*to = taken.to;
+	return 1;
+}
+
+void bench_request(struct bench *bench, uint8_t kind, uint64_t session, uint64_t number,
+		   const void *payload, uint32_t size)
+{
+	const struct synod_wire_header header = { .type = SYNOD_REQUEST };
+	struct synod_wire_command command = {
+		.session = session, .number = number, .size = size, .kind = kind
+	};
+	uint8_t body[SYNOD_BATCH_SIZE_MAX] = { 0 };
+
+	memcpy(body, &command, sizeof(command));
+	if (size)
+		memcpy(body + sizeof(command), payload, size);
+	bench_put(bench, session, &header, body, synod_wire_command_size(&command));
+}
+
+struct synod_wire_result bench_result(struct bench *bench, void *data)
+{
+	struct synod_wire_result result;
+	struct synod_wire_view view;
+	uint64_t to;
+
+	synod_assert(bench_take(bench, &to, &view));
+	synod_assert_cmp(view.header->type, ==, SYNOD_REPLY);
+	synod_assert_cmp(view.header->slot, ==, to); /* requests come from their session's number */
+	memcpy(&result, view.body, sizeof(result));
+	synod_assert_cmp(view.body_size, ==, sizeof(result) + SYNOD_WIRE_ALIGN(result.size));
+	if (data)
+		memcpy(data, view.body + sizeof(result), result.size);
+	return result;
+}
+
+uint64_t bench_open_session(struct bench *bench, uint64_t nonce)
+{
+	bench_request(bench, SYNOD_COMMAND_REGISTER, 0, nonce, NULL, 0);
+	bench_run(bench, 20);
+	return bench_result(bench, NULL).position;
+}
