@@ -165,13 +165,13 @@ void synod_client_seek(struct synod_client *client, uint32_t target, uint64_t no
 }
 
 /* Target leads: everything unanswered goes to it, oldest first. */
-void synod_client_follow(struct synod_client *client, uint64_t now_ns)
+void synod_client_follow(struct synod_client *client)
 {
 	synod_assert(client->session != 0);
 	client->seeking = 0;
 	client->probe_out = 0;
 	client->silent = 0;
-	client->heard_ns = now_ns;
+	client->asked_ns = 0;
 	client->number_cursor = client->number_oldest;
 }
 

@@ -60,7 +60,7 @@ struct synod_client {
 	uint64_t silent_until_ns;
 	uint64_t probe_ns;  /* when to probe, or to give up on the probe */
 	uint64_t probed_ns; /* when the last probe left */
-	uint64_t heard_ns;  /* last reply from target */
+	uint64_t asked_ns;  /* the first sending to target since it was last heard; 0: none */
 	uint64_t tick_ns;   /* when timers are looked at next */
 
 	/* Cold: set at init, or once a session. */
@@ -93,7 +93,7 @@ void synod_client_complete(struct synod_client *client, uint64_t number, uint16_
 			   uint64_t position, uint64_t now_ns);
 void synod_client_give_up(struct synod_client *client, uint64_t number, uint64_t now_ns);
 void synod_client_seek(struct synod_client *client, uint32_t target, uint64_t now_ns);
-void synod_client_follow(struct synod_client *client, uint64_t now_ns);
+void synod_client_follow(struct synod_client *client);
 uint32_t synod_client_next_replica(struct synod_client *client, uint64_t now_ns);
 
 /* client_send.c */

@@ -73,7 +73,7 @@ static void on_wait(struct synod_client *client, const struct reply *reply,
 	if (slot->due_ns < client->tick_ns)
 		client->tick_ns = slot->due_ns;
 	if (client->seeking && is_target(client, reply))
-		synod_client_follow(client, reply->now_ns);
+		synod_client_follow(client);
 	if (result->status == SYNOD_FULL && !client->deadline_ns)
 		synod_client_give_up(client, result->number, reply->now_ns);
 }
@@ -166,7 +166,7 @@ static void on_result(struct synod_client *client, const struct reply *reply,
 		if (client->seeking &&
 		    (is_target(client, reply) || reply->from == client->silent)) {
 			client->target = reply->from;
-			synod_client_follow(client, reply->now_ns);
+			synod_client_follow(client);
 		}
 	}
 }
@@ -209,7 +209,7 @@ static void on_registered(struct synod_client *client, const struct reply *reply
 		client->session = result->position;
 		client->target = reply->from;
 		client->counters.sessions_opened++;
-		synod_client_follow(client, reply->now_ns);
+		synod_client_follow(client);
 		return;
 	}
 	if (result->status == SYNOD_SESSION_EVICTED) {
@@ -280,7 +280,7 @@ static void on_datagram(struct synod_client *client, const struct synod_datagram
 		return;
 	}
 	if (reply.from == client->target)
-		client->heard_ns = now_ns;
+		client->asked_ns = 0;
 }
 
 void synod_client_receive(struct synod_client *client, uint64_t now_ns)

@@ -10,7 +10,7 @@
 #include <string.h>
 
 /* Seals and sends what is in the packet. Returns 0, or the transport's -errno. */
-static int packet_send(struct synod_client *client)
+static int packet_send(struct synod_client *client, uint64_t now_ns)
 {
 	struct synod_wire_header *header = (struct synod_wire_header *)client->packet;
 	uint32_t body_size = client->packet_size;
@@ -26,11 +26,14 @@ static int packet_send(struct synod_client *client)
 	client->packet_size = 0;
 	error = client->transport->send(client->transport->context, client->target, client->packet,
 					(uint32_t)sizeof(*header) + body_size);
-	if (error)
+	if (error) {
 		client->counters.send_failures++;
-	else
-		client->counters.datagrams_sent++;
-	return error;
+		return error;
+	}
+	client->counters.datagrams_sent++;
+	if (!client->asked_ns)
+		client->asked_ns = now_ns;
+	return 0;
 }
 
 static void packet_append(struct synod_client *client, const struct synod_wire_command *command,
@@ -105,7 +108,7 @@ static void send_from_cursor(struct synod_client *client, uint64_t now_ns)
 
 		if (slot->op && !(slot->waits && slot->due_ns > now_ns)) {
 			if (!packet_holds(client, slot->op->size)) {
-				if (packet_send(client)) {
+				if (packet_send(client, now_ns)) {
 					unpack(client, packet_first);
 					return;
 				}
@@ -117,11 +120,11 @@ static void send_from_cursor(struct synod_client *client, uint64_t now_ns)
 		}
 		client->number_cursor++;
 	}
-	if (packet_send(client))
+	if (packet_send(client, now_ns))
 		unpack(client, packet_first);
 }
 
-static void send_register(struct synod_client *client)
+static void send_register(struct synod_client *client, uint64_t now_ns)
 {
 	const struct synod_wire_identity identity = {
 		.identity = client->identity,
@@ -134,7 +137,7 @@ static void send_register(struct synod_client *client)
 	};
 
 	packet_append(client, &command, &identity);
-	packet_send(client);
+	packet_send(client, now_ns);
 }
 
 /* The oldest operations, as many as one datagram holds. Returns how many. */
@@ -153,7 +156,7 @@ static uint32_t send_oldest(struct synod_client *client, uint64_t now_ns)
 		pack(client, number, now_ns);
 		count++;
 	}
-	packet_send(client);
+	packet_send(client, now_ns);
 	return count;
 }
 
@@ -175,7 +178,7 @@ static void probe(struct synod_client *client, uint64_t now_ns)
 	if (client->session)
 		send_oldest(client, now_ns);
 	else
-		send_register(client);
+		send_register(client, now_ns);
 	client->probe_out = 1;
 	client->probed_ns = now_ns;
 	client->probe_ns = now_ns + client->retry_ns;
@@ -209,7 +212,19 @@ static void expire(struct synod_client *client, uint64_t now_ns)
 	}
 }
 
-/* Sends again what is due. A leader that has said nothing meanwhile is taken for lost. */
+/*
+ * The leader was asked and has said nothing since for retry_ns: it is taken for lost. Not told by
+ * what is still unanswered: with deadlines shorter than that nothing would be left to tell it by.
+ */
+static void give_up_leader(struct synod_client *client, uint64_t now_ns)
+{
+	client->counters.silences++;
+	client->silent = client->target;
+	client->silent_until_ns = now_ns + CLIENT_SILENT_RETRIES * client->retry_ns;
+	synod_client_seek(client, synod_client_next_replica(client, now_ns), now_ns);
+}
+
+/* Sends again what is due. */
 static void repeat(struct synod_client *client, uint64_t now_ns)
 {
 	uint64_t number;
@@ -219,20 +234,11 @@ static void repeat(struct synod_client *client, uint64_t now_ns)
 
 		if (!slot->op || slot->due_ns > now_ns)
 			continue;
-		if (!slot->waits && now_ns - client->heard_ns >= client->retry_ns) {
-			client->packet_size = 0;
-			client->counters.silences++;
-			client->silent = client->target;
-			client->silent_until_ns = now_ns + CLIENT_SILENT_RETRIES * client->retry_ns;
-			synod_client_seek(client, synod_client_next_replica(client, now_ns),
-					  now_ns);
-			return;
-		}
 		if (!packet_holds(client, slot->op->size))
-			packet_send(client);
+			packet_send(client, now_ns);
 		pack(client, number, now_ns);
 	}
-	packet_send(client);
+	packet_send(client, now_ns);
 }
 
 void synod_client_tick(struct synod_client *client, uint64_t now_ns)
@@ -240,6 +246,10 @@ void synod_client_tick(struct synod_client *client, uint64_t now_ns)
 	client->tick_ns = now_ns + client->tick_period_ns;
 	if (client->deadline_ns)
 		expire(client, now_ns);
-	if (!client->seeking)
+	if (client->seeking)
+		return;
+	if (client->asked_ns && now_ns - client->asked_ns >= client->retry_ns)
+		give_up_leader(client, now_ns);
+	else
 		repeat(client, now_ns);
 }

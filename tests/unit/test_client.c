@@ -364,6 +364,28 @@ static void a_deadline_ends_what_was_sent_as_unknown_and_what_was_not_as_no_lead
 	destroy(unsent);
 }
 
+/*
+ * The leader dies, and every operation's deadline passes before the one that was asked has been
+ * silent for as long as a silence takes. (Simulator: the client followed the dead one for ever.)
+ */
+static void deadlines_shorter_than_a_silence_do_not_keep_the_client_with_a_dead_leader(void **state)
+{
+	struct user *user = make_with(14, 400, 4, RETRY_NS / 2);
+
+	(void)state;
+	user->world->hint = 0;
+	while (user->completed < 100)
+		turn(user);
+	assert_int_equal(user->by_status[SYNOD_OK], 100);
+	user->world->dead = 1u << 1;
+	user->world->leader = 3;
+	run(user, 100 * RETRY_NS / TURN_NS);
+	assert_int_equal(user->completed, 400);
+	assert_int_equal(synod_client_leader(user->client), 3);
+	assert_true(user->by_status[SYNOD_OK] > 300);
+	destroy(user);
+}
+
 static void a_full_journal_is_reported_at_once_without_a_deadline(void **state)
 {
 	struct user *user = make(11, 400);
@@ -687,6 +709,8 @@ int main(void)
 		cmocka_unit_test(an_evicted_session_completes_its_operations_and_another_is_opened),
 		cmocka_unit_test(
 			a_deadline_ends_what_was_sent_as_unknown_and_what_was_not_as_no_leader),
+		cmocka_unit_test(
+			deadlines_shorter_than_a_silence_do_not_keep_the_client_with_a_dead_leader),
 		cmocka_unit_test(a_full_journal_is_reported_at_once_without_a_deadline),
 		cmocka_unit_test(a_full_journal_that_gets_room_before_the_deadline_costs_nothing),
 		cmocka_unit_test(a_transport_that_takes_no_more_is_only_a_delay),
