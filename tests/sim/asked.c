@@ -54,7 +54,7 @@ void sim_asked_settled(struct sim *sim, struct sim_replica *replica)
 
 		if (fx->read_status)
 			continue;
-		sim->reads_granted++;
+		sim_done(sim, SIM_TRAFFIC_READS_GRANTED);
 		sim_check(sim, fx->read_slot >= floor,
 			  "I11: replica %u would serve a read from slot %llu: slot %llu had been "
 			  "executed when it was asked",

@@ -1,17 +1,202 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Clients: open a session, keep some commands outstanding, ask again and elsewhere when no answer
- * comes. A retry is the same (session, number): whether it is executed once is the observer's
- * question (I9).
+ * The life of clients. What registers, retries, seeks the leader and gives up is engine/client as
+ * it ships; here are the network under it, a user who thinks and asks above it, and what happens to
+ * a client's process: it dies and comes back, under its old identity or as somebody else, while
+ * what its former life sent is still on its way.
  */
 #include "tests/sim/sim.h"
 
-static void new_session(struct sim *sim, struct sim_client *client)
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	STORM_TIMES = 5
+};
+
+/* The client's own clock: never 0. */
+static uint64_t client_clock(const struct sim *sim)
 {
-	client->nonce = synod_random_next(&sim->random) << 8 | (client->id + 1);
-	client->session = 0;
-	client->number_last = 0;
-	client->outstanding_count = 0;
+	return sim->now + SIM_SECOND;
+}
+
+/* ---- the transport --------------------------------------------------------------------------- */
+
+static int on_send(void *context, uint32_t replica, const void *data, uint32_t size)
+{
+	struct sim_client *client = context;
+	struct sim *sim = client->sim;
+	struct sim_datagram *datagram = &client->sent[client->sent_count % SIM_CLIENT_SENT_MAX];
+
+	sim_check(sim, replica >= 1 && replica <= sim->params.replicas && size <= SIM_DATAGRAM_SIZE,
+		  "client %u sends %u bytes to replica %u", client->id, size, replica);
+	if (sim->phase == SIM_SAFETY && sim_chance(sim, sim->params.send_refused)) {
+		sim_count(sim, SIM_FAULT_CLIENT_SEND_REFUSED);
+		return -EAGAIN;
+	}
+	sim_tell(sim, "client %u asks %u: %u bytes", client->id, replica, size);
+	client->sent_count++;
+	*datagram = (struct sim_datagram){ .client = client->id, .replica = replica, .size = size };
+	memcpy(datagram->bytes, data, size);
+	sim_datagram_send(sim, SIM_PACKET_REQUEST, datagram);
+	return 0;
+}
+
+static void on_flush(void *context)
+{
+	(void)context;
+}
+
+static unsigned int on_receive(void *context, struct synod_datagram *datagrams, unsigned int max)
+{
+	struct sim_client *client = context;
+	unsigned int count = client->inbox_count < max ? client->inbox_count : max;
+
+	for (unsigned int i = 0; i < count; i++) {
+		client->lent[i] = client->inbox[i];
+		client->lent_damaged += client->inbox[i].damaged;
+		datagrams[i] = (struct synod_datagram){ .data = client->lent[i].bytes,
+							.size = client->lent[i].size,
+							.replica = client->lent[i].replica };
+	}
+	client->inbox_count -= count;
+	memmove(client->inbox, client->inbox + count,
+		client->inbox_count * sizeof(client->inbox[0]));
+	return count;
+}
+
+static void on_idle(void *context, uint64_t timeout_ns)
+{
+	(void)context;
+	(void)timeout_ns;
+}
+
+/* ---- turns ----------------------------------------------------------------------------------- */
+
+static void schedule_poll(struct sim *sim, struct sim_client *client, uint64_t at)
+{
+	if (at >= client->poll_at)
+		return;
+	client->poll_at = at;
+	sim_queue_push(sim, (struct sim_event){ .at = at,
+						.kind = SIM_CLIENT_POLL,
+						.who = (uint8_t)client->id,
+						.a = ++client->poll_generation });
+}
+
+static void on_completed(struct sim *sim, struct sim_client *client, struct sim_op *op)
+{
+	sim_tell(sim, "client %u is told %s for number %llu of session %llx, position %llu",
+		 client->id, synod_status_name(op->op.status), (unsigned long long)op->op.number,
+		 (unsigned long long)op->op.session, (unsigned long long)op->op.position);
+	switch (op->op.status) {
+	case SYNOD_OK:
+	case SYNOD_NOT_FOUND:
+	case SYNOD_MISMATCH:
+		client->acked++;
+		sim_done(sim, SIM_TRAFFIC_ACKNOWLEDGED);
+		sim_observer_ack(sim, op);
+		break;
+	case SYNOD_UNKNOWN:
+	case SYNOD_SESSION_EVICTED:
+	case SYNOD_NOT_LEADER:
+		break;
+	default:
+		sim_fail(sim, "client %u: status %s for number %llu", client->id,
+			 synod_status_name(op->op.status), (unsigned long long)op->op.number);
+	}
+	if (sim->params.kv)
+		sim_workload_done(sim, op);
+	op->in_use = 0;
+}
+
+/* What the client counted since the last look. */
+static void look_at_counters(struct sim *sim, struct sim_client *client)
+{
+	const struct synod_client_counters *now = synod_client_counters(client->client);
+	struct synod_client_counters *before = &client->counted;
+
+	sim_check(sim, now->bad_datagrams - before->bad_datagrams == client->lent_damaged,
+		  "client %u: %u of its datagrams were damaged, it refused %llu", client->id,
+		  client->lent_damaged,
+		  (unsigned long long)(now->bad_datagrams - before->bad_datagrams));
+	client->lent_damaged = 0;
+	sim->faults[SIM_FAULT_CLIENT_RETRY] += now->commands_repeated - before->commands_repeated;
+	sim->faults[SIM_FAULT_SESSION_EVICTED] += now->sessions_evicted - before->sessions_evicted;
+	sim->faults[SIM_FAULT_CLIENT_DEADLINE] += now->deadlines_passed - before->deadlines_passed;
+	*before = *now;
+}
+
+static void turn(struct sim *sim, struct sim_client *client)
+{
+	struct synod_client_op *done[SIM_OUTSTANDING_MAX];
+	uint32_t count;
+	uint64_t deadline;
+
+	count = synod_client_poll(client->client, done, SIM_OUTSTANDING_MAX, client_clock(sim));
+	look_at_counters(sim, client);
+	for (uint32_t i = 0; i < count; i++)
+		on_completed(sim, client, (struct sim_op *)done[i]);
+	sim_check(sim, !synod_client_fenced(client->client),
+		  "I9: client %u is told that a later life of it is there", client->id);
+	deadline = synod_client_deadline(client->client);
+	if (deadline == UINT64_MAX)
+		return;
+	deadline = deadline > SIM_SECOND ? deadline - SIM_SECOND : 0;
+	/* At once can mean: when the transport takes more. */
+	schedule_poll(sim, client, deadline > sim->now ? deadline : sim->now + SIM_MS);
+}
+
+void sim_client_poll(struct sim *sim, struct sim_client *client)
+{
+	client->poll_at = UINT64_MAX;
+	if (client->up && !client->retired)
+		turn(sim, client);
+}
+
+void sim_client_datagram(struct sim *sim, struct sim_client *client,
+			 const struct sim_datagram *datagram)
+{
+	if (!client->up || client->inbox_count == SIM_CLIENT_INBOX_MAX)
+		return;
+	client->inbox[client->inbox_count++] = *datagram;
+	schedule_poll(sim, client, sim->now + sim_below(sim, 100 * SIM_US));
+}
+
+static struct sim_op *free_op(struct sim_client *client)
+{
+	uint32_t used = 0;
+	struct sim_op *found = NULL;
+
+	for (uint32_t i = 0; i < SIM_OUTSTANDING_MAX; i++) {
+		used += client->ops[i].in_use;
+		if (!client->ops[i].in_use)
+			found = &client->ops[i];
+	}
+	return used < client->outstanding_max ? found : NULL;
+}
+
+static void submit_some(struct sim *sim, struct sim_client *client)
+{
+	uint64_t wanted = 1 + sim_below(sim, 2);
+	struct sim_op *op;
+
+	while (wanted-- && (op = free_op(client)) &&
+	       (!sim->params.commands || client->submitted < sim->params.commands)) {
+		struct synod_client_op *submitted = &op->op;
+
+		memset(op, 0, sizeof(*op));
+		op->in_use = 1;
+		op->floor = sim->observer.position_acked;
+		sim_workload_next(sim, op);
+		sim_check(sim,
+			  synod_client_submit(client->client, &submitted, 1, client_clock(sim)) ==
+				  1,
+			  "client %u takes no operation with %u outstanding", client->id,
+			  synod_client_outstanding(client->client));
+		client->submitted++;
+	}
 }
 
 static void arm(struct sim *sim, struct sim_client *client)
@@ -23,186 +208,147 @@ static void arm(struct sim *sim, struct sim_client *client)
 	sim_queue_push(sim, (struct sim_event){ .at = sim->now + SIM_MS + sim_below(sim, think),
 						.kind = SIM_CLIENT_TIMER,
 						.who = (uint8_t)client->id,
-						.a = ++client->generation });
-}
-
-void sim_client_start(struct sim *sim, struct sim_client *client)
-{
-	client->target = 1 + (uint32_t)sim_below(sim, sim->params.replicas);
-	client->turn = client->target;
-	client->outstanding_max = 1 + (uint32_t)sim_below(sim, SIM_OUTSTANDING_MAX);
-	client->acked = 0;
-	client->generation = 0;
-	new_session(sim, client);
-	arm(sim, client);
-}
-
-static void elsewhere(struct sim *sim, struct sim_client *client)
-{
-	/* Its own turn: counted from the target, stale hints could lead back to the same few. */
-	client->turn = client->turn % sim->params.replicas + 1;
-	client->target = client->turn;
-}
-
-static void post(struct sim *sim, const struct sim_request *request, uint32_t target)
-{
-	uint32_t packet = sim_net_packet(sim);
-
-	sim_tell(sim, "client %u asks %u: %u commands from number %llx of session %llx",
-		 request->commands[0].client, target, request->count,
-		 (unsigned long long)request->commands[0].number,
-		 (unsigned long long)request->commands[0].session);
-	sim->packets[packet].kind = SIM_PACKET_REQUEST;
-	sim->packets[packet].request = *request;
-	sim_net_send_client(sim, packet, target);
-}
-
-static void send_register(struct sim *sim, struct sim_client *client)
-{
-	struct sim_request request = { .count = 1 };
-
-	request.commands[0] = (struct sim_command){ .kind = SYNOD_COMMAND_REGISTER,
-						    .client = (uint8_t)client->id,
-						    .number = client->nonce };
-	post(sim, &request, client->target);
-}
-
-static int is_due(const struct sim *sim, const struct sim_outstanding *outstanding)
-{
-	return outstanding->sent_at == 0 ||
-	       outstanding->sent_at + sim->params.client_timeout <= sim->now;
-}
-
-/* Everything that is due, in datagrams of a few commands. */
-static void send_due(struct sim *sim, struct sim_client *client, uint32_t target, int all)
-{
-	struct sim_request request = { 0 };
-
-	for (uint32_t i = 0; i < client->outstanding_count; i++) {
-		struct sim_outstanding *outstanding = &client->outstanding[i];
-
-		if (!all && !is_due(sim, outstanding))
-			continue;
-		outstanding->sent_at = sim->now;
-		request.commands[request.count++] =
-			(struct sim_command){ .kind = SYNOD_COMMAND_APPLY,
-					      .client = (uint8_t)client->id,
-					      .session = client->session,
-					      .number = outstanding->number };
-		if (request.count == SIM_REQUEST_COMMANDS_MAX) {
-			post(sim, &request, target);
-			request.count = 0;
-		}
-	}
-	if (request.count)
-		post(sim, &request, target);
-}
-
-static void add_commands(struct sim *sim, struct sim_client *client)
-{
-	uint64_t wanted = 1 + sim_below(sim, 2);
-
-	while (wanted-- && client->outstanding_count < client->outstanding_max &&
-	       (!sim->params.commands || client->number_last < sim->params.commands))
-		client->outstanding[client->outstanding_count++] =
-			(struct sim_outstanding){ .number = ++client->number_last,
-						  .floor = sim->observer.position_acked };
+						.a = client->life });
 }
 
 void sim_client_timer(struct sim *sim, struct sim_client *client)
 {
-	int late = 0;
-
+	if (!client->up || client->retired)
+		return;
 	if (sim->phase != SIM_SAFETY && client->id >= sim->params.sessions) {
 		/* More clients than sessions evict each other for ever: these few go home. */
-		client->outstanding_count = 0;
+		client->retired = 1;
 		return;
 	}
 	arm(sim, client);
-	if (client->session == 0) {
-		if (sim_below(sim, 4) == 0)
-			elsewhere(sim, client);
-		send_register(sim, client);
-		return;
-	}
-	for (uint32_t i = 0; i < client->outstanding_count; i++)
-		late |= client->outstanding[i].sent_at != 0 && is_due(sim, &client->outstanding[i]);
-	if (late) {
-		sim_count(sim, SIM_FAULT_CLIENT_RETRY);
-		elsewhere(sim, client);
-	}
 	if (sim->phase != SIM_CONVERGENCE)
-		add_commands(sim, client);
-	send_due(sim, client, client->target, 0);
+		submit_some(sim, client);
+	turn(sim, client);
 }
 
-/* Everything outstanding to everybody, several times. */
+int sim_client_waits(const struct sim_client *client)
+{
+	return client->up && !client->retired && synod_client_outstanding(client->client);
+}
+
+/* ---- lives ----------------------------------------------------------------------------------- */
+
+static void be_born(struct sim *sim, struct sim_client *client)
+{
+	struct synod_client_config config = { .struct_size = sizeof(config),
+					      .replicas = sim->params.replicas,
+					      .cluster = SIM_CLUSTER,
+					      .nonce = synod_random_next(&sim->random),
+					      .datagram_size_max = sim->params.client_datagram,
+					      .outstanding_max = client->outstanding_max,
+					      .retry_ns = sim->params.client_timeout,
+					      .deadline_ns = sim->params.client_deadline,
+					      .identity = client->identity,
+					      .leader_hint = (uint32_t)sim_below(
+						      sim, sim->params.replicas + 1) };
+
+	client->life++;
+	client->up = 1;
+	client->inbox_count = 0;
+	client->lent_damaged = 0;
+	client->poll_at = UINT64_MAX;
+	config.incarnation = client->identity ? client->life : 0;
+	memset(client->ops, 0, sizeof(client->ops));
+	memset(&client->counted, 0, sizeof(client->counted));
+	sim_check(sim,
+		  synod_client_init(&client->client, client->memory, &config, &client->transport) ==
+			  0,
+		  "client %u: its configuration is refused", client->id);
+	sim_tell(sim, "client %u starts, life %llu", client->id, (unsigned long long)client->life);
+	arm(sim, client);
+}
+
+void sim_client_start(struct sim *sim, struct sim_client *client)
+{
+	if (client->up)
+		return;
+	if (!client->memory)
+		client->memory = aligned_alloc(SYNOD_CLIENT_ALIGNMENT,
+					       (synod_client_size() + 63) & ~(size_t)63);
+	if (!client->memory)
+		abort();
+	if (client->life == 0) {
+		client->sim = sim;
+		client->transport =
+			(struct synod_transport){ .context = client,
+						  .datagram_size_max = SIM_DATAGRAM_SIZE,
+						  .send = on_send,
+						  .flush = on_flush,
+						  .receive = on_receive,
+						  .idle = on_idle };
+		client->retired = 0;
+		client->sent_count = 0;
+		client->submitted = 0;
+		client->acked = 0;
+		client->poll_generation = 0;
+		client->outstanding_max = 1 + (uint32_t)sim_below(sim, SIM_OUTSTANDING_MAX);
+		client->identity = sim_below(sim, 2) ? 100 + client->id : 0;
+	}
+	be_born(sim, client);
+}
+
+/* What the network still holds of a client's requests, to this replica. */
+static void repeat_to(struct sim *sim, struct sim_client *client, uint32_t replica, uint64_t delay)
+{
+	uint32_t count = client->sent_count;
+
+	for (uint32_t i = 0; i < SIM_CLIENT_SENT_MAX && i < count; i++) {
+		struct sim_datagram copy = client->sent[i];
+		struct synod_wire_header *header = (struct synod_wire_header *)copy.bytes;
+
+		copy.replica = replica;
+		header->receiver = (uint16_t)replica;
+		synod_wire_seal(header, NULL, copy.bytes + SYNOD_HEADER_SIZE,
+				copy.size - SYNOD_HEADER_SIZE);
+		sim_datagram_post(sim, SIM_PACKET_REQUEST, &copy,
+				  sim->now + sim_net_delay(sim) + sim_below(sim, delay));
+	}
+}
+
+/* All that it sent lately to everybody, several times. */
 void sim_client_storm(struct sim *sim, struct sim_client *client)
 {
-	if (client->session == 0 || client->outstanding_count == 0)
+	if (!client->up)
 		return;
 	sim_count(sim, SIM_FAULT_CLIENT_RETRY_STORM);
-	for (int i = 0; i < 5; i++)
+	for (int i = 0; i < STORM_TIMES; i++)
 		for (uint32_t replica = 1; replica <= sim->params.replicas; replica++)
-			send_due(sim, client, replica, 1);
+			repeat_to(sim, client, replica, SIM_MS);
 }
 
-static void on_answered(struct sim *sim, struct sim_client *client, const struct sim_reply *reply)
+void sim_client_forget(struct sim *sim, struct sim_client *client)
 {
-	for (uint32_t i = 0; i < client->outstanding_count; i++) {
-		struct sim_outstanding *outstanding = &client->outstanding[i];
-
-		if (outstanding->number != reply->number)
-			continue;
-		client->acked++;
-		sim_observer_ack(sim, client, reply->number, reply->position, outstanding->floor);
-		*outstanding = client->outstanding[--client->outstanding_count];
-		return;
-	}
+	for (uint32_t i = 0; sim->params.kv && i < SIM_OUTSTANDING_MAX; i++)
+		if (client->ops[i].in_use)
+			sim_workload_lost(sim, &client->ops[i],
+					  synod_client_session(client->client));
 }
 
-/* One refusal for each datagram: the second must not lead away from where the first one sent us. */
-static void on_not_leader(struct sim *sim, struct sim_client *client, const struct sim_reply *reply)
+void sim_client_restart(struct sim *sim, struct sim_client *client)
 {
-	if (reply->from != client->target)
+	if (!client->up)
 		return;
-	if (reply->leader && reply->leader != client->target)
-		client->target = reply->leader;
-	else
-		elsewhere(sim, client);
-	for (uint32_t i = 0; i < client->outstanding_count; i++)
-		client->outstanding[i].sent_at = 0;
+	sim_tell(sim, "client %u dies", client->id);
+	sim_count(sim,
+		  client->identity ? SIM_FAULT_CLIENT_RESTART_IDENTITY : SIM_FAULT_CLIENT_RESTART);
+	client->up = 0;
+	sim_client_forget(sim, client);
+	if (sim_below(sim, 2)) {
+		sim_count(sim, SIM_FAULT_CLIENT_FORMER_LIFE);
+		for (uint32_t replica = 1; replica <= sim->params.replicas; replica++)
+			repeat_to(sim, client, replica, 4 * SIM_SECOND);
+	}
+	sim_queue_push(sim, (struct sim_event){ .at = sim->now + sim_below(sim, 500 * SIM_MS),
+						.kind = SIM_CLIENT_START,
+						.who = (uint8_t)client->id });
 }
 
-void sim_client_reply(struct sim *sim, struct sim_client *client, const struct sim_reply *reply)
+void sim_client_free(struct sim_client *client)
 {
-	sim_tell(sim, "client %u told %s for number %llx, position %llu", client->id,
-		 synod_status_name(reply->status), (unsigned long long)reply->number,
-		 (unsigned long long)reply->position);
-	if (reply->status == SYNOD_NOT_LEADER) {
-		on_not_leader(sim, client, reply);
-		return;
-	}
-	if (reply->session == 0) {
-		if (reply->status == SYNOD_OK && reply->number == client->nonce)
-			client->session = reply->position;
-		return;
-	}
-	if (reply->session != client->session)
-		return;
-	switch (reply->status) {
-	case SYNOD_OK:
-		on_answered(sim, client, reply);
-		break;
-	case SYNOD_SESSION_EVICTED:
-		/* Whether what is outstanding was done is not known. */
-		sim_count(sim, SIM_FAULT_SESSION_EVICTED);
-		new_session(sim, client);
-		break;
-	case SYNOD_BUSY:
-		break;
-	default:
-		sim_fail(sim, "client %u: status %s for number %llu", client->id,
-			 synod_status_name(reply->status), (unsigned long long)reply->number);
-	}
+	free(client->memory);
 }

@@ -28,6 +28,18 @@ const char *const sim_fault_names[SIM_FAULTS_COUNT] = {
 #undef SIM_FAULT_NAME
 };
 
+const char *const sim_traffic_names[SIM_TRAFFIC_COUNT] = {
+#define SIM_TRAFFIC_NAME(symbol, name, least) name,
+	SIM_TRAFFIC(SIM_TRAFFIC_NAME)
+#undef SIM_TRAFFIC_NAME
+};
+
+const uint64_t sim_traffic_least[SIM_TRAFFIC_COUNT] = {
+#define SIM_TRAFFIC_LEAST(symbol, name, least) least,
+	SIM_TRAFFIC(SIM_TRAFFIC_LEAST)
+#undef SIM_TRAFFIC_LEAST
+};
+
 void sim_fold(struct sim *sim, uint64_t value)
 {
 	sim->hash = (sim->hash ^ value) * 0xff51afd7ed558ccdull;
@@ -74,18 +86,24 @@ static void on_packet(struct sim *sim, const struct sim_event *event)
 {
 	struct sim_packet packet = sim->packets[event->a];
 	struct sim_replica *replica = &sim->replicas[event->who];
+	struct sim_datagram datagram;
 
-	sim_net_free(sim, (uint32_t)event->a);
-	if (packet.kind == SIM_PACKET_REPLY) {
-		sim_client_reply(sim, &sim->clients[event->who], &packet.reply);
-		replica = &sim->replicas[packet.reply.from];
-	} else if (!replica->up) {
-		return;
-	} else if (packet.kind == SIM_PACKET_REQUEST) {
-		sim_replica_request(sim, replica, &packet.request);
-	} else {
+	if (packet.kind == SIM_PACKET_MESSAGE) {
+		sim_net_free(sim, (uint32_t)event->a);
+		if (!replica->up)
+			return;
 		sim_replica_message(sim, replica, &packet.message, packet.content);
+		(void)sim_point(sim, replica);
+		return;
 	}
+	datagram = sim_datagram_take(sim, (uint32_t)event->a);
+	replica = &sim->replicas[datagram.replica];
+	if (packet.kind == SIM_PACKET_REPLY)
+		sim_client_datagram(sim, &sim->clients[datagram.client], &datagram);
+	else if (replica->up)
+		sim_replica_datagram(sim, replica, &datagram);
+	else
+		return;
 	(void)sim_point(sim, replica);
 }
 
@@ -158,8 +176,15 @@ static void dispatch(struct sim *sim, const struct sim_event *event)
 		on_packet(sim, event);
 		break;
 	case SIM_CLIENT_TIMER:
-		if (sim->clients[event->who].generation == event->a)
+		if (sim->clients[event->who].life == event->a)
 			sim_client_timer(sim, &sim->clients[event->who]);
+		break;
+	case SIM_CLIENT_POLL:
+		if (sim->clients[event->who].poll_generation == event->a)
+			sim_client_poll(sim, &sim->clients[event->who]);
+		break;
+	case SIM_CLIENT_START:
+		sim_client_start(sim, &sim->clients[event->who]);
 		break;
 	case SIM_RESTART:
 		on_restart(sim, replica, event->life);
@@ -209,7 +234,7 @@ static void run_until(struct sim *sim, uint64_t end)
 static int is_converged(const struct sim *sim)
 {
 	for (uint32_t i = 0; i < sim->params.clients; i++)
-		if (sim->clients[i].outstanding_count)
+		if (sim_client_waits(&sim->clients[i]))
 			return 0;
 	for (uint32_t id = 1; id <= sim->params.replicas; id++)
 		if (sim->replicas[id].applied != sim->observer.chosen_prefix ||
@@ -256,7 +281,6 @@ static void reset(struct sim *sim, uint64_t seed)
 	sim->now = 0;
 	sim->hash = 0;
 	sim->events = 0;
-	sim->reads_granted = 0;
 	sim->phase = SIM_SAFETY;
 	sim->core_set = 0;
 	sim->queue.count = 0;
@@ -266,6 +290,12 @@ static void reset(struct sim *sim, uint64_t seed)
 	sim->points = 0;
 	sim->contents_count = 0;
 	sim->arena_size = 0;
+	sim->datagrams_count = 0;
+	sim->datagrams_free = 0;
+	sim->origins_count = 0;
+	sim->history_count = 0;
+	sim->value_last = 0;
+	memset(sim->traffic, 0, sizeof(sim->traffic));
 	sim->failure[0] = 0;
 	memset(sim->faults, 0, sizeof(sim->faults));
 	memset(&sim->params, 0, sizeof(sim->params));
@@ -285,14 +315,10 @@ static void reset(struct sim *sim, uint64_t seed)
 
 static void start(struct sim *sim)
 {
+	sim->machine = sim->params.kv ? &synod_kv_machine : &synod_sequencer_machine;
 	for (uint32_t id = 1; id <= sim->params.replicas; id++) {
 		struct sim_replica *replica = &sim->replicas[id];
-		size_t size = synod_apply_size(&synod_sequencer_machine, SIM_CLIENTS_MAX + 2);
 
-		if (!sim->apply_memory[id])
-			sim->apply_memory[id] = aligned_alloc(64, (size + 63) & ~(size_t)63);
-		if (!sim->apply_memory[id])
-			abort();
 		replica->id = id;
 		replica->up = 0;
 		replica->life = 0;
@@ -302,6 +328,8 @@ static void start(struct sim *sim)
 	}
 	for (uint32_t i = 0; i < sim->params.clients; i++) {
 		sim->clients[i].id = i;
+		sim->clients[i].life = 0;
+		sim->clients[i].up = 0;
 		sim_client_start(sim, &sim->clients[i]);
 	}
 	sim_faults_start(sim);
@@ -317,6 +345,7 @@ int sim_cluster_run(struct sim *sim, uint64_t seed)
 	run_until(sim, sim->params.safety_ns);
 	run_liveness(sim);
 	run_convergence(sim);
+	sim_workload_check(sim);
 	for (uint32_t id = 1; id <= sim->params.replicas; id++)
 		sim_fold(sim, synod_core_hash(&sim->replicas[id].core));
 	return 0;
@@ -342,18 +371,24 @@ int sim_cluster_script(struct sim *sim, uint64_t seed)
 
 void sim_cluster_free(struct sim *sim)
 {
+	sim_apply_free(sim);
+	for (uint32_t i = 0; i < SIM_CLIENTS_MAX; i++)
+		sim_client_free(&sim->clients[i]);
 	for (uint32_t id = 0; id <= SYNOD_REPLICAS_MAX; id++) {
-		free(sim->apply_memory[id]);
 		free(sim->replicas[id].disk.durable);
 		free(sim->replicas[id].disk.issued);
 		free(sim->replicas[id].disk.pending);
 	}
 	free(sim->queue.events);
 	free(sim->packets);
+	free(sim->datagrams);
+	free(sim->origins);
+	sim_workload_free(sim);
 	free(sim->contents);
 	free(sim->arena);
 	free(sim->observer.slots);
 	free(sim->observer.proposals);
 	free(sim->observer.ballots);
 	free(sim->observer.positions);
+	free(sim->observer.sessions);
 }

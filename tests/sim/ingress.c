@@ -1,35 +1,82 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Requests come in and become batches, as in a replica's ingress: what has arrived since the last
- * look is one batch; a replica that does not lead says who does.
+ * Requests come in and become batches, as in a replica's ingress (engine/pipeline/ingress.c): bytes
+ * are decoded and checked; what has arrived since the last look is one batch; a replica that does
+ * not lead says who does, once for each command.
  */
 #include "engine/base/crc32c.h"
 #include "tests/sim/sim.h"
 
 #include <string.h>
 
-static void refuse(struct sim *sim, const struct sim_replica *replica,
-		   const struct sim_request *request, uint32_t status)
+static void refusal_send(struct sim *sim, const struct sim_replica *replica,
+			 struct sim_datagram *datagram, uint64_t session)
 {
-	uint32_t packet = sim_net_packet(sim);
+	struct synod_wire_header *header = (struct synod_wire_header *)datagram->bytes;
 
-	sim_tell(sim, "%u refuses client %u: %s", replica->id, request->commands[0].client,
-		 synod_status_name(status));
-	sim->packets[packet].kind = SIM_PACKET_REPLY;
-	sim->packets[packet].reply = (struct sim_reply){ .session = request->commands[0].session,
-							 .number = request->commands[0].number,
-							 .status = status,
-							 .from = replica->id,
-							 .leader = replica->core.leader };
-	sim_net_send_client(sim, packet, request->commands[0].client);
+	memset(header, 0, sizeof(*header));
+	header->type = SYNOD_REPLY;
+	header->cluster = SIM_CLUSTER;
+	header->sender = (uint16_t)replica->id;
+	header->slot = session;
+	header->argument = replica->core.leader;
+	synod_wire_seal(header, NULL, datagram->bytes + SYNOD_HEADER_SIZE,
+			datagram->size - SYNOD_HEADER_SIZE);
+	sim_datagram_send(sim, SIM_PACKET_REPLY, datagram);
+	datagram->size = SYNOD_HEADER_SIZE;
 }
 
-void sim_replica_request(struct sim *sim, struct sim_replica *replica,
-			 const struct sim_request *request)
+/* A refusal for each command; a datagram for each run of one session. */
+static void refuse(struct sim *sim, const struct sim_replica *replica,
+		   const struct sim_request *request, uint16_t status)
 {
+	struct sim_datagram datagram = { .client = request->client,
+					 .replica = replica->id,
+					 .size = SYNOD_HEADER_SIZE };
+	uint64_t session = 0;
+	uint32_t at = 0;
+
+	sim_tell(sim, "%u refuses client %u: %s", replica->id, request->client,
+		 synod_status_name(status));
+	while (at < request->size) {
+		struct synod_wire_result result = { .status = status };
+		struct synod_wire_command command;
+
+		memcpy(&command, request->bytes + at, sizeof(command));
+		at += synod_wire_command_size(&command);
+		if (datagram.size > SYNOD_HEADER_SIZE && session != command.session)
+			refusal_send(sim, replica, &datagram, session);
+		session = command.session;
+		result.number = command.number;
+		memcpy(datagram.bytes + datagram.size, &result, sizeof(result));
+		datagram.size += (uint32_t)sizeof(result);
+	}
+	refusal_send(sim, replica, &datagram, session);
+}
+
+void sim_replica_datagram(struct sim *sim, struct sim_replica *replica,
+			  const struct sim_datagram *datagram)
+{
+	struct sim_request *request = &replica->inbox[replica->inbox_count];
+	struct synod_wire_view view;
+	int wrong =
+		synod_wire_decode(datagram->bytes, datagram->size, SIM_CLUSTER, replica->id, &view);
+	int count = wrong ? 0 : synod_wire_commands_check(view.body, view.body_size);
+
+	sim_check(sim, !datagram->damaged || wrong, "replica %u takes a damaged request",
+		  replica->id);
+	if (datagram->damaged)
+		return;
+	sim_check(sim, !wrong && view.header->type == SYNOD_REQUEST && count > 0,
+		  "client %u sends what replica %u refuses (%d)", datagram->client, replica->id,
+		  wrong);
 	if (replica->inbox_count == SIM_INBOX_MAX)
 		return; /* the ring is full: the client will ask again */
-	replica->inbox[replica->inbox_count++] = *request;
+	replica->inbox_count++;
+	request->client = datagram->client;
+	request->count = (uint32_t)count;
+	request->size = view.body_size;
+	memcpy(request->bytes, view.body, view.body_size);
 	if (replica->ingress_scheduled)
 		return;
 	replica->ingress_scheduled = 1;
@@ -39,24 +86,28 @@ void sim_replica_request(struct sim *sim, struct sim_replica *replica,
 						.life = replica->life });
 }
 
-static void append(struct sim *sim, struct sim_content *content, const struct sim_command *source)
+static void append(struct sim *sim, struct sim_content *content, const struct sim_request *request)
 {
-	struct synod_wire_command command = { .session = source->session,
-					      .number = source->number,
-					      .kind = source->kind };
-	uint64_t payload = source->session * 31 + source->number;
 	uint64_t capacity = sim->arena_capacity;
+	uint64_t origins = sim->origins_capacity;
 
-	command.size = source->kind == SYNOD_COMMAND_APPLY ? sizeof(payload) : 0;
-	if (sim->arena_size + sizeof(command) + sizeof(payload) >= capacity) {
-		sim->arena = sim_grow(sim->arena, &capacity, sim->arena_size + 64, 1);
+	if (sim->arena_size + request->size >= capacity) {
+		sim->arena = sim_grow(sim->arena, &capacity, sim->arena_size + request->size, 1);
 		sim->arena_capacity = (uint32_t)capacity;
 	}
-	memcpy(sim->arena + sim->arena_size, &command, sizeof(command));
-	memcpy(sim->arena + sim->arena_size + sizeof(command), &payload, command.size);
-	sim->arena_size += synod_wire_command_size(&command);
-	content->size += synod_wire_command_size(&command);
-	content->count++;
+	memcpy(sim->arena + sim->arena_size, request->bytes, request->size);
+	sim->arena_size += request->size;
+	if (sim->origins_count >= origins) {
+		sim->origins =
+			sim_grow(sim->origins, &origins, sim->origins_count, sizeof(*sim->origins));
+		sim->origins_capacity = (uint32_t)origins;
+	}
+	sim->origins[sim->origins_count++] = (struct sim_origin){ .client = request->client,
+								  .first = content->count,
+								  .count = request->count };
+	content->origins_count++;
+	content->size += request->size;
+	content->count += request->count;
 }
 
 static uint32_t gather(struct sim *sim, const struct sim_replica *replica, uint32_t requests)
@@ -64,11 +115,11 @@ static uint32_t gather(struct sim *sim, const struct sim_replica *replica, uint3
 	uint64_t capacity = sim->contents_capacity;
 	struct sim_content content = { .offset = sim->arena_size,
 				       .origin = replica->id,
-				       .life = replica->life };
+				       .life = replica->life,
+				       .origins_first = sim->origins_count };
 
 	for (uint32_t i = 0; i < requests; i++)
-		for (uint32_t j = 0; j < replica->inbox[i].count; j++)
-			append(sim, &content, &replica->inbox[i].commands[j]);
+		append(sim, &content, &replica->inbox[i]);
 	content.crc = synod_crc32c(sim->arena + content.offset, content.size);
 	if (sim->contents_count + 1 >= capacity) {
 		sim->contents = sim_grow(sim->contents, &capacity, sim->contents_count + 1,

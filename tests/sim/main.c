@@ -43,6 +43,7 @@ struct totals {
 	uint64_t events;
 	uint64_t commands;
 	uint64_t faults[SIM_FAULTS_COUNT];
+	uint64_t traffic[SIM_TRAFFIC_COUNT];
 	double real_seconds;
 };
 
@@ -215,6 +216,8 @@ static void add_up(struct totals *totals, const struct sim *sim)
 	totals->commands += sim->observer.positions_count;
 	for (int i = 0; i < SIM_FAULTS_COUNT; i++)
 		totals->faults[i] += sim->faults[i];
+	for (int i = 0; i < SIM_TRAFFIC_COUNT; i++)
+		totals->traffic[i] += sim->traffic[i];
 }
 
 static int write_json(const char *path, const struct totals *totals)
@@ -236,11 +239,30 @@ static int write_json(const char *path, const struct totals *totals)
 	for (int i = 0; i < SIM_FAULTS_COUNT; i++)
 		fprintf(file, "%s\"%s\": %llu", i ? ", " : "", sim_fault_names[i],
 			(unsigned long long)totals->faults[i]);
+	fputs("}, \"traffic\": {", file);
+	for (int i = 0; i < SIM_TRAFFIC_COUNT; i++)
+		fprintf(file, "%s\"%s\": %llu", i ? ", " : "", sim_traffic_names[i],
+			(unsigned long long)totals->traffic[i]);
 	fputs("}}\n", file);
 	return fclose(file) ? -1 : 0;
 }
 
-/* Prints the faults; returns how many kinds never fired. */
+/* Prints what was done; returns of how many kinds there was too little. */
+static int report_traffic(const struct totals *totals)
+{
+	int missing = 0;
+
+	for (int i = 0; i < SIM_TRAFFIC_COUNT; i++) {
+		int little = totals->traffic[i] * 100 < sim_traffic_least[i] * totals->seeds;
+
+		printf("  traffic  %-24s %12llu%s\n", sim_traffic_names[i],
+		       (unsigned long long)totals->traffic[i], little ? "   TOO LITTLE" : "");
+		missing += little;
+	}
+	return missing;
+}
+
+/* Prints the faults; returns how many kinds never fired, or of how many was done too little. */
 static int report(const struct totals *totals)
 {
 	double virtual_seconds = (double)totals->virtual_ns / 1e9;
@@ -252,6 +274,7 @@ static int report(const struct totals *totals)
 		       totals->faults[i] ? "" : "   NEVER FIRED");
 		missing += totals->faults[i] == 0;
 	}
+	missing += report_traffic(totals);
 	printf("%llu seeds, %llu failures, %llu commands, %llu events, %.0f virtual s in %.1f s "
 	       "(%.0fx), commit=%s\n",
 	       (unsigned long long)totals->seeds, (unsigned long long)totals->failures,

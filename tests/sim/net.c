@@ -14,7 +14,6 @@
 #include <string.h>
 
 enum {
-	CLUSTER = 42,
 	DAMAGE_BATCH_MAX = 4096
 };
 
@@ -56,7 +55,7 @@ static void encode(struct sim *sim, const struct synod_message *message, uint32_
 	const struct sim_content *batch = &sim->contents[content];
 	struct synod_wire_header header = {
 		.type = message->type,
-		.cluster = CLUSTER,
+		.cluster = SIM_CLUSTER,
 		.sender = message->from,
 		.receiver = message->to,
 		.ballot = message->ballot,
@@ -98,7 +97,7 @@ static void damage(struct sim *sim, const struct synod_message *message, uint32_
 	if (size > sizeof(bytes))
 		return;
 	encode(sim, message, content, bytes);
-	sim_check(sim, synod_wire_decode(bytes, size, CLUSTER, message->to, &view) == 0,
+	sim_check(sim, synod_wire_decode(bytes, size, SIM_CLUSTER, message->to, &view) == 0,
 		  "a sealed %s does not decode", synod_wire_type_name(message->type));
 	if (fault == SIM_FAULT_CORRUPT) {
 		at = sim_below(sim, size * 8);
@@ -107,13 +106,13 @@ static void damage(struct sim *sim, const struct synod_message *message, uint32_
 		at = sim_below(sim, size);
 		size = at;
 	}
-	sim_check(sim, synod_wire_decode(bytes, size, CLUSTER, message->to, &view) != 0,
+	sim_check(sim, synod_wire_decode(bytes, size, SIM_CLUSTER, message->to, &view) != 0,
 		  "a %s with a %s at %llu decodes", synod_wire_type_name(message->type),
 		  sim_fault_names[fault], (unsigned long long)at);
 	sim_count(sim, fault);
 }
 
-static uint64_t delay_draw(struct sim *sim)
+uint64_t sim_net_delay(struct sim *sim)
 {
 	const struct sim_params *params = &sim->params;
 	uint64_t delay = sim_between(sim, params->delay_min, params->delay_max);
@@ -127,7 +126,7 @@ static uint64_t delay_draw(struct sim *sim)
 
 static void deliver_later(struct sim *sim, const struct synod_message *message, uint32_t content)
 {
-	uint64_t at = sim->now + delay_draw(sim);
+	uint64_t at = sim->now + sim_net_delay(sim);
 	uint64_t clogged_until = sim->clogged_until[message->from][message->to];
 	uint32_t packet = sim_net_packet(sim);
 
@@ -171,29 +170,6 @@ void sim_net_send(struct sim *sim, const struct synod_message *message, uint32_t
 		}
 	}
 	deliver_later(sim, message, content);
-}
-
-void sim_net_send_client(struct sim *sim, uint32_t packet, uint32_t who)
-{
-	if (sim->phase == SIM_SAFETY && sim_chance(sim, sim->params.loss)) {
-		sim_count(sim, SIM_FAULT_LOSS);
-		sim_net_free(sim, packet);
-		return;
-	}
-	if (sim->phase == SIM_SAFETY && sim_chance(sim, sim->params.copy)) {
-		uint32_t copy = sim_net_packet(sim);
-
-		sim_count(sim, SIM_FAULT_COPY);
-		sim->packets[copy] = sim->packets[packet];
-		sim_queue_push(sim, (struct sim_event){ .at = sim->now + delay_draw(sim),
-							.kind = SIM_PACKET,
-							.who = (uint8_t)who,
-							.a = copy });
-	}
-	sim_queue_push(sim, (struct sim_event){ .at = sim->now + delay_draw(sim),
-						.kind = SIM_PACKET,
-						.who = (uint8_t)who,
-						.a = packet });
 }
 
 void sim_net_heal(struct sim *sim)

@@ -4,8 +4,9 @@
  * executed and what clients were told; it knows Paxos and nothing of the engine's inside. What is
  * chosen it decides itself: a value is chosen when a quorum of disks holds it at one ballot.
  *
- * Here: I1, I2, I3, I5-I10 from writes and results. Messages (I4): observer_messages.c. The numbers
- * are those of engine/DESIGN.md.
+ * Here: I1, I2, I3, I6-I8 from writes and what is executed. Messages (I4): observer_messages.c.
+ * Sessions and answers (I5, I9, I10): observer_clients.c. The numbers are those of
+ * engine/DESIGN.md.
  */
 #include "tests/sim/sim.h"
 
@@ -28,6 +29,8 @@ void sim_observer_reset(struct sim *sim)
 	observer->ballots_count = 0;
 	observer->positions_count = 0;
 	observer->position_acked = 0;
+	observer->sessions_count = 0;
+	memset(observer->store, 0, sizeof(observer->store));
 	memset(observer->executed, 0, sizeof(observer->executed));
 	memset(observer->accepted_ballot, 0, sizeof(observer->accepted_ballot));
 	memset(observer->accepted_through, 0, sizeof(observer->accepted_through));
@@ -240,70 +243,4 @@ void sim_observer_applied(struct sim *sim, struct sim_replica *replica, uint64_t
 	}
 	sim_check(sim, state->hash == hash, "I7: replica %u differs after slot %llu", replica->id,
 		  (unsigned long long)slot);
-}
-
-/* The place of (session, number) among the executed commands: its position, or 0. */
-static uint32_t *executed_at(struct sim *sim, uint64_t session, uint64_t number)
-{
-	struct sim_observer *observer = &sim->observer;
-	uint64_t at = (session * 0x9e3779b97f4a7c15ull + number) * 0xff51afd7ed558ccdull >> 40;
-
-	for (;; at++) { /* the table is never more than half full */
-		uint32_t *position = &observer->executed[at & (SIM_EXECUTED_SIZE - 1)];
-
-		if (!*position || (observer->positions[*position].session == session &&
-				   observer->positions[*position].number == number))
-			return position;
-	}
-}
-
-/* One command of a slot that nobody has executed before. */
-void sim_observer_result(struct sim *sim, const struct synod_apply_result *result)
-{
-	struct sim_observer *observer = &sim->observer;
-	uint32_t *position;
-
-	if (result->session == 0 || result->status == SYNOD_SESSION_EVICTED)
-		return;
-	position = executed_at(sim, result->session, result->number);
-	if (!result->executed) {
-		sim_check(sim, *position && *position == result->position,
-			  "I9: a duplicate of number %llu gets position %llu, it had %u",
-			  (unsigned long long)result->number, (unsigned long long)result->position,
-			  *position);
-		return;
-	}
-	sim_check(sim, *position == 0, "I9: number %llu executed twice",
-		  (unsigned long long)result->number);
-	sim_check(sim, result->position == observer->positions_count + 1,
-		  "I9: position %llu after %llu", (unsigned long long)result->position,
-		  (unsigned long long)observer->positions_count);
-	sim_check(sim, result->position < SIM_EXECUTED_SIZE / 2, "too many commands in a run");
-	if (result->position >= observer->positions_capacity)
-		observer->positions = sim_grow(observer->positions, &observer->positions_capacity,
-					       result->position, sizeof(*observer->positions));
-	observer->positions_count = result->position;
-	observer->positions[result->position] =
-		(struct sim_position){ .session = result->session, .number = result->number };
-	*position = (uint32_t)result->position;
-}
-
-void sim_observer_ack(struct sim *sim, const struct sim_client *client, uint64_t number,
-		      uint64_t position, uint64_t floor)
-{
-	struct sim_observer *observer = &sim->observer;
-
-	sim_check(sim,
-		  position > 0 && position <= observer->positions_count &&
-			  observer->positions[position].session == client->session &&
-			  observer->positions[position].number == number,
-		  "I5: client %u was told position %llu for number %llu: it is not there",
-		  client->id, (unsigned long long)position, (unsigned long long)number);
-	sim_check(sim, position > floor,
-		  "I10: number %llu, first sent after position %llu was answered, has %llu",
-		  (unsigned long long)number, (unsigned long long)floor,
-		  (unsigned long long)position);
-	if (position > observer->position_acked)
-		observer->position_acked = position;
-	sim_fold(sim, position);
 }

@@ -59,6 +59,17 @@ static void draw_limits(struct sim *sim)
 	params->drift_ppm = sometimes(sim, 1, 1000);
 }
 
+static void draw_clients(struct sim *sim)
+{
+	struct sim_params *params = &sim->params;
+
+	params->client_deadline = sometimes(sim, 300, 5000) * SIM_MS;
+	params->client_datagram = (uint32_t)sim_between(sim, 192, SIM_DATAGRAM_SIZE);
+	params->send_refused = (uint32_t)sometimes(sim, 1, 50);
+	params->kv = (uint32_t)sim_below(sim, 3) != 0;
+	params->keys = 1 + (uint32_t)sim_below(sim, SIM_KEYS_MAX);
+}
+
 static void draw_net(struct sim *sim)
 {
 	struct sim_params *params = &sim->params;
@@ -120,6 +131,7 @@ void sim_params_draw(struct sim *sim)
 	draw_limits(sim);
 	draw_net(sim);
 	draw_disk(sim);
+	draw_clients(sim);
 	params->crash_sending = (uint32_t)sometimes(sim, 1, 100);
 	params->crash_durable = (uint32_t)sometimes(sim, 1, 200);
 	params->hazard_mean[SIM_HAZARD_CRASH] = sometimes(sim, 200, 5000) * SIM_MS;
@@ -132,6 +144,7 @@ void sim_params_draw(struct sim *sim)
 	params->hazard_mean[SIM_HAZARD_PAUSE] = sometimes(sim, 500, 5000) * SIM_MS;
 	params->hazard_mean[SIM_HAZARD_DISK_STUCK] = sometimes(sim, 500, 5000) * SIM_MS;
 	params->hazard_mean[SIM_HAZARD_STORM] = sometimes(sim, 1000, 5000) * SIM_MS;
+	params->hazard_mean[SIM_HAZARD_CLIENT_RESTART] = sometimes(sim, 500, 5000) * SIM_MS;
 	params->hazard_mean[SIM_HAZARD_HANDOVER] = sometimes(sim, 200, 5000) * SIM_MS;
 	params->hazard_mean[SIM_HAZARD_READ] = sometimes(sim, 5, 500) * SIM_MS;
 }

@@ -131,59 +131,6 @@ static void recover_slots(struct sim *sim, struct sim_replica *replica)
 	}
 }
 
-struct sink {
-	struct sim *sim;
-	const struct sim_replica *replica;
-	const struct sim_content *content; /* NULL: nobody waits for answers */
-	int first;			   /* no replica has executed this slot before */
-};
-
-static void answer(struct sim *sim, uint32_t client, const struct sim_reply *reply)
-{
-	uint32_t packet = sim_net_packet(sim);
-
-	sim->packets[packet].kind = SIM_PACKET_REPLY;
-	sim->packets[packet].reply = *reply;
-	sim_net_send_client(sim, packet, client);
-}
-
-static void on_result(void *context, uint32_t index, const struct synod_apply_result *result)
-{
-	struct sink *sink = context;
-	struct sim_reply reply = { .session = result->session,
-				   .number = result->number,
-				   .position = result->position,
-				   .status = result->status,
-				   .from = sink->replica->id };
-
-	(void)index;
-	if (sink->first)
-		sim_observer_result(sink->sim, result);
-	if (!sink->content)
-		return;
-	for (uint32_t i = 0; i < sink->sim->params.clients; i++) {
-		const struct sim_client *client = &sink->sim->clients[i];
-
-		if (result->session ? client->session == result->session
-				    : client->nonce == result->number)
-			answer(sink->sim, i, &reply);
-	}
-}
-
-static void execute(struct sim *sim, struct sim_replica *replica, uint64_t slot, uint32_t content)
-{
-	const struct sim_content *batch = &sim->contents[content];
-	struct sink sink = { .sim = sim, .replica = replica };
-
-	sink.first = !sim_observer_slot(sim, slot)->is_applied;
-	if (content && batch->origin == replica->id && batch->life == replica->life)
-		sink.content = batch;
-	synod_apply_batch(replica->apply, slot, batch->size ? sim->arena + batch->offset : NULL,
-			  batch->size, on_result, &sink);
-	replica->applied = slot;
-	sim_observer_applied(sim, replica, slot);
-}
-
 /* What the journal says is chosen is executed again before the first step. */
 static void recover(struct sim *sim, struct sim_replica *replica)
 {
@@ -195,7 +142,7 @@ static void recover(struct sim *sim, struct sim_replica *replica)
 		sim_check(sim, record != NULL, "I8: replica %u: no record of chosen slot %llu",
 			  replica->id, (unsigned long long)slot);
 		sim_observer_chosen(sim, replica, slot, record->content);
-		execute(sim, replica, slot, record->content);
+		sim_apply_slot(sim, replica, slot, record->content);
 	}
 	replica->chosen_last = disk->hint;
 	synod_core_recover(&replica->core, disk->promised, disk->hint);
@@ -228,7 +175,6 @@ void sim_replica_start(struct sim *sim, struct sim_replica *replica)
 					    .retransmit_ns = params->retransmit_ns,
 					    .window = params->window,
 					    .inflight = params->inflight };
-	void *memory = sim->apply_memory[replica->id];
 
 	replica->life++;
 	replica->up = 1;
@@ -249,8 +195,7 @@ void sim_replica_start(struct sim *sim, struct sim_replica *replica)
 	replica->read_settled = 0;
 	replica->chosen_last = 0;
 	replica->applied = 0;
-	memset(memory, 0, synod_apply_size(&synod_sequencer_machine, params->sessions));
-	replica->apply = synod_apply_init(memory, &synod_sequencer_machine, params->sessions);
+	sim_apply_start(sim, replica);
 	sim_tell(sim, "%u starts, life %u, promised %llu.%u, chosen %llu, last %llu", replica->id,
 		 replica->life, (unsigned long long)(replica->disk.promised >> 8),
 		 (unsigned int)replica->disk.promised & 0xff,
@@ -309,7 +254,8 @@ void sim_replica_apply(struct sim *sim, struct sim_replica *replica)
 	if (last > replica->chosen_last)
 		last = replica->chosen_last;
 	for (uint64_t slot = replica->applied + 1; slot <= last; slot++)
-		execute(sim, replica, slot,
+		sim_apply_slot(
+			sim, replica, slot,
 			sim_effects_content(sim, replica, synod_core_value(&replica->core, slot)));
 	if (last < replica->chosen_last) {
 		replica->apply_scheduled = 1;

@@ -10,11 +10,15 @@
  *   disk.c      writes by ticket, out of order and slow; the image that a crash leaves
  *   replica.c   one replica's shell: its lives, its clock, its handles
  *   ingress.c   its door for clients: requests become batches
+ *   apply.c     executes what is chosen, answers clients
  *   effects.c   carries out what a step asked for
- *   client.c    clients: register, submit, retry
+ *   datagram.c  what travels between clients and replicas, byte by byte
+ *   client.c    the life of clients: engine/client over a simulated transport
+ *   workload.c  what they ask for, and the history of what they saw
  *   faults.c    when replicas crash, links break, disks slow down
  *   asked.c     what is asked of a replica besides commands: reads by token, hand-overs
  *   observer*.c the judge: sees messages, writes, effects and answers, and no engine internals
+ *   store.c     the key-value machine once more, as it must be
  *   cluster.c   one seed from beginning to end: safety, liveness, convergence
  *   crash_points.c  a fixed script, crashed after each of its network and disk events in turn
  *   main.c      the command line
@@ -27,9 +31,11 @@
 
 #include "engine/base/limits.h"
 #include "engine/base/random.h"
+#include "engine/client/client.h"
 #include "engine/core/core.h"
 #include "engine/machine/apply.h"
 #include "engine/wire/wire.h"
+#include "tests/linear/linear.h"
 
 #include <setjmp.h>
 #include <stdint.h>
@@ -41,7 +47,12 @@
 enum {
 	SIM_CLIENTS_MAX = 6,
 	SIM_OUTSTANDING_MAX = 8,
-	SIM_REQUEST_COMMANDS_MAX = 4,
+	SIM_CLUSTER = 42,
+	SIM_DATAGRAM_SIZE = 512, /* between clients and replicas: the largest */
+	SIM_CLIENT_INBOX_MAX = 16,
+	SIM_CLIENT_SENT_MAX = 8, /* datagrams that a client's network remembers */
+	SIM_DATA_SIZE = 64,	 /* of an operation: the largest */
+	SIM_KEYS_MAX = 4,
 	SIM_INBOX_MAX = 32,
 	SIM_READS_MAX = 32, /* that wait at one replica */
 	SIM_BATCH_REQUESTS_MAX = 8,
@@ -89,9 +100,16 @@ enum {
 	X(APPLY_SLOW, "apply_slow")       \
 	X(HANDOVER, "handover")
 
-#define SIM_FAULTS_CLIENT(X)                        \
-	X(CLIENT_RETRY, "client_retry")             \
-	X(CLIENT_RETRY_STORM, "client_retry_storm") \
+#define SIM_FAULTS_CLIENT(X)                                  \
+	X(CLIENT_RETRY, "client_retry")                       \
+	X(CLIENT_RETRY_STORM, "client_retry_storm")           \
+	X(CLIENT_DEADLINE, "client_deadline")                 \
+	X(CLIENT_SEND_REFUSED, "client_send_refused")         \
+	X(CLIENT_CORRUPT, "client_corrupt")                   \
+	X(CLIENT_TRUNCATE, "client_truncate")                 \
+	X(CLIENT_RESTART, "client_restart")                   \
+	X(CLIENT_RESTART_IDENTITY, "client_restart_identity") \
+	X(CLIENT_FORMER_LIFE, "client_former_life")           \
 	X(SESSION_EVICTED, "session_evicted")
 
 #define SIM_FAULTS(X)         \
@@ -107,6 +125,30 @@ enum sim_fault {
 	SIM_FAULTS_COUNT
 };
 
+/*
+ * What the clients got done, and how much of it 100 seeds have at least: a campaign with less
+ * fails, as it looked at less than it seems.
+ */
+#define SIM_TRAFFIC(X)                         \
+	X(EXECUTED, "executed", 15000)         \
+	X(DUPLICATES, "duplicates", 1000)      \
+	X(ACKNOWLEDGED, "acknowledged", 10000) \
+	X(PUTS, "puts", 1000)                  \
+	X(GETS, "gets", 1000)                  \
+	X(DELETES, "deletes", 1000)            \
+	X(CAS_OK, "cas_ok", 1000)              \
+	X(CAS_FAILED, "cas_failed", 1000)      \
+	X(SESSIONS, "sessions", 100)           \
+	X(READS_GRANTED, "reads_granted", 100) \
+	X(HISTORIES, "histories", 20)
+
+enum sim_traffic {
+#define SIM_TRAFFIC_SYMBOL(symbol, name, least) SIM_TRAFFIC_##symbol,
+	SIM_TRAFFIC(SIM_TRAFFIC_SYMBOL)
+#undef SIM_TRAFFIC_SYMBOL
+	SIM_TRAFFIC_COUNT
+};
+
 enum sim_event_kind {
 	SIM_PACKET,	  /* at a replica or a client; a: index of the packet */
 	SIM_TICK,	  /* a: generation */
@@ -115,7 +157,9 @@ enum sim_event_kind {
 	SIM_READ_DONE,	  /* a: slot, b: for whom */
 	SIM_APPLY,	  /* execute chosen slots */
 	SIM_INGRESS,	  /* make a batch of the waiting requests */
-	SIM_CLIENT_TIMER, /* a: generation */
+	SIM_CLIENT_TIMER, /* think of something to ask; a: life */
+	SIM_CLIENT_POLL,  /* a: generation */
+	SIM_CLIENT_START, /* a: life */
 	SIM_RESTART,
 	SIM_FAULT_NEXT, /* a: enum sim_hazard */
 	SIM_HEAL,	/* a: generation of the partition */
@@ -147,27 +191,15 @@ struct sim_content {
 	uint32_t crc;
 	uint32_t origin; /* replica that answers its clients, in its life */
 	uint32_t life;
+	uint32_t origins_first; /* in sim->origins: whose commands these are */
+	uint32_t origins_count;
 };
 
-struct sim_command {
-	uint8_t kind;
-	uint8_t client;
-	uint64_t session;
-	uint64_t number;
-};
-
-struct sim_request {
+/* Commands first..first + count - 1 of a batch came from one client. */
+struct sim_origin {
+	uint32_t client;
+	uint32_t first;
 	uint32_t count;
-	struct sim_command commands[SIM_REQUEST_COMMANDS_MAX];
-};
-
-struct sim_reply {
-	uint64_t session; /* that the command was sent under; 0: of a registration */
-	uint64_t number;
-	uint64_t position;
-	uint32_t status;
-	uint32_t from;
-	uint32_t leader; /* NOT_LEADER: who leads, as far as known */
 };
 
 enum sim_packet_kind {
@@ -176,14 +208,23 @@ enum sim_packet_kind {
 	SIM_PACKET_REPLY
 };
 
+/* Between a client and a replica. */
+struct sim_datagram {
+	uint32_t client;
+	uint32_t replica;
+	uint32_t damaged; /* 1: whoever gets it must refuse it */
+	uint32_t size;
+	uint32_t free_next;
+	_Alignas(8) uint8_t bytes[SIM_DATAGRAM_SIZE];
+};
+
 struct sim_packet {
 	uint32_t kind;
 	uint32_t content; /* MESSAGE with a value */
 	uint32_t free_next;
 	union {
 		struct synod_message message;
-		struct sim_request request;
-		struct sim_reply reply;
+		uint32_t datagram; /* REQUEST, REPLY: its index */
 	};
 };
 
@@ -224,6 +265,14 @@ struct sim_disk {
 };
 
 /* ---- replicas and clients ------------------------------------------------------------------ */
+
+/* A request that waits to become part of a batch: whole, sane commands. */
+struct sim_request {
+	uint32_t client;
+	uint32_t count;
+	uint32_t size;
+	_Alignas(8) uint8_t bytes[SIM_DATAGRAM_SIZE];
+};
 
 struct sim_handle {
 	uint32_t content;
@@ -266,24 +315,46 @@ struct sim_replica {
 	uint64_t read_floors[SIM_READS_MAX];
 };
 
-struct sim_outstanding {
+/* An operation of a client. */
+struct sim_op {
+	struct synod_client_op op; /* first: the client hands back its address */
+	uint64_t floor; /* I10: positions up to this were answered before it was submitted */
+	uint32_t in_use;
+	uint32_t history; /* of the key-value machine: index + 1 in sim->history, or 0 */
+	uint8_t data[SIM_DATA_SIZE];
+	uint8_t result[SIM_DATA_SIZE];
+};
+
+/* What an operation was sent as; session 0: never. */
+struct sim_asked {
+	uint64_t session;
 	uint64_t number;
-	uint64_t sent_at; /* 0: not yet, or to be sent again soon */
-	uint64_t floor;	  /* I10: positions up to this were answered before it was first sent */
 };
 
 struct sim_client {
-	uint64_t nonce;
-	uint64_t session; /* 0: not registered */
-	uint64_t number_last;
-	uint64_t acked;
-	uint64_t generation;
+	struct sim *sim;
+	struct synod_client *client;
+	void *memory;
+	struct synod_transport transport;
 	uint32_t id;
-	uint32_t target;
-	uint32_t turn;
-	uint32_t outstanding_count;
+	uint32_t up;
+	uint32_t retired; /* more clients than sessions: these go home after the safety phase */
+	uint64_t life;
+	uint64_t identity; /* 0: every life is somebody else */
+	uint64_t nonce;
+	uint64_t submitted;
+	uint64_t acked;
+	uint64_t poll_at; /* when a SIM_CLIENT_POLL is due; UINT64_MAX: none */
+	uint64_t poll_generation;
 	uint32_t outstanding_max;
-	struct sim_outstanding outstanding[SIM_OUTSTANDING_MAX];
+	uint32_t inbox_count;
+	uint32_t lent_damaged; /* datagrams received last that must be refused */
+	uint32_t sent_count;
+	struct synod_client_counters counted; /* up to the last look */
+	struct sim_op ops[SIM_OUTSTANDING_MAX];
+	struct sim_datagram inbox[SIM_CLIENT_INBOX_MAX];
+	struct sim_datagram lent[SIM_CLIENT_INBOX_MAX];
+	struct sim_datagram sent[SIM_CLIENT_SENT_MAX]; /* a ring; in all lives */
 };
 
 /* ---- the observer -------------------------------------------------------------------------- */
@@ -315,6 +386,16 @@ struct sim_ballot {
 struct sim_position {
 	uint64_t session;
 	uint64_t number;
+	uint64_t status;
+	uint64_t at; /* when the first replica executed it */
+};
+
+/* A session that the log opened, in the order of the log. */
+struct sim_session {
+	uint64_t id;
+	uint64_t identity; /* 0: nobody's */
+	uint64_t incarnation;
+	uint64_t closed; /* 1: a later life of its identity has one */
 };
 
 struct sim_observer {
@@ -332,7 +413,11 @@ struct sim_observer {
 	struct sim_position *positions; /* [0] is unused */
 	uint64_t positions_count;
 	uint64_t positions_capacity;
-	uint64_t position_acked;	      /* highest that a client was told */
+	uint64_t position_acked; /* highest that a client was told */
+	struct sim_session *sessions;
+	uint64_t sessions_count;
+	uint64_t sessions_capacity;
+	uint32_t store[SIM_KEYS_MAX]; /* what each key holds after the last position; 0: nothing */
 	uint32_t executed[SIM_EXECUTED_SIZE]; /* open-addressed: position by (session, number) */
 	/* ACCEPTED was found true up to here, at that ballot, in that life. */
 	uint64_t accepted_ballot[SYNOD_REPLICAS_MAX + 1];
@@ -377,6 +462,11 @@ struct sim_params {
 	uint64_t apply_max;
 	uint64_t think_max;
 	uint64_t client_timeout;
+	uint64_t client_deadline; /* of an operation; 0: none */
+	uint32_t client_datagram; /* bytes: the largest */
+	uint32_t send_refused;	  /* out of a thousand */
+	uint32_t kv;		  /* the machine is the key-value one, not the sequencer */
+	uint32_t keys;
 	uint64_t drift_ppm;
 	uint64_t mtu; /* of a narrow link */
 
@@ -395,6 +485,7 @@ enum sim_hazard {
 	SIM_HAZARD_CLOCK_JUMP,
 	SIM_HAZARD_DISK_STUCK,
 	SIM_HAZARD_STORM,
+	SIM_HAZARD_CLIENT_RESTART,
 	SIM_HAZARD_HANDOVER, /* somebody asks the leader to hand over */
 	SIM_HAZARD_READ,     /* reads come in; not a fault, but at any time */
 	SIM_HAZARDS_COUNT,
@@ -412,7 +503,6 @@ struct sim {
 	uint64_t now;
 	uint64_t hash; /* of the whole history */
 	uint64_t events;
-	uint64_t reads_granted;
 	uint64_t faults[SIM_FAULTS_COUNT];
 	enum sim_phase phase;
 	uint32_t trace;
@@ -425,6 +515,11 @@ struct sim {
 	uint32_t packets_capacity;
 	uint32_t packets_free;
 
+	struct sim_datagram *datagrams; /* [0] is unused */
+	uint32_t datagrams_count;
+	uint32_t datagrams_capacity;
+	uint32_t datagrams_free;
+
 	/* [from][to], replicas only. */
 	uint8_t cut[SYNOD_REPLICAS_MAX + 1][SYNOD_REPLICAS_MAX + 1];
 	uint64_t clogged_until[SYNOD_REPLICAS_MAX + 1][SYNOD_REPLICAS_MAX + 1];
@@ -434,13 +529,24 @@ struct sim {
 	struct sim_content *contents;
 	uint32_t contents_count;
 	uint32_t contents_capacity;
+	struct sim_origin *origins;
+	uint32_t origins_count;
+	uint32_t origins_capacity;
 	uint8_t *arena;
 	uint32_t arena_size;
 	uint32_t arena_capacity;
 
 	struct sim_replica replicas[SYNOD_REPLICAS_MAX + 1];
 	void *apply_memory[SYNOD_REPLICAS_MAX + 1];
+	const struct synod_machine *machine;
 	struct sim_client clients[SIM_CLIENTS_MAX];
+	struct linear_op *history;    /* of the key-value machine's clients; tag: index */
+	struct sim_asked *history_of; /* what each was sent as */
+	uint32_t history_count;
+	uint32_t history_capacity;
+	uint32_t history_of_capacity;
+	uint32_t value_last; /* values are numbers, each written once */
+	uint64_t traffic[SIM_TRAFFIC_COUNT];
 	struct sim_observer observer;
 	struct synod_effects effects;
 
@@ -478,6 +584,12 @@ void sim_trace(const struct sim *sim, const char *format, ...)
 static inline void sim_count(struct sim *sim, enum sim_fault fault)
 {
 	sim->faults[fault]++;
+}
+
+/* A client got something done. */
+static inline void sim_done(struct sim *sim, enum sim_traffic traffic)
+{
+	sim->traffic[traffic]++;
 }
 
 static inline uint64_t sim_below(struct sim *sim, uint64_t bound)
@@ -522,9 +634,8 @@ void sim_queue_move(struct sim *sim, uint32_t who, uint64_t from, uint64_t to);
 /* net.c */
 uint32_t sim_net_packet(struct sim *sim); /* a fresh packet's index */
 void sim_net_free(struct sim *sim, uint32_t packet);
+uint64_t sim_net_delay(struct sim *sim);
 void sim_net_send(struct sim *sim, const struct synod_message *message, uint32_t content);
-/* Between a client and a replica: `who` gets it. Takes the packet. */
-void sim_net_send_client(struct sim *sim, uint32_t packet, uint32_t who);
 void sim_net_heal(struct sim *sim);
 
 /* disk.c */
@@ -558,10 +669,27 @@ void sim_replica_pause(struct sim *sim, struct sim_replica *replica, uint64_t un
 /* Its clock goes forward at once, as after a machine was suspended. */
 void sim_replica_clock_jump(struct sim *sim, struct sim_replica *replica, uint64_t by);
 
+/* datagram.c */
+/* Sends it through all that may happen to it; its client and replica say between whom. */
+void sim_datagram_send(struct sim *sim, enum sim_packet_kind kind,
+		       const struct sim_datagram *datagram);
+/* Puts it on its way as it is, to arrive at that time. */
+void sim_datagram_post(struct sim *sim, enum sim_packet_kind kind,
+		       const struct sim_datagram *datagram, uint64_t at);
+/* Copies it out and frees the packet. */
+struct sim_datagram sim_datagram_take(struct sim *sim, uint32_t packet);
+
 /* ingress.c */
-void sim_replica_request(struct sim *sim, struct sim_replica *replica,
-			 const struct sim_request *request);
+void sim_replica_datagram(struct sim *sim, struct sim_replica *replica,
+			  const struct sim_datagram *datagram);
 void sim_replica_ingress(struct sim *sim, struct sim_replica *replica);
+
+/* apply.c */
+/* The replica's machine and sessions as they are before the first slot. */
+void sim_apply_start(struct sim *sim, struct sim_replica *replica);
+/* Executes a slot; answers the clients whose commands this life of the replica gathered. */
+void sim_apply_slot(struct sim *sim, struct sim_replica *replica, uint64_t slot, uint32_t content);
+void sim_apply_free(struct sim *sim);
 
 /* effects.c: what a step asked for, in sim->effects. */
 void sim_effects_carry_out(struct sim *sim, struct sim_replica *replica);
@@ -573,8 +701,26 @@ void sim_effects_trace(const struct sim *sim, const struct synod_message *messag
 /* client.c */
 void sim_client_start(struct sim *sim, struct sim_client *client);
 void sim_client_timer(struct sim *sim, struct sim_client *client);
-void sim_client_reply(struct sim *sim, struct sim_client *client, const struct sim_reply *reply);
+void sim_client_poll(struct sim *sim, struct sim_client *client);
+void sim_client_datagram(struct sim *sim, struct sim_client *client,
+			 const struct sim_datagram *datagram);
 void sim_client_storm(struct sim *sim, struct sim_client *client);
+/* It dies, and comes back a little later. */
+void sim_client_restart(struct sim *sim, struct sim_client *client);
+/* Nothing more will come of what it has under way. */
+void sim_client_forget(struct sim *sim, struct sim_client *client);
+int sim_client_waits(const struct sim_client *client);
+void sim_client_free(struct sim_client *client);
+
+/* workload.c */
+void sim_workload_next(struct sim *sim, struct sim_op *op);
+/* The client was told what came of it. */
+void sim_workload_done(struct sim *sim, const struct sim_op *op);
+/* Nobody will be told: the client died, or went home, with this session open. */
+void sim_workload_lost(struct sim *sim, const struct sim_op *op, uint64_t session);
+/* I10, I11: the history of the run is linearizable. */
+void sim_workload_check(struct sim *sim);
+void sim_workload_free(struct sim *sim);
 
 /* faults.c */
 void sim_faults_start(struct sim *sim);
@@ -609,9 +755,16 @@ void sim_observer_durable(struct sim *sim, struct sim_replica *replica,
 void sim_observer_chosen(struct sim *sim, struct sim_replica *replica, uint64_t slot,
 			 uint32_t content);
 void sim_observer_applied(struct sim *sim, struct sim_replica *replica, uint64_t slot);
-void sim_observer_result(struct sim *sim, const struct synod_apply_result *result);
-void sim_observer_ack(struct sim *sim, const struct sim_client *client, uint64_t number,
-		      uint64_t position, uint64_t floor);
+/* observer_clients.c: a command of a slot that nobody has executed before, and what came of it. */
+void sim_observer_result(struct sim *sim, const struct synod_wire_command *command,
+			 const uint8_t *payload, const struct synod_apply_result *result);
+void sim_observer_ack(struct sim *sim, const struct sim_op *op);
+/* The position at which (session, number) was executed, or 0: it was not. */
+uint64_t sim_observer_executed(struct sim *sim, uint64_t session, uint64_t number);
+
+/* store.c: executes a command of the key-value machine, and compares. */
+void sim_store_execute(struct sim *sim, const uint8_t *payload, uint32_t size,
+		       const struct synod_apply_result *result);
 
 /* A network or disk event of the replica is over. Returns 1 if it crashed there. */
 int sim_point(struct sim *sim, struct sim_replica *replica);
@@ -633,5 +786,7 @@ struct sim_sweep {
 int sim_crash_points(struct sim *sim, const struct sim_sweep *wanted);
 
 extern const char *const sim_fault_names[SIM_FAULTS_COUNT];
+extern const char *const sim_traffic_names[SIM_TRAFFIC_COUNT];
+extern const uint64_t sim_traffic_least[SIM_TRAFFIC_COUNT]; /* of 100 seeds */
 
 #endif

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A replica's apply stage (engine/pipeline/apply_stage.c): executes what is chosen and answers the
+ * clients whose commands this life of the replica gathered. Results of one session that stand
+ * together leave in one datagram.
+ *
+ * A life begins with zeroed memory, of which the key-value machine needs 18 MB and touches little:
+ * it is mapped, and given back to the kernel between lives, so that a restart costs what was
+ * touched and not what might be.
+ */
+#include "tests/sim/sim.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+static size_t memory_size(void)
+{
+	size_t kv = synod_apply_size(&synod_kv_machine, SIM_CLIENTS_MAX + 2);
+	size_t sequencer = synod_apply_size(&synod_sequencer_machine, SIM_CLIENTS_MAX + 2);
+
+	return kv > sequencer ? kv : sequencer;
+}
+
+void sim_apply_start(struct sim *sim, struct sim_replica *replica)
+{
+	void **memory = &sim->apply_memory[replica->id];
+
+	if (!*memory) {
+		*memory = mmap(NULL, memory_size(), PROT_READ | PROT_WRITE,
+			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		if (*memory == MAP_FAILED)
+			abort();
+		/* A page touched must not cost 2 MB of zeros. */
+		(void)madvise(*memory, memory_size(), MADV_NOHUGEPAGE);
+	} else if (madvise(*memory, memory_size(), MADV_DONTNEED)) {
+		abort();
+	}
+	replica->apply = synod_apply_init(*memory, sim->machine, sim->params.sessions);
+}
+
+void sim_apply_free(struct sim *sim)
+{
+	for (uint32_t id = 0; id <= SYNOD_REPLICAS_MAX; id++)
+		if (sim->apply_memory[id])
+			munmap(sim->apply_memory[id], memory_size());
+}
+
+struct sink {
+	struct sim *sim;
+	struct sim_replica *replica;
+	const uint8_t *bytes;		 /* of the command whose result comes next */
+	const struct sim_origin *origin; /* NULL: nobody waits for answers */
+	uint32_t first;			 /* no replica has executed this slot before */
+	uint64_t session;		 /* of the results in the reply */
+	struct sim_datagram reply;
+};
+
+static void reply_send(struct sink *sink)
+{
+	struct sim_datagram *reply = &sink->reply;
+	struct synod_wire_header *header = (struct synod_wire_header *)reply->bytes;
+
+	if (reply->size == SYNOD_HEADER_SIZE)
+		return;
+	memset(header, 0, sizeof(*header));
+	header->type = SYNOD_REPLY;
+	header->cluster = SIM_CLUSTER;
+	header->sender = (uint16_t)sink->replica->id;
+	header->slot = sink->session;
+	header->argument = sink->replica->core.leader;
+	synod_wire_seal(header, NULL, reply->bytes + SYNOD_HEADER_SIZE,
+			reply->size - SYNOD_HEADER_SIZE);
+	sim_datagram_send(sink->sim, SIM_PACKET_REPLY, reply);
+	reply->size = SYNOD_HEADER_SIZE;
+}
+
+static void reply_add(struct sink *sink, const struct synod_apply_result *result)
+{
+	struct sim_datagram *reply = &sink->reply;
+	uint32_t padded = SYNOD_WIRE_ALIGN(result->size);
+	struct synod_wire_result wire = { .number = result->number,
+					  .position = result->position,
+					  .status = result->status,
+					  .size = (uint16_t)result->size };
+
+	if (sink->session != result->session || reply->client != sink->origin->client ||
+	    reply->size + sizeof(wire) + padded > SIM_DATAGRAM_SIZE)
+		reply_send(sink);
+	sink->session = result->session;
+	reply->client = sink->origin->client;
+	memcpy(reply->bytes + reply->size, &wire, sizeof(wire));
+	reply->size += (uint32_t)sizeof(wire);
+	memset(reply->bytes + reply->size, 0, padded);
+	if (result->size)
+		memcpy(reply->bytes + reply->size, result->data, result->size);
+	reply->size += padded;
+}
+
+static void on_result(void *context, uint32_t index, const struct synod_apply_result *result)
+{
+	struct sink *sink = context;
+	struct synod_wire_command command;
+
+	memcpy(&command, sink->bytes, sizeof(command));
+	if (sink->first)
+		sim_observer_result(sink->sim, &command, sink->bytes + sizeof(command), result);
+	sink->bytes += synod_wire_command_size(&command);
+	if (!sink->origin)
+		return;
+	if (index >= sink->origin->first + sink->origin->count)
+		sink->origin++;
+	reply_add(sink, result);
+}
+
+void sim_apply_slot(struct sim *sim, struct sim_replica *replica, uint64_t slot, uint32_t content)
+{
+	const struct sim_content *batch = &sim->contents[content];
+	struct sink sink = { .sim = sim, .replica = replica };
+
+	sink.first = !sim_observer_slot(sim, slot)->is_applied;
+	sink.bytes = batch->size ? sim->arena + batch->offset : NULL;
+	sink.reply.replica = replica->id;
+	sink.reply.size = SYNOD_HEADER_SIZE;
+	if (content && batch->origin == replica->id && batch->life == replica->life)
+		sink.origin = &sim->origins[batch->origins_first];
+	synod_apply_batch(replica->apply, slot, sink.bytes, batch->size, on_result, &sink);
+	reply_send(&sink);
+	replica->applied = slot;
+	sim_observer_applied(sim, replica, slot);
+}

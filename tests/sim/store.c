@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The key-value machine once more, as it must be (engine/DESIGN.md, 11): a value for each of the
+ * few keys that the workload names. Executes the log's commands in order beside the engine's
+ * machine and compares what each came to.
+ */
+#include "tests/sim/sim.h"
+
+#include <string.h>
+
+/* The bytes of a command, as DESIGN.md draws them; values are four bytes here. */
+struct parsed {
+	uint32_t operation;
+	uint32_t absent;
+	uint32_t key;
+	uint32_t expected;
+	uint32_t value;
+};
+
+enum {
+	GET = 1,
+	PUT,
+	DELETE,
+	CAS
+};
+
+static struct parsed parse(struct sim *sim, const uint8_t *bytes, uint32_t size)
+{
+	struct parsed parsed = { .operation = bytes[0], .absent = bytes[1] };
+	uint32_t expected_size = bytes[4];
+	uint32_t value_size = bytes[6];
+
+	sim_check(sim,
+		  size >= 10 && bytes[2] == 2 && bytes[8] == 'k' &&
+			  size == 10 + expected_size + value_size,
+		  "a command of the log is not one of the workload's");
+	parsed.key = bytes[9] - (uint32_t)'0';
+	memcpy(&parsed.expected, bytes + 10, expected_size);
+	memcpy(&parsed.value, bytes + 10 + expected_size, value_size);
+	return parsed;
+}
+
+/* What the command comes to; changes the key. */
+static uint32_t execute(uint32_t *key, const struct parsed *command)
+{
+	uint32_t before = *key;
+
+	switch (command->operation) {
+	case GET:
+		return before ? SYNOD_OK : SYNOD_NOT_FOUND;
+	case PUT:
+		*key = command->value;
+		return SYNOD_OK;
+	case DELETE:
+		*key = 0;
+		return before ? SYNOD_OK : SYNOD_NOT_FOUND;
+	default:
+		if (!command->absent && !before)
+			return SYNOD_NOT_FOUND;
+		if (before != command->expected)
+			return SYNOD_MISMATCH;
+		*key = command->value;
+		return SYNOD_OK;
+	}
+}
+
+static void count(struct sim *sim, const struct parsed *command, uint32_t status)
+{
+	static const enum sim_traffic traffic[] = { [GET] = SIM_TRAFFIC_GETS,
+						    [PUT] = SIM_TRAFFIC_PUTS,
+						    [DELETE] = SIM_TRAFFIC_DELETES,
+						    [CAS] = SIM_TRAFFIC_CAS_FAILED };
+
+	if (command->operation == CAS && status == SYNOD_OK)
+		sim_done(sim, SIM_TRAFFIC_CAS_OK);
+	else
+		sim_done(sim, traffic[command->operation]);
+}
+
+void sim_store_execute(struct sim *sim, const uint8_t *payload, uint32_t size,
+		       const struct synod_apply_result *result)
+{
+	struct parsed command = parse(sim, payload, size);
+	uint32_t *key = &sim->observer.store[command.key];
+	uint32_t value = 0;
+	uint32_t status;
+
+	/* A duplicate changes nothing; a read looks again. */
+	if (!result->executed && command.operation != GET)
+		return;
+	status = execute(key, &command);
+	if (result->executed)
+		count(sim, &command, status);
+	sim_check(sim, result->status == status,
+		  "position %llu: operation %u of key %u ends with %s, not %s",
+		  (unsigned long long)result->position, command.operation, command.key,
+		  synod_status_name(result->status), synod_status_name(status));
+	if (command.operation != GET || status != SYNOD_OK)
+		return;
+	sim_check(sim, result->size == sizeof(value), "a read gives %u bytes", result->size);
+	memcpy(&value, result->data, sizeof(value));
+	sim_check(sim, value == *key, "position %llu: key %u is read as %u, it is %u",
+		  (unsigned long long)result->position, command.key, value, *key);
+}

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What clients ask for. Of the sequencer: any bytes. Of the key-value machine: few keys, so that
+ * they meet, and each value written once, so that a read says which write it saw. What each client
+ * was told becomes a history, which must be linearizable (tests/linear).
+ *
+ * Of operations whose client was not told what became of them the observer knows more: what was
+ * never executed had no effect, and what was, had it by the time that the first replica executed
+ * it. The history is judged with that knowledge: it is stricter, and without what may or may not
+ * have been, the search is short.
+ */
+#include "engine/machine/kv.h"
+#include "tests/sim/sim.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define STEPS_MAX 5000000ull
+
+static uint32_t history_add(struct sim *sim, struct linear_op op)
+{
+	uint64_t capacity = sim->history_capacity;
+
+	if (sim->history_count >= capacity) {
+		sim->history = sim_grow(sim->history, &capacity, sim->history_count,
+					sizeof(*sim->history));
+		sim->history_capacity = (uint32_t)capacity;
+	}
+	capacity = sim->history_of_capacity;
+	if (sim->history_count >= capacity) {
+		sim->history_of = sim_grow(sim->history_of, &capacity, sim->history_count,
+					   sizeof(*sim->history_of));
+		sim->history_of_capacity = (uint32_t)capacity;
+	}
+	sim->history_of[sim->history_count] = (struct sim_asked){ 0 };
+	op.tag = sim->history_count;
+	sim->history[sim->history_count++] = op;
+	return sim->history_count;
+}
+
+static void sequencer_next(struct sim *sim, struct sim_op *op)
+{
+	op->op.size = (uint32_t)sim_below(sim, SIM_DATA_SIZE / 2);
+	for (uint32_t i = 0; i < op->op.size; i++)
+		op->data[i] = (uint8_t)sim_below(sim, 256);
+}
+
+/* Mostly what the key holds, so that it succeeds; sometimes nothing, or an old value. */
+static uint32_t draw_expected(struct sim *sim, uint32_t key)
+{
+	switch (sim_below(sim, 5)) {
+	case 0:
+		return LINEAR_ABSENT;
+	case 1:
+		return 1 + (uint32_t)sim_below(sim, sim->value_last + 1);
+	default:
+		return sim->observer.store[key];
+	}
+}
+
+static void kv_next(struct sim *sim, struct sim_op *op)
+{
+	static const uint8_t drawn[] = { SYNOD_KV_PUT, SYNOD_KV_PUT,   SYNOD_KV_PUT, SYNOD_KV_GET,
+					 SYNOD_KV_GET, SYNOD_KV_GET,   SYNOD_KV_CAS, SYNOD_KV_CAS,
+					 SYNOD_KV_CAS, SYNOD_KV_DELETE };
+	static const uint8_t operations[] = { [SYNOD_KV_GET] = LINEAR_GET,
+					      [SYNOD_KV_PUT] = LINEAR_PUT,
+					      [SYNOD_KV_DELETE] = LINEAR_DELETE,
+					      [SYNOD_KV_CAS] = LINEAR_CAS };
+	struct linear_op entry = { .invoked = sim->now,
+				   .answered = LINEAR_NEVER,
+				   .key = (uint32_t)sim_below(sim, sim->params.keys),
+				   .outcome = LINEAR_UNKNOWN };
+	char key[2] = { 'k', (char)('0' + entry.key) };
+	struct synod_kv_request request = { .operation = drawn[sim_below(sim, sizeof(drawn))],
+					    .key_size = sizeof(key),
+					    .key = key,
+					    .expected = &entry.expected,
+					    .value = &entry.value };
+	int size;
+
+	entry.operation = operations[request.operation];
+	if (entry.operation == LINEAR_PUT || entry.operation == LINEAR_CAS) {
+		entry.value = ++sim->value_last;
+		request.value_size = sizeof(entry.value);
+	}
+	if (entry.operation == LINEAR_CAS) {
+		entry.expected = draw_expected(sim, entry.key);
+		request.flags = entry.expected == LINEAR_ABSENT ? SYNOD_KV_ABSENT : 0;
+		request.expected_size =
+			entry.expected == LINEAR_ABSENT ? 0 : sizeof(entry.expected);
+	}
+	size = synod_kv_encode(&request, op->data, sizeof(op->data));
+	sim_check(sim, size > 0, "a key-value command cannot be encoded: %d", size);
+	op->op.size = (uint32_t)size;
+	op->history = history_add(sim, entry);
+}
+
+void sim_workload_next(struct sim *sim, struct sim_op *op)
+{
+	op->op.data = op->data;
+	op->op.result = op->result;
+	op->op.result_capacity = sizeof(op->result);
+	if (sim->params.kv)
+		kv_next(sim, op);
+	else
+		sequencer_next(sim, op);
+}
+
+/* Sets the outcome; 0 if the status is none that says what was done. */
+static int conclude(struct linear_op *entry, uint64_t status, uint64_t at)
+{
+	switch (status) {
+	case SYNOD_OK:
+		entry->outcome = LINEAR_OK;
+		break;
+	case SYNOD_NOT_FOUND:
+		entry->outcome = LINEAR_NOT_FOUND;
+		break;
+	case SYNOD_MISMATCH:
+		entry->outcome = LINEAR_MISMATCH;
+		break;
+	default:
+		return 0;
+	}
+	entry->answered = at;
+	return 1;
+}
+
+void sim_workload_done(struct sim *sim, const struct sim_op *op)
+{
+	struct linear_op *entry = &sim->history[op->history - 1];
+
+	sim->history_of[op->history - 1] =
+		(struct sim_asked){ .session = op->op.session, .number = op->op.number };
+	if (!conclude(entry, op->op.status, sim->now) || entry->operation != LINEAR_GET ||
+	    entry->outcome != LINEAR_OK)
+		return;
+	sim_check(sim, op->op.result_size == sizeof(entry->value),
+		  "a read of key %u is answered with %u bytes", entry->key, op->op.result_size);
+	memcpy(&entry->value, op->result, sizeof(entry->value));
+}
+
+void sim_workload_lost(struct sim *sim, const struct sim_op *op, uint64_t session)
+{
+	sim->history_of[op->history - 1] =
+		(struct sim_asked){ .session = session, .number = op->op.number };
+}
+
+/* What became of an operation of which its client knows nothing. A read left no trace. */
+static void find_out(struct sim *sim, struct linear_op *entry)
+{
+	const struct sim_asked *asked = &sim->history_of[entry->tag];
+	uint64_t position = 0;
+
+	if (entry->operation == LINEAR_GET)
+		return;
+	if (asked->session)
+		position = sim_observer_executed(sim, asked->session, asked->number);
+	if (position)
+		(void)conclude(entry, sim->observer.positions[position].status,
+			       sim->observer.positions[position].at);
+	else
+		entry->operation = LINEAR_GET; /* like a read of which nothing is known */
+}
+
+/* What of the history overlaps the window, for a trace. */
+static void tell_window(const struct sim *sim, const struct linear_result *result)
+{
+	static const char *const operations[] = { "get", "put", "delete", "cas" };
+	static const char *const outcomes[] = { "OK", "NOT_FOUND", "MISMATCH", "NO_SPACE",
+						"UNKNOWN" };
+
+	for (uint32_t i = 0; i < sim->history_count; i++) {
+		const struct linear_op *op = &sim->history[i];
+
+		if (op->key == result->key && op->answered >= result->from_ns &&
+		    op->invoked <= result->to_ns)
+			sim_tell(sim, "history %u: %s key %u value %u expected %u: %s, %llu..%llu",
+				 op->tag, operations[op->operation], op->key, op->value,
+				 op->expected, outcomes[op->outcome],
+				 (unsigned long long)op->invoked, (unsigned long long)op->answered);
+	}
+}
+
+void sim_workload_check(struct sim *sim)
+{
+	struct linear_result result;
+	const struct linear_op *blamed;
+
+	if (!sim->params.kv)
+		return;
+	sim_done(sim, SIM_TRAFFIC_HISTORIES);
+	for (uint32_t i = 0; i < sim->params.clients; i++)
+		if (sim->clients[i].up)
+			sim_client_forget(sim, &sim->clients[i]);
+	for (uint32_t i = 0; i < sim->history_count; i++)
+		if (sim->history[i].outcome == LINEAR_UNKNOWN)
+			find_out(sim, &sim->history[i]);
+	linear_check(sim->history, sim->history_count, LINEAR_ABSENT, STEPS_MAX, &result);
+	if (result.verdict == LINEAR_YES)
+		return;
+	tell_window(sim, &result);
+	sim_check(sim, result.verdict == LINEAR_NO,
+		  "linearizability of key %u: undecided after %llu steps", result.key,
+		  (unsigned long long)result.steps);
+	blamed = &sim->history[result.blamed];
+	sim_fail(sim,
+		 "I10, I11: key %u is not linearizable from %llu to %llu ns: no order explains "
+		 "operation %u of value %u with outcome %u",
+		 result.key, (unsigned long long)result.from_ns, (unsigned long long)result.to_ns,
+		 blamed->operation, blamed->value, blamed->outcome);
+}
+
+void sim_workload_free(struct sim *sim)
+{
+	free(sim->history);
+	free(sim->history_of);
+}
