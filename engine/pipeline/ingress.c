@@ -112,12 +112,62 @@ static void gather(struct synod_item *batch, const struct synod_wire_view *view,
 	       view->body_size);
 }
 
+/* Commands that fit one batch: into one, or refused. */
+static void take(struct synod_pipeline *p, const struct synod_wire_view *view, uint32_t count,
+		 const struct synod_address *from, uint64_t now_ns)
+{
+	struct synod_counters *counters = &p->ingress.counters;
+	struct synod_item *batch = batch_for(p, view->body_size);
+
+	if (!batch) {
+		synod_count(counters, SYNOD_REFUSED_BUSY, count);
+		refuse(p, view, from, SYNOD_BUSY, now_ns);
+		return;
+	}
+	gather(batch, view, count, from);
+	synod_count(counters, SYNOD_COMMANDS, count);
+}
+
+/*
+ * A request may hold more than a batch where clients reach replicas by wider links than these have
+ * among each other: whole commands into batches, and only one that fits none is refused.
+ */
+static void take_parts(struct synod_pipeline *p, const struct synod_wire_view *view,
+		       const struct synod_address *from, uint64_t now_ns)
+{
+	struct synod_wire_view part = *view;
+	uint32_t at = 0;
+
+	while (at < view->body_size) { /* at most one turn a command */
+		struct synod_wire_command command;
+		uint32_t count = 0;
+
+		part.body = view->body + at;
+		part.body_size = 0;
+		while (at < view->body_size) { /* at most one turn a command */
+			memcpy(&command, view->body + at, sizeof(command));
+			if (part.body_size + synod_wire_command_size(&command) >
+			    p->config.batch_size_max)
+				break;
+			part.body_size += synod_wire_command_size(&command);
+			at += synod_wire_command_size(&command);
+			count++;
+		}
+		if (count) {
+			take(p, &part, count, from, now_ns);
+			continue;
+		}
+		part.body_size = synod_wire_command_size(&command);
+		at += part.body_size;
+		refuse(p, &part, from, SYNOD_TOO_LARGE, now_ns);
+	}
+}
+
 static void on_request(struct synod_pipeline *p, const struct synod_wire_view *view,
 		       const struct synod_address *from, uint64_t now_ns)
 {
 	struct synod_counters *counters = &p->ingress.counters;
 	int count = synod_wire_commands_check(view->body, view->body_size);
-	struct synod_item *batch;
 
 	if (count <= 0) {
 		synod_count(counters, SYNOD_DROP_BATCH, 1);
@@ -128,23 +178,15 @@ static void on_request(struct synod_pipeline *p, const struct synod_wire_view *v
 		refuse(p, view, from, SYNOD_NOT_LEADER, now_ns);
 		return;
 	}
-	if (view->body_size > p->config.batch_size_max) {
-		refuse(p, view, from, SYNOD_TOO_LARGE, now_ns);
-		return;
-	}
 	if (load(&p->published.journal_room) < SYNOD_PIPELINE_RESERVE_LEADER) {
 		synod_count(counters, SYNOD_REFUSED_FULL, (uint64_t)count);
 		refuse(p, view, from, SYNOD_FULL, now_ns);
 		return;
 	}
-	batch = batch_for(p, view->body_size);
-	if (!batch) {
-		synod_count(counters, SYNOD_REFUSED_BUSY, (uint64_t)count);
-		refuse(p, view, from, SYNOD_BUSY, now_ns);
-		return;
-	}
-	gather(batch, view, (uint32_t)count, from);
-	synod_count(counters, SYNOD_COMMANDS, (uint64_t)count);
+	if (view->body_size <= p->config.batch_size_max)
+		take(p, view, (uint32_t)count, from, now_ns);
+	else
+		take_parts(p, view, from, now_ns);
 }
 
 /* A peer's message becomes an item; the packet's bytes stay where they are. Takes the mbuf. */
