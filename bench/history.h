@@ -17,8 +17,9 @@
  *   answered   ns, read after its answer had arrived; null: it did not end, and may have taken
  *              effect, or not, at any time after invoked
  *   outcome    the name of enum synod_status: OK, NOT_FOUND, MISMATCH, NO_SPACE are answers of the
- *              machine; NOT_LEADER, FULL, TOO_LARGE: it was not done and never will be;
- *              UNKNOWN, SESSION_EVICTED, STALE (answered is null): it is not known
+ *              machine; NOT_LEADER, TOO_LARGE: it was not done and never will be; UNKNOWN,
+ *              SESSION_EVICTED, STALE, FULL (answered is null): it is not known (FULL: every copy
+ *              that was answered was refused, but a network may have kept another)
  *   read       get only: log (a command like others), linearizable, stale (claims nothing)
  *   position   where the command took one; not with get (repeated, it looks again: the position
  *              would not say which value it saw)

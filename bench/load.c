@@ -262,7 +262,8 @@ static void account(struct synod_load *load, const struct load_op *op, uint64_t 
 /* 1: what was asked may have taken effect, or may yet. */
 static int fate_unknown(uint16_t status)
 {
-	return status == SYNOD_UNKNOWN || status == SYNOD_SESSION_EVICTED || status == SYNOD_STALE;
+	return status == SYNOD_UNKNOWN || status == SYNOD_SESSION_EVICTED ||
+	       status == SYNOD_STALE || status == SYNOD_FULL;
 }
 
 static void note_history(struct synod_load *load, struct load_op *op)
