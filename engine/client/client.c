@@ -80,6 +80,13 @@ static void push_completed(struct synod_client *client, struct synod_client_op *
 	client->completed[client->completed_end++ & (SYNOD_SESSION_WINDOW - 1)] = op;
 }
 
+static int is_sane(const struct synod_client *client, const struct synod_client_op *op)
+{
+	if (op->sort == SYNOD_CLIENT_READ_STALE)
+		return op->replica >= 1 && op->replica <= client->replicas;
+	return op->sort == SYNOD_CLIENT_COMMAND || op->sort == SYNOD_CLIENT_READ;
+}
+
 uint32_t synod_client_submit(struct synod_client *client, struct synod_client_op *const ops[],
 			     uint32_t n, uint64_t now_ns)
 {
@@ -100,14 +107,20 @@ uint32_t synod_client_submit(struct synod_client *client, struct synod_client_op
 		op->submitted_ns = now_ns;
 		op->result_size = 0;
 		op->refusal = 0;
-		if (op->size > size_max || client->fenced) {
-			op->status = client->fenced ? SYNOD_SESSION_EVICTED : SYNOD_TOO_LARGE;
+		if (op->size > size_max || client->fenced || !is_sane(client, op)) {
+			op->status = client->fenced	   ? SYNOD_SESSION_EVICTED
+				     : is_sane(client, op) ? SYNOD_TOO_LARGE
+							   : SYNOD_BAD_COMMAND;
 			op->number = 0;
 			op->completed_ns = now_ns;
 			push_completed(client, op);
 			continue;
 		}
 		*client_slot(client, number) = (struct client_slot){ .op = op };
+		if (op->sort == SYNOD_CLIENT_READ_STALE) {
+			client->stale_waiting++;
+			client->stale_due_ns = 0;
+		}
 		client->number_next++;
 	}
 	return taken;
@@ -127,6 +140,7 @@ void synod_client_complete(struct synod_client *client, uint64_t number, uint16_
 	op->session = slot->copies ? client->session : 0;
 	op->refusal = slot->refusal;
 	op->completed_ns = now_ns;
+	client->stale_waiting -= client_is_stale(slot) != 0;
 	slot->op = NULL;
 	push_completed(client, op);
 	/* Each number is stepped over once in its life: constant time an operation. */
@@ -222,6 +236,8 @@ uint64_t synod_client_deadline(const struct synod_client *client)
 		return 0;
 	if (client->fenced)
 		return UINT64_MAX;
+	if (client->stale_waiting && client->session && client->stale_due_ns < client->tick_ns)
+		return client->stale_due_ns;
 	if (client->seeking && (unanswered || !client->session))
 		return client->probe_ns < client->tick_ns ? client->probe_ns : client->tick_ns;
 	if (!client->seeking && client->number_cursor < client->number_next)

@@ -61,7 +61,9 @@ struct synod_client_op {
 	const void *data;	  /* the command; read again at every retry */
 	uint32_t size;		  /* bytes, 0..synod_client_command_size_max */
 	uint32_t result_capacity; /* bytes at result */
-	void *result; /* where the result's data is copied; may be NULL with capacity 0 */
+	void *result;	  /* where the result's data is copied; may be NULL with capacity 0 */
+	uint32_t sort;	  /* enum synod_client_sort */
+	uint32_t replica; /* SYNOD_CLIENT_READ_STALE: whom to ask, 1..replicas */
 
 	/* Out: set when poll hands it back. */
 	uint64_t position;     /* in the one sequence, from 1; 0: none, or not known */
@@ -72,13 +74,26 @@ struct synod_client_op {
 	uint32_t result_size;  /* bytes of the result, even if result_capacity was less */
 	uint16_t status;       /* enum synod_status, see below */
 	uint16_t refusal; /* the last refusal it met: BUSY, FULL, NOT_LEADER, HALTED; 0: none */
-	uint64_t reserved[2];
+	uint64_t reserved;
+};
+
+/*
+ * What is asked for. A read's data is a command without effect (kv: GET; sequencer: anything),
+ * its position that of the last command executed where it was answered. A read is not remembered: a
+ * deadline that passes leaves nothing behind.
+ */
+enum synod_client_sort {
+	SYNOD_CLIENT_COMMAND = 0, /* ordered, executed exactly once */
+	/* Sees every command and read that was answered before it was submitted; not in the log. */
+	SYNOD_CLIENT_READ = 2,
+	/* What the named replica has executed so far, however far behind. Needs an open session. */
+	SYNOD_CLIENT_READ_STALE = 3,
 };
 
 /*
  * What an operation's status may be:
  *   OK, BAD_COMMAND, NOT_FOUND, MISMATCH, NO_SPACE  executed, at position
- *   TOO_LARGE        not sent
+ *   TOO_LARGE        not sent; so too BAD_COMMAND at position 0: no such sort, or no such replica
  *   NOT_LEADER       the deadline passed before it was ever sent: no leader was found
  *   FULL             refused: the journal has no room. (Each copy that was answered was refused; a
  *                    network that duplicates datagrams may still deliver another.)

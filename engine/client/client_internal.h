@@ -46,10 +46,15 @@ struct synod_client {
 	uint64_t session;
 	uint32_t outstanding; /* submitted, not yet polled */
 	uint32_t packet_size; /* bytes of commands in packet */
+	uint32_t packet_sort; /* of the commands in packet: a request is of one */
 	uint32_t body_size_max;
 	uint32_t replicas;
 	uint32_t completed_first; /* free-running, masked */
 	uint32_t completed_end;
+
+	/* Stale reads. */
+	uint64_t stale_waiting; /* unanswered */
+	uint64_t stale_due_ns;	/* when to look for what is due */
 
 	/* Whom we talk to. */
 	uint32_t target;    /* replica */
@@ -88,6 +93,19 @@ static inline struct client_slot *client_slot(struct synod_client *client, uint6
 	return &client->slots[number & (SYNOD_SESSION_WINDOW - 1)];
 }
 
+static inline int client_is_stale(const struct client_slot *slot)
+{
+	return slot->op && slot->op->sort == SYNOD_CLIENT_READ_STALE;
+}
+
+/* client_stale.c */
+void synod_client_stale_send(struct synod_client *client, uint64_t now_ns);
+/* A refusal of any kind: it is asked again a little later. */
+void synod_client_stale_refused(struct synod_client *client, uint64_t number, uint16_t status,
+				uint64_t now_ns);
+/* 1 if anything unanswered is the leader's business. */
+int synod_client_asks_leader(struct synod_client *client);
+
 /* client.c */
 void synod_client_complete(struct synod_client *client, uint64_t number, uint16_t status,
 			   uint64_t position, uint64_t now_ns);
@@ -97,6 +115,10 @@ void synod_client_follow(struct synod_client *client);
 uint32_t synod_client_next_replica(struct synod_client *client, uint64_t now_ns);
 
 /* client_send.c */
+/* Seals and sends what is in the packet. Returns 0, or the transport's -errno. */
+int synod_client_packet_send(struct synod_client *client, uint32_t to);
+/* One more copy of an operation into the packet, which has room for it. */
+void synod_client_pack(struct synod_client *client, uint64_t number, uint64_t now_ns);
 void synod_client_send(struct synod_client *client, uint64_t now_ns);
 void synod_client_tick(struct synod_client *client, uint64_t now_ns);
 

@@ -136,6 +136,31 @@ static void copy_result(struct synod_client_op *op, const void *data, uint32_t s
 		memcpy(op->result, data, copied);
 }
 
+/* Says nothing of who leads, nor of the session: the replica may lag. */
+static void on_stale_result(struct synod_client *client, const struct reply *reply,
+			    const struct synod_wire_result *result, const void *data)
+{
+	struct synod_client_op *op = client_slot(client, result->number)->op;
+
+	if (reply->from != op->replica) {
+		client->counters.stray_replies++;
+		return;
+	}
+	switch (result->status) {
+	case SYNOD_NOT_LEADER:
+	case SYNOD_BUSY:
+	case SYNOD_FULL:
+	case SYNOD_HALTED:
+	case SYNOD_SESSION_EVICTED:
+		synod_client_stale_refused(client, result->number, result->status, reply->now_ns);
+		return;
+	default:
+		copy_result(op, data, result->size);
+		synod_client_complete(client, result->number, result->status, result->position,
+				      reply->now_ns);
+	}
+}
+
 /* One result for an operation of the open session. */
 static void on_result(struct synod_client *client, const struct reply *reply,
 		      const struct synod_wire_result *result, const void *data)
@@ -146,6 +171,10 @@ static void on_result(struct synod_client *client, const struct reply *reply,
 	if (number < client->number_oldest || number >= client->number_next || !slot->op ||
 	    !slot->copies) {
 		client->counters.stray_replies++;
+		return;
+	}
+	if (client_is_stale(slot)) {
+		on_stale_result(client, reply, result, data);
 		return;
 	}
 	switch (result->status) {

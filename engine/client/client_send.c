@@ -9,8 +9,7 @@
 
 #include <string.h>
 
-/* Seals and sends what is in the packet. Returns 0, or the transport's -errno. */
-static int packet_send(struct synod_client *client, uint64_t now_ns)
+int synod_client_packet_send(struct synod_client *client, uint32_t to)
 {
 	struct synod_wire_header *header = (struct synod_wire_header *)client->packet;
 	uint32_t body_size = client->packet_size;
@@ -21,19 +20,27 @@ static int packet_send(struct synod_client *client, uint64_t now_ns)
 	memset(header, 0, sizeof(*header));
 	header->type = SYNOD_REQUEST;
 	header->cluster = client->cluster;
-	header->receiver = (uint16_t)client->target;
+	header->receiver = (uint16_t)to;
 	synod_wire_seal(header, NULL, client->packet + sizeof(*header), body_size);
 	client->packet_size = 0;
-	error = client->transport->send(client->transport->context, client->target, client->packet,
+	error = client->transport->send(client->transport->context, to, client->packet,
 					(uint32_t)sizeof(*header) + body_size);
-	if (error) {
+	if (error)
 		client->counters.send_failures++;
-		return error;
-	}
-	client->counters.datagrams_sent++;
-	if (!client->asked_ns)
+	else
+		client->counters.datagrams_sent++;
+	return error;
+}
+
+/* To whom we follow, or ask whether to. */
+static int packet_send(struct synod_client *client, uint64_t now_ns)
+{
+	int nothing = client->packet_size == 0;
+	int error = synod_client_packet_send(client, client->target);
+
+	if (!error && !nothing && !client->asked_ns)
 		client->asked_ns = now_ns;
-	return 0;
+	return error;
 }
 
 static void packet_append(struct synod_client *client, const struct synod_wire_command *command,
@@ -50,23 +57,25 @@ static void packet_append(struct synod_client *client, const struct synod_wire_c
 	if (data && command->size)
 		memcpy(to, data, command->size);
 	client->packet_size += synod_wire_command_size(command);
+	client->packet_sort = command->kind;
 }
 
-static int packet_holds(const struct synod_client *client, uint32_t size)
+static int packet_holds(const struct synod_client *client, const struct synod_client_op *op)
 {
-	return client->packet_size + SYNOD_COMMAND_HEADER_SIZE + SYNOD_WIRE_ALIGN(size) <=
+	if (client->packet_size && client->packet_sort != op->sort)
+		return 0;
+	return client->packet_size + SYNOD_COMMAND_HEADER_SIZE + SYNOD_WIRE_ALIGN(op->size) <=
 	       client->body_size_max;
 }
 
-/* One more copy of an operation into the packet, which has room for it. */
-static void pack(struct synod_client *client, uint64_t number, uint64_t now_ns)
+void synod_client_pack(struct synod_client *client, uint64_t number, uint64_t now_ns)
 {
 	struct client_slot *slot = client_slot(client, number);
 	struct synod_wire_command command = {
 		.session = client->session,
 		.number = number,
 		.size = slot->op->size,
-		.kind = SYNOD_COMMAND_APPLY,
+		.kind = (uint8_t)slot->op->sort,
 	};
 	uint32_t shift =
 		slot->copies < CLIENT_BACKOFF_SHIFT_MAX ? slot->copies : CLIENT_BACKOFF_SHIFT_MAX;
@@ -87,7 +96,7 @@ static void unpack(struct synod_client *client, uint64_t first)
 	for (number = first; number < client->number_cursor; number++) {
 		struct client_slot *slot = client_slot(client, number);
 
-		if (!slot->op || slot->waits || slot->copies == UINT8_MAX)
+		if (!slot->op || client_is_stale(slot) || slot->waits || slot->copies == UINT8_MAX)
 			continue;
 		slot->copies--;
 		client->counters.commands_sent--;
@@ -106,8 +115,8 @@ static void send_from_cursor(struct synod_client *client, uint64_t now_ns)
 		uint64_t number = client->number_cursor;
 		const struct client_slot *slot = client_slot(client, number);
 
-		if (slot->op && !(slot->waits && slot->due_ns > now_ns)) {
-			if (!packet_holds(client, slot->op->size)) {
+		if (slot->op && !client_is_stale(slot) && !(slot->waits && slot->due_ns > now_ns)) {
+			if (!packet_holds(client, slot->op)) {
 				if (packet_send(client, now_ns)) {
 					unpack(client, packet_first);
 					return;
@@ -116,7 +125,7 @@ static void send_from_cursor(struct synod_client *client, uint64_t now_ns)
 				if (++datagrams == CLIENT_SEND_MAX)
 					return;
 			}
-			pack(client, number, now_ns);
+			synod_client_pack(client, number, now_ns);
 		}
 		client->number_cursor++;
 	}
@@ -149,11 +158,11 @@ static uint32_t send_oldest(struct synod_client *client, uint64_t now_ns)
 	for (number = client->number_oldest; number < client->number_next; number++) {
 		const struct client_slot *slot = client_slot(client, number);
 
-		if (!slot->op)
+		if (!slot->op || client_is_stale(slot))
 			continue;
-		if (!packet_holds(client, slot->op->size))
+		if (!packet_holds(client, slot->op))
 			break;
-		pack(client, number, now_ns);
+		synod_client_pack(client, number, now_ns);
 		count++;
 	}
 	packet_send(client, now_ns);
@@ -165,7 +174,7 @@ static void probe(struct synod_client *client, uint64_t now_ns)
 {
 	if (now_ns < client->probe_ns || client->fenced)
 		return;
-	if (client->session && client->number_oldest == client->number_next) {
+	if (client->session && !synod_client_asks_leader(client)) {
 		client->probe_out = 0; /* nobody waits: ask when somebody does */
 		return;
 	}
@@ -188,6 +197,7 @@ void synod_client_send(struct synod_client *client, uint64_t now_ns)
 {
 	synod_assert_cmp(client->packet_size, ==, 0);
 	synod_assert_cmp(client->number_cursor, >=, client->number_oldest);
+	synod_client_stale_send(client, now_ns);
 	if (client->seeking)
 		probe(client, now_ns);
 	else
@@ -232,11 +242,11 @@ static void repeat(struct synod_client *client, uint64_t now_ns)
 	for (number = client->number_oldest; number < client->number_cursor; number++) {
 		const struct client_slot *slot = client_slot(client, number);
 
-		if (!slot->op || slot->due_ns > now_ns)
+		if (!slot->op || client_is_stale(slot) || slot->due_ns > now_ns)
 			continue;
-		if (!packet_holds(client, slot->op->size))
+		if (!packet_holds(client, slot->op))
 			packet_send(client, now_ns);
-		pack(client, number, now_ns);
+		synod_client_pack(client, number, now_ns);
 	}
 	packet_send(client, now_ns);
 }

@@ -33,6 +33,42 @@ static void check_required(struct synod_config_reading *reading, int section)
 	}
 }
 
+/* Who votes, and how many of them decide; what is not given has its default from here on. */
+static void check_quorums(struct synod_config_reading *reading)
+{
+	struct synod_config *config = reading->config;
+	int given = config->quorum_prepare || config->quorum_accept;
+	uint32_t line =
+		line_of(reading, SYNOD_SECTION_CLUSTER, config->voters ? "voters" : "replicas");
+
+	if (!config->voters)
+		config->voters = config->replicas;
+	if (!config->quorum_prepare)
+		config->quorum_prepare = config->voters / 2 + 1;
+	if (!config->quorum_accept)
+		config->quorum_accept = config->voters / 2 + 1;
+	if (config->voters > config->replicas)
+		synod_config_refuse(reading, line,
+				    "voters = %u, but replicas = %u; who votes is a replica",
+				    config->voters, config->replicas);
+	if (config->voters % 2 == 0 && !given)
+		synod_config_refuse(
+			reading, line,
+			"%u voters, and more than half of them to decide: an even number adds no "
+			"safety; take one away (voters = %u), or give quorum_prepare and "
+			"quorum_accept",
+			config->voters, config->voters - 1);
+	/* I16: or two leaders could each have a quorum that knows nothing of the other's. */
+	if (config->quorum_prepare > config->voters || config->quorum_accept > config->voters ||
+	    config->quorum_prepare + config->quorum_accept <= config->voters)
+		synod_config_refuse(
+			reading, line_of(reading, SYNOD_SECTION_CLUSTER, "quorum_accept"),
+			"quorum_prepare = %u and quorum_accept = %u of %u voters do not meet; "
+			"each is at most %u, and together they are more",
+			config->quorum_prepare, config->quorum_accept, config->voters,
+			config->voters);
+}
+
 static void check_cluster(struct synod_config_reading *reading)
 {
 	const struct synod_config *config = reading->config;
@@ -41,11 +77,7 @@ static void check_cluster(struct synod_config_reading *reading)
 		synod_config_refuse(reading, line_of(reading, SYNOD_SECTION_CLUSTER, ""),
 				    "section [cluster] is missing; add it with id and replicas");
 	check_required(reading, SYNOD_SECTION_CLUSTER);
-	if (config->replicas % 2 == 0)
-		synod_config_refuse(
-			reading, line_of(reading, SYNOD_SECTION_CLUSTER, "replicas"),
-			"replicas = %u is none of 1, 3, 5, 7: an even one adds no safety",
-			config->replicas);
+	check_quorums(reading);
 	for (uint32_t id = 1; id <= SYNOD_REPLICAS_MAX; id++) {
 		int section = SYNOD_SECTION_REPLICA + (int)id - 1;
 

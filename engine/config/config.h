@@ -6,7 +6,10 @@
  *
  *     [cluster]
  *     id = 0x5ca1ab1e          # u64, not zero; datagrams and journals of another are refused
- *     replicas = 3             # 1, 3, 5 or 7: as many [replica N] sections follow
+ *     replicas = 3             # 1..7: as many [replica N] sections follow
+ *     voters = 3               # replicas 1..voters vote, the others only learn. Default: all
+ *     quorum_prepare = 2       # voters needed to lead, and to get a batch chosen; together more
+ *     quorum_accept = 2        # than voters. Default: more than half of the voters, each
  *     machine = sequencer      # sequencer | kv
  *     sessions = 128           # clients that may be registered at once, 1..1024
  *     poll = auto              # spin | pause | yield | auto: yield where cores are shared
@@ -36,6 +39,7 @@
  *     interface = eth1         # of transport = af_packet: a kernel's interface, shared with it;
  *                              # mtu is at most its MTU
  *     address = 10.0.0.1       # of pci and af_packet: the replica's own, not the kernel's
+ *     priority = 0             # 0..255: the highest leads when it can
  *     door = af_packet:veth1   # or tap:NAME; where clients come by ordinary UDP. Default: none
  *     door_ip = 10.91.0.1      # the replica's own address there
  *
@@ -113,6 +117,7 @@ struct synod_config_replica {
 	char pci[SYNOD_CONFIG_NAME_SIZE];	/* "" but with pci */
 	char interface[SYNOD_CONFIG_NAME_SIZE]; /* "" but with af_packet */
 	uint32_t address;			/* IPv4, host order; 0 with memif */
+	uint32_t priority;
 
 	enum synod_door_kind door;
 	char door_interface[SYNOD_CONFIG_NAME_SIZE]; /* "" without a door */
@@ -123,6 +128,9 @@ struct synod_config {
 	/* [cluster] */
 	uint64_t id;
 	uint32_t replicas;
+	uint32_t voters;
+	uint32_t quorum_prepare;
+	uint32_t quorum_accept;
 	char machine[SYNOD_CONFIG_NAME_SIZE]; /* a name that synod_machine_find knows */
 	uint32_t sessions;
 	enum synod_poll poll; /* as written; see synod_config_poll */

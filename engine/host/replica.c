@@ -139,6 +139,9 @@ static int make_pipeline(struct synod_replica *replica, char *error, size_t erro
 		.core = {
 			.replica = replica->id,
 			.replicas = config->replicas,
+			.voters = config->voters,
+			.quorum_prepare = config->quorum_prepare,
+			.quorum_accept = config->quorum_accept,
 			.election_ns = config->election_ms * UINT64_C(1000000),
 			.heartbeat_ns = config->heartbeat_ms * UINT64_C(1000000),
 			.retransmit_ns = config->retransmit_ms * UINT64_C(1000000),
@@ -155,6 +158,8 @@ static int make_pipeline(struct synod_replica *replica, char *error, size_t erro
 		.journal_counters = &replica->journal_counters,
 	};
 
+	for (uint32_t id = 1; id <= config->replicas; id++)
+		pipeline.core.priorities[id] = (uint8_t)synod_config_replica(config, id)->priority;
 	synod_journal_status(replica->journal, &status);
 	pipeline.slots_max = status.slots_max;
 	pipeline.journal_bytes = status.bytes_total;

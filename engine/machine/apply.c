@@ -179,6 +179,22 @@ void synod_apply_batch(struct synod_apply *apply, uint64_t slot, const void *bod
 	apply->slot = slot;
 }
 
+void synod_apply_query(struct synod_apply *apply, uint64_t session, uint64_t number,
+		       const void *payload, uint32_t size, struct synod_apply_result *result)
+{
+	struct synod_outcome outcome = { .status = SYNOD_SESSION_EVICTED };
+
+	*result = (struct synod_apply_result){ .session = session, .number = number };
+	if (synod_session_is_open(sessions_of(apply), session)) {
+		apply->machine->query(machine_of(apply), payload, size, &outcome);
+		result->position = apply->position;
+	}
+	synod_assert_cmp(outcome.size, <=, SYNOD_RESULT_SIZE_MAX);
+	result->status = outcome.status;
+	result->size = outcome.size;
+	result->data = outcome.data;
+}
+
 uint64_t synod_apply_slot(const struct synod_apply *apply)
 {
 	return apply->slot;

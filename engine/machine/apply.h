@@ -50,6 +50,14 @@ struct synod_apply *synod_apply_init(void *memory, const struct synod_machine *m
 void synod_apply_batch(struct synod_apply *apply, uint64_t slot, const void *body, uint32_t size,
 		       synod_apply_sink sink, void *context);
 
+/*
+ * Answers a read from the state as it is after the last slot applied: its position is that of the
+ * last command executed. Of an unknown session: SESSION_EVICTED, and nothing is told. Changes
+ * nothing that is replicated.
+ */
+void synod_apply_query(struct synod_apply *apply, uint64_t session, uint64_t number,
+		       const void *payload, uint32_t size, struct synod_apply_result *result);
+
 uint64_t synod_apply_slot(const struct synod_apply *apply);	/* last slot applied, 0: none */
 uint64_t synod_apply_position(const struct synod_apply *apply); /* last position given, 0: none */
 uint64_t synod_apply_sessions(const struct synod_apply *apply); /* sessions open */

@@ -222,6 +222,16 @@ static void kv_repeat(const void *state, uint64_t position, uint16_t status, con
 		get(state, &request, outcome);
 }
 
+static void kv_query(const void *state, const void *command, uint32_t size,
+		     struct synod_outcome *outcome)
+{
+	struct synod_kv_request request;
+
+	*outcome = (struct synod_outcome){ .status = SYNOD_BAD_COMMAND };
+	if (synod_kv_decode(command, size, &request) == 0 && request.operation == SYNOD_KV_GET)
+		get(state, &request, outcome);
+}
+
 static uint64_t kv_hash(const void *state)
 {
 	const struct kv *kv = state;
@@ -235,5 +245,6 @@ const struct synod_machine synod_kv_machine = {
 	.init = kv_init,
 	.apply = kv_apply,
 	.repeat = kv_repeat,
+	.query = kv_query,
 	.hash = kv_hash,
 };

@@ -39,6 +39,10 @@ struct synod_machine {
 	void (*repeat)(const void *state, uint64_t position, uint16_t status, const void *command,
 		       uint32_t size, struct synod_outcome *outcome);
 
+	/* Answers a read. Anything that would change the state is a BAD_COMMAND. */
+	void (*query)(const void *state, const void *command, uint32_t size,
+		      struct synod_outcome *outcome);
+
 	/* A number that differs when states differ, kept up to date by apply: cheap to ask. */
 	uint64_t (*hash)(const void *state);
 };

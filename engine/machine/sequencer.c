@@ -50,6 +50,16 @@ static void sequencer_repeat(const void *state, uint64_t position, uint16_t stat
 	*outcome = (struct synod_outcome){ .status = status };
 }
 
+/* A read of the sequence says how far it goes: the result's position. It has nothing to add. */
+static void sequencer_query(const void *state, const void *command, uint32_t size,
+			    struct synod_outcome *outcome)
+{
+	(void)state;
+	(void)command;
+	(void)size;
+	*outcome = (struct synod_outcome){ .status = SYNOD_OK };
+}
+
 static uint64_t sequencer_hash(const void *state)
 {
 	const struct sequencer *sequencer = state;
@@ -63,5 +73,6 @@ const struct synod_machine synod_sequencer_machine = {
 	.init = sequencer_init,
 	.apply = sequencer_apply,
 	.repeat = sequencer_repeat,
+	.query = sequencer_query,
 	.hash = sequencer_hash,
 };

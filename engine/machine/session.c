@@ -300,6 +300,11 @@ uint64_t synod_session_open(struct synod_sessions *table,
 	return open_at(table, place, opening);
 }
 
+int synod_session_is_open(const struct synod_sessions *table, uint64_t session)
+{
+	return session != 0 && find(table, session) != table->capacity;
+}
+
 enum synod_session_verdict synod_session_check(struct synod_sessions *table, uint64_t session,
 					       uint64_t number, struct synod_session_entry **entry)
 {

@@ -101,6 +101,9 @@ enum synod_session_verdict synod_session_check(struct synod_sessions *table, uin
 void synod_session_store(struct synod_sessions *table, struct synod_session_entry *entry,
 			 uint64_t number, uint64_t position, uint16_t status, uint64_t slot);
 
+/* 1 if there is such a session. */
+int synod_session_is_open(const struct synod_sessions *table, uint64_t session);
+
 /* Sessions open. */
 uint32_t synod_session_count(const struct synod_sessions *table);
 

@@ -36,8 +36,8 @@ static int begin_reply(struct synod_pipeline *p, const struct synod_origin *orig
 	return 0;
 }
 
-static void add_result(struct synod_pipeline *p, const struct synod_origin *origin,
-		       const struct synod_apply_result *result)
+void synod_apply_stage_answer(struct synod_pipeline *p, const struct synod_origin *origin,
+			      const struct synod_apply_result *result)
 {
 	struct synod_apply_stage *stage = &p->apply;
 	uint32_t padded = SYNOD_WIRE_ALIGN(result->size);
@@ -85,7 +85,7 @@ static void sink(void *context, uint32_t index, const struct synod_apply_result 
 	       (uint32_t)item->origins[stage->origin].first + item->origins[stage->origin].count)
 		stage->origin++;
 	synod_assert_cmp(stage->origin, <, item->origins_count);
-	add_result(p, &item->origins[stage->origin], result);
+	synod_apply_stage_answer(p, &item->origins[stage->origin], result);
 }
 
 static void apply_slot(struct synod_pipeline *p, const struct synod_pipeline_chosen *chosen)
@@ -111,12 +111,14 @@ int synod_apply_stage_poll(struct synod_pipeline *p, uint64_t now_ns)
 	struct synod_published *out = &p->published;
 	struct synod_apply_stage *stage = &p->apply;
 	unsigned int n;
+	int reads;
 
 	(void)now_ns;
 	n = rte_ring_dequeue_burst_elem(p->to_apply, burst, sizeof(burst[0]), SYNOD_PIPELINE_BURST,
 					NULL);
 	for (unsigned int i = 0; i < n; i++)
 		apply_slot(p, &burst[i]);
+	reads = synod_reads_poll(p);
 	send_reply(p);
 	if (n) {
 		atomic_store_explicit(&out->position, synod_apply_position(stage->apply),
@@ -129,5 +131,5 @@ int synod_apply_stage_poll(struct synod_pipeline *p, uint64_t now_ns)
 		atomic_store_explicit(&out->slot_applied, synod_apply_slot(stage->apply),
 				      memory_order_release);
 	}
-	return (int)n + synod_tail_poll(p);
+	return (int)n + reads + synod_tail_poll(p);
 }

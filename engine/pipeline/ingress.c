@@ -163,6 +163,65 @@ static void take_parts(struct synod_pipeline *p, const struct synod_wire_view *v
 	}
 }
 
+/* Reads go past the log, to apply; their bytes are copied, as they are few and short. */
+static void on_read(struct synod_pipeline *p, const struct synod_wire_view *view,
+		    const struct synod_address *from, uint32_t count, uint64_t now_ns)
+{
+	struct synod_counters *counters = &p->ingress.counters;
+	uint32_t size = SYNOD_HEADER_SIZE + view->body_size;
+	int stale = synod_wire_request_sort(view->body) == SYNOD_COMMAND_READ_STALE;
+	struct synod_item *item;
+
+	if (!stale && !leads(p)) {
+		synod_count(counters, SYNOD_REFUSED_NOT_LEADER, count);
+		refuse(p, view, from, SYNOD_NOT_LEADER, now_ns);
+		return;
+	}
+	item = synod_item_get(&p->items);
+	if (item)
+		item->mbuf = rte_pktmbuf_alloc(p->config.mbufs);
+	if (item && item->mbuf && view->body_size <= rte_pktmbuf_tailroom(item->mbuf)) {
+		item->kind = SYNOD_ITEM_READ;
+		item->token = stale ? 0 : 1;
+		item->value.count = count;
+		item->value.size = view->body_size;
+		item->origins[0] = (struct synod_origin){
+			.from = *from,
+			.count = (uint16_t)count,
+			.reply_size_max = size > SYNOD_PIPELINE_REPLY_SIZE_MIN
+						  ? size
+						  : SYNOD_PIPELINE_REPLY_SIZE_MIN,
+		};
+		memcpy(rte_pktmbuf_append(item->mbuf, (uint16_t)view->body_size), view->body,
+		       view->body_size);
+		if (synod_reads_take(p, item) == 0)
+			return;
+	}
+	if (item)
+		synod_item_put(&p->items, item);
+	synod_count(counters, SYNOD_REFUSED_BUSY, count);
+	refuse(p, view, from, SYNOD_BUSY, now_ns);
+}
+
+static void on_handover_ask(struct synod_pipeline *p, const struct synod_wire_view *view,
+			    const struct synod_address *from)
+{
+	struct synod_item *item = synod_item_get(&p->items);
+
+	if (!item) {
+		synod_count(&p->ingress.counters, SYNOD_NO_BUFFER, 1);
+		return;
+	}
+	item->kind = SYNOD_ITEM_HANDOVER;
+	item->from = *from;
+	item->handover_to = view->header->slot;
+	item->echo = view->header->argument;
+	if (rte_ring_enqueue(p->to_order, item) != 0) {
+		synod_count(&p->ingress.counters, SYNOD_NO_BUFFER, 1);
+		synod_item_put(&p->items, item);
+	}
+}
+
 static void on_request(struct synod_pipeline *p, const struct synod_wire_view *view,
 		       const struct synod_address *from, uint64_t now_ns)
 {
@@ -171,6 +230,10 @@ static void on_request(struct synod_pipeline *p, const struct synod_wire_view *v
 
 	if (count <= 0) {
 		synod_count(counters, SYNOD_DROP_BATCH, 1);
+		return;
+	}
+	if (synod_wire_request_sort(view->body) != SYNOD_COMMAND_APPLY) {
+		on_read(p, view, from, (uint32_t)count, now_ns);
 		return;
 	}
 	if (!leads(p)) {
@@ -281,6 +344,8 @@ static void on_packet(struct synod_pipeline *p, const struct synod_packet *packe
 		synod_status_answer(p, &view, &packet->from, now_ns);
 	else if (view.header->type == SYNOD_TAIL_QUERY)
 		on_tail_query(p, &view, &packet->from);
+	else if (view.header->type == SYNOD_HANDOVER_ASK)
+		on_handover_ask(p, &view, &packet->from);
 	else
 		synod_count(&p->ingress.counters, SYNOD_DROP_TYPE, 1);
 	rte_pktmbuf_free(packet->mbuf);

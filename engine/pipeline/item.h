@@ -20,7 +20,9 @@
 enum synod_item_kind {
 	SYNOD_ITEM_MESSAGE,
 	SYNOD_ITEM_BATCH,
-	SYNOD_ITEM_TAIL
+	SYNOD_ITEM_TAIL,
+	SYNOD_ITEM_READ,
+	SYNOD_ITEM_HANDOVER,
 };
 
 /* Commands first..first + count - 1 of a batch came from there and are answered there. */
@@ -39,7 +41,10 @@ struct synod_item {
 	struct rte_mbuf *mbuf; /* data starts at the body; NULL: no bytes */
 	struct synod_value value;
 	struct synod_message message; /* MESSAGE */
-	struct synod_address from;    /* TAIL: who asks */
+	struct synod_address from;    /* TAIL, READ, HANDOVER: who asks */
+	uint64_t token;		      /* READ: its number among the linearizable ones; 0: stale */
+	uint64_t handover_to;	      /* HANDOVER: replica, or 0 */
+	uint64_t echo;		      /* HANDOVER: what the answer repeats */
 	uint64_t tail_first;	      /* TAIL: first position */
 	uint64_t tail_count;
 	uint64_t tail_last;	 /* TAIL: last position appended */

@@ -13,7 +13,8 @@ static int has_room(struct synod_pipeline *p)
 	return rte_ring_free_count(p->out_order) >= SYNOD_CORE_SENDS_MAX &&
 	       rte_ring_free_count(p->to_journal) >= SYNOD_CORE_WRITES_MAX &&
 	       rte_ring_free_count(p->to_read) >= SYNOD_CORE_READS_MAX &&
-	       rte_ring_free_count(p->to_apply) >= SYNOD_WINDOW_SLOTS;
+	       rte_ring_free_count(p->to_apply) >= SYNOD_WINDOW_SLOTS &&
+	       rte_ring_free_count(p->grants) >= 1;
 }
 
 static void fill_header(const struct synod_pipeline *p, struct synod_wire_header *header,
@@ -85,6 +86,8 @@ static void count_step(struct synod_order *order, const struct synod_effects *fx
 	synod_count(&order->counters, SYNOD_STEP_DOWNS, fx->counts[SYNOD_COUNT_STEP_DOWNS]);
 	synod_count(&order->counters, SYNOD_RETRANSMITS, fx->counts[SYNOD_COUNT_RETRANSMITS]);
 	synod_count(&order->counters, SYNOD_REPAIRS_TAKEN, fx->counts[SYNOD_COUNT_REPAIRS]);
+	synod_count(&order->counters, SYNOD_HANDOVERS, fx->counts[SYNOD_COUNT_HANDOVERS]);
+	synod_count(&order->counters, SYNOD_READ_ROUNDS, fx->counts[SYNOD_COUNT_READ_ROUNDS]);
 	if (fx->dropped)
 		synod_count(&order->counters, (enum synod_counter)fx->dropped, 1);
 }
@@ -120,6 +123,13 @@ static void carry_out(struct synod_pipeline *p)
 		};
 
 		(void)rte_ring_enqueue_elem(p->to_apply, &chosen, sizeof(chosen));
+	}
+	if (fx->read_through) {
+		struct synod_pipeline_grant grant = { .through = fx->read_through,
+						      .slot = fx->read_slot,
+						      .status = fx->read_status };
+
+		(void)rte_ring_enqueue_elem(p->grants, &grant, sizeof(grant));
 	}
 	for (uint32_t i = 0; i < fx->released_count; i++)
 		synod_item_put(&p->items, synod_item_of(&p->items, fx->released[i]));
@@ -177,6 +187,34 @@ static void take_batch(struct synod_pipeline *p, struct synod_item *item, uint64
 		synod_count(&p->order.counters, SYNOD_BATCHES, 1);
 }
 
+static void take_handover(struct synod_pipeline *p, struct synod_item *item, uint64_t now_ns)
+{
+	struct synod_event event = { .kind = SYNOD_EVENT_HANDOVER, .replica = item->handover_to };
+	struct rte_mbuf *mbuf;
+	struct synod_wire_header *header;
+
+	step(p, &event, now_ns);
+	mbuf = synod_pipeline_datagram(p->config.mbufs, &p->order.counters);
+	if (mbuf) {
+		header = rte_pktmbuf_mtod(mbuf, struct synod_wire_header *);
+		header->type = SYNOD_HANDOVER_ANSWER;
+		header->slot = p->order.effects.refused;
+		header->argument = item->echo;
+		synod_pipeline_answer(p, p->out_order, &p->order.counters, mbuf, &item->from);
+	}
+	synod_item_put(&p->items, item);
+}
+
+static void take(struct synod_pipeline *p, struct synod_item *item, uint64_t now_ns)
+{
+	if (item->kind == SYNOD_ITEM_BATCH)
+		take_batch(p, item, now_ns);
+	else if (item->kind == SYNOD_ITEM_HANDOVER)
+		take_handover(p, item, now_ns);
+	else
+		take_message(p, item, now_ns);
+}
+
 static void publish(struct synod_pipeline *p)
 {
 	struct synod_core *core = &p->order.core;
@@ -204,8 +242,17 @@ static int take_progress(struct synod_pipeline *p, uint64_t now_ns)
 	/* P1: acquire; pairs with the release in journal.c and apply.c. */
 	uint64_t durable = atomic_load_explicit(&p->published.ticket_durable, memory_order_acquire);
 	uint64_t applied = atomic_load_explicit(&p->published.slot_applied, memory_order_acquire);
+	/* P2: acquire; pairs with the release in reads.c: the reads are in the ring to apply. */
+	uint64_t reads = atomic_load_explicit(&p->published.reads_asked, memory_order_acquire);
 	int work = 0;
 
+	if (reads != order->reads_asked && has_room(p)) {
+		struct synod_event event = { .kind = SYNOD_EVENT_READ, .token = reads };
+
+		order->reads_asked = reads;
+		step(p, &event, now_ns);
+		work++;
+	}
 	if (durable != order->ticket_durable && has_room(p)) {
 		struct synod_event event = { .kind = SYNOD_EVENT_DURABLE, .ticket = durable };
 
@@ -230,15 +277,10 @@ int synod_order_poll(struct synod_pipeline *p, uint64_t now_ns)
 
 	for (int i = 0; i < SYNOD_PIPELINE_BURST && has_room(p); i++) {
 		void *found;
-		struct synod_item *item;
 
 		if (rte_ring_dequeue(p->to_order, &found) != 0)
 			break;
-		item = found;
-		if (item->kind == SYNOD_ITEM_BATCH)
-			take_batch(p, item, now_ns);
-		else
-			take_message(p, item, now_ns);
+		take(p, found, now_ns);
 		work++;
 	}
 	if (now_ns >= order->deadline_ns && has_room(p)) {

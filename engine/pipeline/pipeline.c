@@ -31,13 +31,17 @@ static int make_rings(struct synod_pipeline *p)
 	p->to_apply = make_ring(p, "apply", sizeof(struct synod_pipeline_chosen));
 	p->to_tail = make_ring(p, "tail", 0);
 	p->tail_read = make_ring(p, "tailr", sizeof(struct synod_pipeline_read));
+	p->to_reads = make_ring(p, "reads", 0);
+	p->to_stale = make_ring(p, "stale", 0);
+	p->grants = make_ring(p, "grants", sizeof(struct synod_pipeline_grant));
 	p->out_ingress = make_ring(p, "outi", sizeof(struct synod_outgoing));
 	p->out_order = make_ring(p, "outo", sizeof(struct synod_outgoing));
 	p->out_journal = make_ring(p, "outj", sizeof(struct synod_outgoing));
 	p->out_apply = make_ring(p, "outa", sizeof(struct synod_outgoing));
 	return p->to_order && p->to_journal && p->to_read && p->to_read_tail && p->to_apply &&
-			       p->to_tail && p->tail_read && p->out_ingress && p->out_order &&
-			       p->out_journal && p->out_apply
+			       p->to_tail && p->tail_read && p->to_reads && p->to_stale &&
+			       p->grants && p->out_ingress && p->out_order && p->out_journal &&
+			       p->out_apply
 		       ? 0
 		       : -ENOMEM;
 }
@@ -80,6 +84,9 @@ void synod_pipeline_destroy(struct synod_pipeline *p)
 	rte_ring_free(p->to_apply);
 	rte_ring_free(p->to_tail);
 	rte_ring_free(p->tail_read);
+	rte_ring_free(p->to_reads);
+	rte_ring_free(p->to_stale);
+	rte_ring_free(p->grants);
 	rte_ring_free(p->out_ingress);
 	rte_ring_free(p->out_order);
 	rte_ring_free(p->out_journal);

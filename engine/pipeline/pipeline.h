@@ -106,6 +106,13 @@ struct synod_pipeline_chosen {
 	struct synod_item *item; /* held; NULL: a no-op */
 };
 
+/* Reads numbered up to through: refused, or to be served once the slot is applied. */
+struct synod_pipeline_grant {
+	uint64_t through; /* 0: none */
+	uint64_t slot;
+	uint64_t status; /* 0, or enum synod_status */
+};
+
 /* The open batch: ingress only. */
 struct synod_ingress {
 	struct synod_counters counters;
@@ -118,6 +125,7 @@ struct synod_ingress {
 	uint64_t batch_ns;	  /* between two of them, lately */
 	uint64_t paced_ns;	  /* when that was measured last, or there was nothing to do */
 	uint64_t paced_submitted; /* published.submitted then */
+	uint64_t reads_asked;	  /* linearizable reads given to apply, and announced to order */
 };
 
 struct synod_order {
@@ -128,6 +136,7 @@ struct synod_order {
 	uint64_t slot_applied;
 	uint64_t deadline_ns;
 	uint64_t submitted; /* batches taken */
+	uint64_t reads_asked;
 };
 
 struct synod_journal_stage {
@@ -155,6 +164,9 @@ struct synod_apply_stage {
 	const struct synod_item *item; /* the batch being applied */
 	uint64_t slot;
 	uint32_t origin;
+	/* reads.c */
+	struct synod_item *read; /* the next that waits, or NULL */
+	struct synod_pipeline_grant grant;
 };
 
 struct synod_egress {
@@ -184,6 +196,7 @@ struct synod_published {
 	_Atomic uint64_t slot_chosen;
 	_Atomic uint64_t slot_proposed;
 	_Atomic uint64_t voters;
+	_Alignas(64) _Atomic uint64_t reads_asked; /* ingress -> order */
 	_Alignas(64) _Atomic int failed; /* journal -> all: 0, or -errno: the replica stops */
 	_Atomic uint64_t failed_ns;	 /* journal -> host: when; set before failed */
 };
@@ -200,6 +213,9 @@ struct synod_pipeline {
 	struct rte_ring *to_apply;     /* struct synod_pipeline_chosen: order -> apply */
 	struct rte_ring *to_tail;      /* item *: ingress -> apply, queries */
 	struct rte_ring *tail_read;    /* struct synod_pipeline_read: journal -> apply */
+	struct rte_ring *to_reads;     /* item *: ingress -> apply, linearizable, by token */
+	struct rte_ring *to_stale;     /* item *: ingress -> apply */
+	struct rte_ring *grants;       /* struct synod_pipeline_grant: order -> apply */
 	struct rte_ring *out_ingress;  /* struct synod_outgoing: each stage -> egress */
 	struct rte_ring *out_order;
 	struct rte_ring *out_journal;
@@ -290,6 +306,14 @@ void synod_refuse_pace(struct synod_pipeline *pipeline, uint64_t now_ns);
 void synod_tail_note_slot(struct synod_pipeline *pipeline, uint64_t slot);
 void synod_tail_note_skip(struct synod_pipeline *pipeline, uint64_t slot, uint32_t index);
 int synod_tail_poll(struct synod_pipeline *pipeline);
+
+/* apply_stage.c: one result more for a client; what does not fit the datagram begins another. */
+void synod_apply_stage_answer(struct synod_pipeline *pipeline, const struct synod_origin *origin,
+			      const struct synod_apply_result *result);
+
+/* reads.c: reads that do not go through the log. */
+int synod_reads_take(struct synod_pipeline *pipeline, struct synod_item *item); /* ingress's */
+int synod_reads_poll(struct synod_pipeline *pipeline);				/* apply's */
 
 /* status.c: answers a STATUS_QUERY into the same mbuf's successor. Ingress's. */
 void synod_status_answer(struct synod_pipeline *pipeline, const struct synod_wire_view *query,

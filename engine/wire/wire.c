@@ -53,6 +53,21 @@ static int register_sane(const struct synod_wire_command *command, const uint8_t
 	return identity.identity != 0;
 }
 
+/* Reads do not enter the log: a request is all reads of one kind, or none. */
+static unsigned int sort_of(unsigned int kind)
+{
+	return kind == SYNOD_COMMAND_READ || kind == SYNOD_COMMAND_READ_STALE ? kind
+									      : SYNOD_COMMAND_APPLY;
+}
+
+unsigned int synod_wire_request_sort(const void *body)
+{
+	struct synod_wire_command command;
+
+	memcpy(&command, body, sizeof(command));
+	return sort_of(command.kind);
+}
+
 int synod_wire_commands_check(const void *body, uint32_t size)
 {
 	const uint8_t *bytes = body;
@@ -66,7 +81,9 @@ int synod_wire_commands_check(const void *body, uint32_t size)
 		if (size - at < sizeof(command))
 			return -1;
 		memcpy(&command, bytes + at, sizeof(command));
-		if (command.size > SYNOD_COMMAND_SIZE_MAX || command.kind > SYNOD_COMMAND_REGISTER)
+		if (command.size > SYNOD_COMMAND_SIZE_MAX ||
+		    command.kind > SYNOD_COMMAND_READ_STALE ||
+		    sort_of(command.kind) != synod_wire_request_sort(body))
 			return -1;
 		if (synod_wire_command_size(&command) > size - at)
 			return -1;
@@ -90,7 +107,8 @@ static int entry_allowed(unsigned int type, int has_entry)
 static int check_sender(const struct synod_wire_header *header, uint32_t self)
 {
 	int from_replica = header->type < SYNOD_REPLICA_TYPES_END || header->type == SYNOD_REPLY ||
-			   header->type == SYNOD_STATUS || header->type == SYNOD_TAIL;
+			   header->type == SYNOD_STATUS || header->type == SYNOD_TAIL ||
+			   header->type == SYNOD_HANDOVER_ANSWER;
 
 	if (header->receiver != self)
 		return SYNOD_DROP_SENDER;
@@ -126,7 +144,8 @@ static int check_entry(const struct synod_wire_view *view)
 		return entry->count || entry->crc ? SYNOD_DROP_BATCH : 0;
 	if (entry->crc != synod_crc32c(view->body, view->body_size))
 		return SYNOD_DROP_BATCH;
-	if (synod_wire_commands_check(view->body, view->body_size) != (int)entry->count)
+	if (synod_wire_commands_check(view->body, view->body_size) != (int)entry->count ||
+	    synod_wire_request_sort(view->body) != SYNOD_COMMAND_APPLY)
 		return SYNOD_DROP_BATCH;
 	return 0;
 }
@@ -184,16 +203,27 @@ int synod_wire_decode(const void *datagram, size_t size, uint64_t cluster, uint3
 const char *synod_wire_type_name(unsigned int type)
 {
 	static const char *const names[SYNOD_TYPES_END] = {
-		[SYNOD_CANVASS] = "CANVASS",	 [SYNOD_CANVASS_GRANTED] = "CANVASS_GRANTED",
-		[SYNOD_PREPARE] = "PREPARE",	 [SYNOD_PROMISE] = "PROMISE",
-		[SYNOD_ACCEPT] = "ACCEPT",	 [SYNOD_ACCEPTED] = "ACCEPTED",
-		[SYNOD_REJECT] = "REJECT",	 [SYNOD_HEARTBEAT] = "HEARTBEAT",
-		[SYNOD_NEED] = "NEED",		 [SYNOD_LEARN] = "LEARN",
-		[SYNOD_HANDOVER] = "HANDOVER",	 [SYNOD_CONFIRM] = "CONFIRM",
-		[SYNOD_CONFIRMED] = "CONFIRMED", [SYNOD_REQUEST] = "REQUEST",
-		[SYNOD_REPLY] = "REPLY",	 [SYNOD_STATUS_QUERY] = "STATUS_QUERY",
-		[SYNOD_STATUS] = "STATUS",	 [SYNOD_TAIL_QUERY] = "TAIL_QUERY",
+		[SYNOD_CANVASS] = "CANVASS",
+		[SYNOD_CANVASS_GRANTED] = "CANVASS_GRANTED",
+		[SYNOD_PREPARE] = "PREPARE",
+		[SYNOD_PROMISE] = "PROMISE",
+		[SYNOD_ACCEPT] = "ACCEPT",
+		[SYNOD_ACCEPTED] = "ACCEPTED",
+		[SYNOD_REJECT] = "REJECT",
+		[SYNOD_HEARTBEAT] = "HEARTBEAT",
+		[SYNOD_NEED] = "NEED",
+		[SYNOD_LEARN] = "LEARN",
+		[SYNOD_HANDOVER] = "HANDOVER",
+		[SYNOD_CONFIRM] = "CONFIRM",
+		[SYNOD_CONFIRMED] = "CONFIRMED",
+		[SYNOD_REQUEST] = "REQUEST",
+		[SYNOD_REPLY] = "REPLY",
+		[SYNOD_STATUS_QUERY] = "STATUS_QUERY",
+		[SYNOD_STATUS] = "STATUS",
+		[SYNOD_TAIL_QUERY] = "TAIL_QUERY",
 		[SYNOD_TAIL] = "TAIL",
+		[SYNOD_HANDOVER_ASK] = "HANDOVER_ASK",
+		[SYNOD_HANDOVER_ANSWER] = "HANDOVER_ANSWER",
 	};
 
 	return type < SYNOD_TYPES_END && names[type] ? names[type] : "?";

@@ -58,6 +58,8 @@ enum synod_wire_type {
 	SYNOD_STATUS,	    /* body: struct synod_wire_status */
 	SYNOD_TAIL_QUERY,   /* slot: first position; argument: how many; body: padding */
 	SYNOD_TAIL, /* slot: first position asked; argument: last applied; body: tail entries */
+	SYNOD_HANDOVER_ASK,    /* slot: to whom, 0: the leader chooses; argument: echoed */
+	SYNOD_HANDOVER_ANSWER, /* slot: enum synod_status; argument: as asked */
 	SYNOD_TYPES_END,
 };
 
@@ -111,6 +113,9 @@ enum {
 	SYNOD_COMMAND_APPLY = 0,    /* for the state machine */
 	SYNOD_COMMAND_REGISTER = 1, /* opens a session; payload: none, or an identity; takes no
 				     * position */
+	/* Reads; they never enter the log. Of an open session, whose machine they do not change. */
+	SYNOD_COMMAND_READ = 2,	      /* linearizable: of the leader, confirmed by a quorum */
+	SYNOD_COMMAND_READ_STALE = 3, /* of whoever is asked, as it stands there */
 };
 
 /* What a REGISTER may carry: who the client is, and in which of its lives. */
@@ -243,6 +248,12 @@ void synod_wire_seal(struct synod_wire_header *header, const struct synod_wire_e
  * Returns the count, or -1.
  */
 int synod_wire_commands_check(const void *body, uint32_t size);
+
+/*
+ * What a request of checked commands is: SYNOD_COMMAND_READ, SYNOD_COMMAND_READ_STALE, or
+ * SYNOD_COMMAND_APPLY for all that go into the log. A request is of one sort.
+ */
+unsigned int synod_wire_request_sort(const void *body);
 
 /* Bytes of a command with its padding. */
 static inline uint32_t synod_wire_command_size(const struct synod_wire_command *command)

@@ -146,6 +146,33 @@ static void refuse(struct answer *answer, const struct synod_wire_view *view, ui
 	answer_send(answer);
 }
 
+/* Reads of a request, from the one perfect state; of whoever lags, nothing. */
+static void serve_reads(struct answer *answer, const struct synod_wire_view *view, int stale)
+{
+	struct world *world = answer->world;
+	uint32_t at = 0;
+
+	while (at < view->body_size) {
+		struct synod_wire_command command;
+		struct synod_apply_result result;
+
+		memcpy(&command, view->body + at, sizeof(command));
+		synod_apply_query(world->apply, command.session, command.number,
+				  view->body + at + sizeof(command), command.size, &result);
+		if (world->lags >> answer->from & 1)
+			result = (struct synod_apply_result){ .number = command.number,
+							      .status = SYNOD_SESSION_EVICTED };
+		else if (stale)
+			world->reads_stale[answer->from]++;
+		else
+			world->reads++;
+		answer_add(answer, result.number, result.position, result.status);
+		answer_data(answer, &result);
+		at += synod_wire_command_size(&command);
+	}
+	answer_send(answer);
+}
+
 static void on_request(struct world *world, const struct world_datagram *datagram)
 {
 	struct answer answer = { .world = world, .from = datagram->to };
@@ -166,6 +193,10 @@ static void on_request(struct world *world, const struct world_datagram *datagra
 		refuse(&answer, &view, SYNOD_HALTED);
 		return;
 	}
+	if (first.kind == SYNOD_COMMAND_READ_STALE) {
+		serve_reads(&answer, &view, 1);
+		return;
+	}
 	if (datagram->to != world->leader) {
 		refuse(&answer, &view, SYNOD_NOT_LEADER);
 		return;
@@ -175,6 +206,10 @@ static void on_request(struct world *world, const struct world_datagram *datagra
 		return;
 	}
 	answer.commands = view.body;
+	if (first.kind == SYNOD_COMMAND_READ) {
+		serve_reads(&answer, &view, 0);
+		return;
+	}
 	synod_apply_batch(world->apply, synod_apply_slot(world->apply) + 1, view.body,
 			  view.body_size, on_applied, &answer);
 	answer_send(&answer);

@@ -52,6 +52,9 @@ struct world {
 	/* What happened. */
 	struct synod_apply *apply;
 	uint32_t asked[8];		  /* requests that reached each replica */
+	uint32_t lags;			  /* bit mask: replicas that know of no session yet */
+	uint32_t reads;			  /* answered, linearizable */
+	uint32_t reads_stale[8];	  /* answered, by replica */
 	uint32_t executed[WORLD_OPS_MAX]; /* times, by the operation's id in its payload */
 	uint64_t position[WORLD_OPS_MAX];
 	uint64_t numbers_last; /* highest number that reached the leader */

@@ -293,6 +293,37 @@ static void a_copy_of_the_block_goes_on_as_the_original(void **state)
 	free(copy);
 }
 
+static void a_query_changes_nothing_and_tells_only_who_has_a_session(void **state)
+{
+	struct synod_apply *apply = make();
+	uint64_t session = open_session(apply, 1);
+	struct synod_apply_result result;
+	uint64_t hash;
+
+	(void)state;
+	add(SYNOD_COMMAND_APPLY, session, 1, "a");
+	add(SYNOD_COMMAND_APPLY, session, 2, "b");
+	apply_next(apply);
+	hash = synod_apply_hash(apply);
+	synod_apply_query(apply, session, 3, "", 0, &result);
+	assert_int_equal(result.status, SYNOD_OK);
+	assert_int_equal(result.position, 2);
+	assert_int_equal(result.session, session);
+	assert_int_equal(result.number, 3);
+	assert_int_equal(result.executed, 0);
+	synod_apply_query(apply, session + 1, 3, "", 0, &result);
+	assert_int_equal(result.status, SYNOD_SESSION_EVICTED);
+	assert_int_equal(result.position, 0);
+	synod_apply_query(apply, 0, 3, "", 0, &result);
+	assert_int_equal(result.status, SYNOD_SESSION_EVICTED);
+	assert_int_equal(synod_apply_hash(apply), hash);
+	/* The number is still free. */
+	add(SYNOD_COMMAND_APPLY, session, 3, "c");
+	apply_next(apply);
+	assert_int_equal(results.result[0].executed, 1);
+	free(apply);
+}
+
 static void machines_are_found_by_name(void **state)
 {
 	(void)state;
@@ -314,6 +345,7 @@ int main(void)
 		cmocka_unit_test(a_no_op_moves_the_slot_and_nothing_else),
 		cmocka_unit_test(equal_histories_give_equal_bytes_and_a_lost_one_another_hash),
 		cmocka_unit_test(a_copy_of_the_block_goes_on_as_the_original),
+		cmocka_unit_test(a_query_changes_nothing_and_tells_only_who_has_a_session),
 		cmocka_unit_test(machines_are_found_by_name),
 	};
 

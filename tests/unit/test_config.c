@@ -63,6 +63,10 @@ static void three_replicas_get_the_defaults(void **state)
 	assert_string_equal(error, "");
 	assert_int_equal(config.id, 0x5ca1ab1e);
 	assert_int_equal(config.replicas, 3);
+	assert_int_equal(config.voters, 3);
+	assert_int_equal(config.quorum_prepare, 2);
+	assert_int_equal(config.quorum_accept, 2);
+	assert_int_equal(config.replica[2].priority, 0);
 	assert_string_equal(config.machine, "sequencer");
 	assert_int_equal(config.election_ms, 150);
 	assert_int_equal(config.poll, SYNOD_POLL_AUTO);
@@ -78,15 +82,15 @@ static void three_replicas_get_the_defaults(void **state)
 static void every_key_is_taken_and_printed_back(void **state)
 {
 	static const char text[] =
-		"[cluster]\nid = 9\nreplicas = 1\nmachine = kv\n"
-		"sessions = 5\npoll = spin\nmtu = 1500\n"
+		"[cluster]\nid = 9\nreplicas = 1\nvoters = 1\nquorum_prepare = 1\n"
+		"quorum_accept = 1\nmachine = kv\nsessions = 5\npoll = spin\nmtu = 1500\n"
 		"memory_mb = 64\nrun_dir = /run/x\nhuge = no\ndurability = any\n"
 		"[timing]\nelection_ms = 300\nheartbeat_ms = 30\nretransmit_ms = 40\n"
 		"[clients]\nlinks = 2\nudp_port = 99\n"
 		"[replica 1]\njournal = /j\njournal_size = 64M\n"
 		"cores = egress@4 ingress@0  order@1 journal@2 apply@3\ntransport = pci\n"
 		"pci = 0000:01:00.1\naddress = 10.0.0.1\n"
-		"door = af_packet:veth1\ndoor_ip = 10.91.0.1\n";
+		"priority = 3\ndoor = af_packet:veth1\ndoor_ip = 10.91.0.1\n";
 	static char printed[SYNOD_CONFIG_TEXT_SIZE];
 	struct synod_config first;
 	int length;
@@ -104,6 +108,35 @@ static void every_key_is_taken_and_printed_back(void **state)
 	assert_int_equal(length, strlen(printed));
 	assert_int_equal(load(printed), 0);
 	assert_memory_equal(&first, &config, sizeof(config));
+}
+
+/* I16: or two leaders could each have a quorum that knows nothing of the other's. */
+static void quorums_meet_or_are_refused(void **state)
+{
+	static const char tail[] = "[replica 1]\njournal = a\n[replica 2]\njournal = b\n"
+				   "[replica 3]\njournal = c\n[replica 4]\njournal = d\n";
+	char text[1024];
+
+	(void)state;
+	for (unsigned int voters = 1; voters <= 5; voters++)
+		for (unsigned int prepare = 1; prepare <= 5; prepare++)
+			for (unsigned int accept = 1; accept <= 5; accept++) {
+				int fits = voters <= 4 && prepare <= voters && accept <= voters &&
+					   prepare + accept > voters;
+
+				snprintf(text, sizeof(text),
+					 "[cluster]\nid = 1\nreplicas = 4\nvoters = %u\n"
+					 "quorum_prepare = %u\nquorum_accept = %u\n%s",
+					 voters, prepare, accept, tail);
+				assert_int_equal(load(text) == 0, fits);
+			}
+	snprintf(text, sizeof(text), "[cluster]\nid = 1\nreplicas = 4\nvoters = 3\n%s", tail);
+	assert_int_equal(load(text), 0);
+	assert_int_equal(config.quorum_accept, 2);
+	snprintf(text, sizeof(text), "[cluster]\nid = 1\nreplicas = 4\nquorum_accept = 2\n%s",
+		 tail);
+	assert_int_equal(load(text), 0);
+	assert_int_equal(config.quorum_prepare, 3);
 }
 
 static void an_interface_of_the_kernel_is_taken_and_printed_back(void **state)
@@ -159,7 +192,7 @@ static void a_value_out_of_range_is_told_with_the_range(void **state)
 	refused("[cluster]\nid = -1\nreplicas = 1\n" TAIL, 2, "other than zero");
 	refused("[cluster]\nid = 99999999999999999999\nreplicas = 1\n" TAIL, 2, "64 bits");
 	refused("[cluster]\nid = 1\nreplicas = 9\n" TAIL, 3, "from 1 to 7");
-	refused("[cluster]\nid = 1\nreplicas = 2\n" TAIL, 3, "none of 1, 3, 5, 7");
+	refused("[cluster]\nid = 1\nreplicas = 2\n" TAIL, 3, "even number adds no safety");
 	refused(HEAD "machine = queue\n" TAIL, 4, "none of: sequencer, kv");
 	refused(HEAD "poll =\n" TAIL, 4, "none of: auto");
 	refused(HEAD "mtu = 9001\n" TAIL, 4, "from 576 to 9000");
@@ -238,6 +271,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(three_replicas_get_the_defaults),
 		cmocka_unit_test(every_key_is_taken_and_printed_back),
+		cmocka_unit_test(quorums_meet_or_are_refused),
 		cmocka_unit_test(an_interface_of_the_kernel_is_taken_and_printed_back),
 		cmocka_unit_test(an_unknown_name_is_told_with_its_line),
 		cmocka_unit_test(what_stands_twice_is_told_with_both_lines),

@@ -134,6 +134,36 @@ static void a_duplicate_repeats_its_status_and_a_read_looks_again(void **state)
 	assert_int_equal(machine->hash(world.kv), hash);
 }
 
+static void a_query_gets_and_does_nothing_else(void **state)
+{
+	uint8_t command[SYNOD_KV_COMMAND_SIZE_MAX];
+	struct synod_kv_request get = request_of(SYNOD_KV_GET, "q", "", "");
+	struct synod_kv_request others[] = { request_of(SYNOD_KV_PUT, "q", "", "x"),
+					     request_of(SYNOD_KV_DELETE, "q", "", ""),
+					     request_of(SYNOD_KV_CAS, "q", "seen", "x") };
+	struct synod_outcome outcome;
+	uint64_t hash;
+	int size = synod_kv_encode(&get, command, sizeof(command));
+
+	(void)state;
+	machine->query(world.kv, command, (uint32_t)size, &outcome);
+	assert_int_equal(outcome.status, SYNOD_NOT_FOUND);
+	run_text(SYNOD_KV_PUT, "q", "", "seen");
+	hash = machine->hash(world.kv);
+	machine->query(world.kv, command, (uint32_t)size, &outcome);
+	assert_int_equal(outcome.status, SYNOD_OK);
+	assert_memory_equal(outcome.data, "seen", 4);
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		size = synod_kv_encode(&others[i], command, sizeof(command));
+		machine->query(world.kv, command, (uint32_t)size, &outcome);
+		assert_int_equal(outcome.status, SYNOD_BAD_COMMAND);
+		assert_int_equal(outcome.size, 0);
+	}
+	machine->query(world.kv, "", 0, &outcome);
+	assert_int_equal(outcome.status, SYNOD_BAD_COMMAND);
+	assert_int_equal(machine->hash(world.kv), hash);
+}
+
 static void commands_of_any_bytes_are_executed_or_refused_and_take_their_position(void **state)
 {
 	uint64_t random = 3;
@@ -272,6 +302,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 		TEST(each_operation_does_what_the_header_says),
 		TEST(a_duplicate_repeats_its_status_and_a_read_looks_again),
+		TEST(a_query_gets_and_does_nothing_else),
 		TEST(commands_of_any_bytes_are_executed_or_refused_and_take_their_position),
 		TEST(encoding_and_decoding_are_inverse_and_strict),
 		TEST(random_commands_equal_the_naive_twin),

@@ -68,8 +68,8 @@ static void make(struct datagram *datagram, unsigned int type)
 {
 	struct synod_wire_header *header = (struct synod_wire_header *)datagram->bytes;
 	uint8_t *at = datagram->bytes + sizeof(*header);
-	int from_client =
-		type == SYNOD_REQUEST || type == SYNOD_STATUS_QUERY || type == SYNOD_TAIL_QUERY;
+	int from_client = type == SYNOD_REQUEST || type == SYNOD_STATUS_QUERY ||
+			  type == SYNOD_TAIL_QUERY || type == SYNOD_HANDOVER_ASK;
 
 	memset(header, 0, sizeof(*header));
 	header->type = (uint8_t)type;
@@ -274,7 +274,7 @@ static void commands_that_do_not_fill_their_bytes_are_refused(void **state)
 		assert_true(count == -1 || whole == 24 || whole == 24 + 40);
 		free(block);
 	}
-	put_command(body, 0, 1, 0, SYNOD_COMMAND_REGISTER + 1);
+	put_command(body, 0, 1, 0, 200);
 	assert_int_equal(synod_wire_commands_check(body, 24), -1);
 	put_command(body, 3, 1, 0, SYNOD_COMMAND_REGISTER);
 	assert_int_equal(synod_wire_commands_check(body, 24), -1);
@@ -295,6 +295,47 @@ static void a_register_carries_nothing_or_an_identity_that_is_one(void **state)
 	identity.identity = 0;
 	memcpy(body + SYNOD_COMMAND_HEADER_SIZE, &identity, sizeof(identity));
 	assert_int_equal(synod_wire_commands_check(body, 40), -1);
+}
+
+/* Reads do not enter the log, so they do not travel with what does. */
+static void a_request_is_all_reads_of_one_kind_or_none(void **state)
+{
+	static const uint8_t kinds[] = { SYNOD_COMMAND_APPLY, SYNOD_COMMAND_READ,
+					 SYNOD_COMMAND_READ_STALE };
+	uint8_t body[48];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(kinds); i++)
+		for (size_t j = 0; j < sizeof(kinds); j++) {
+			put_command(body, 9, 1, 0, kinds[i]);
+			put_command(body + 24, 9, 2, 0, kinds[j]);
+			assert_int_equal(synod_wire_commands_check(body, 48), i == j ? 2 : -1);
+			assert_int_equal(synod_wire_request_sort(body), kinds[i]);
+		}
+	put_command(body, 0, 1, 0, SYNOD_COMMAND_REGISTER);
+	assert_int_equal(synod_wire_request_sort(body), SYNOD_COMMAND_APPLY);
+}
+
+static void a_batch_for_the_log_has_no_reads(void **state)
+{
+	static struct datagram datagram;
+	uint8_t *batch = datagram.bytes + SYNOD_HEADER_SIZE + SYNOD_ENTRY_SIZE;
+	struct synod_wire_entry *entry =
+		(struct synod_wire_entry *)(datagram.bytes + SYNOD_HEADER_SIZE);
+
+	(void)state;
+	make(&datagram, SYNOD_ACCEPT);
+	for (uint32_t at = 0; at < entry->size;) {
+		struct synod_wire_command command;
+
+		memcpy(&command, batch + at, sizeof(command));
+		command.kind = SYNOD_COMMAND_READ;
+		memcpy(batch + at, &command, sizeof(command));
+		at += synod_wire_command_size(&command);
+	}
+	entry->crc = synod_crc32c(batch, entry->size);
+	reseal(&datagram);
+	assert_int_equal(decode_copy(datagram.bytes, datagram.size, SELF), SYNOD_DROP_BATCH);
 }
 
 static void names_are_there_for_every_number(void **state)
@@ -322,6 +363,8 @@ int main(void)
 		cmocka_unit_test(an_entry_that_does_not_add_up_is_refused),
 		cmocka_unit_test(commands_that_do_not_fill_their_bytes_are_refused),
 		cmocka_unit_test(a_register_carries_nothing_or_an_identity_that_is_one),
+		cmocka_unit_test(a_request_is_all_reads_of_one_kind_or_none),
+		cmocka_unit_test(a_batch_for_the_log_has_no_reads),
 		cmocka_unit_test(names_are_there_for_every_number),
 	};
 
