@@ -74,6 +74,9 @@ enum linear_verdict {
 struct linear_op {
 	uint64_t invoked;
 	uint64_t answered; /* LINEAR_NEVER with LINEAR_UNKNOWN */
+	/* Where it is thought to stand in the order, or 0: of several that may come next the lower
+	 * is tried first, then the one answered first. It makes the search short, no more. */
+	uint64_t hint;
 	uint32_t key;
 	uint32_t value;	   /* put, cas: written; get: read, or LINEAR_ABSENT */
 	uint32_t expected; /* cas: compared with; LINEAR_ABSENT: must not exist */

@@ -43,6 +43,13 @@ struct frame {
 	uint32_t forced; /* placed without a choice: nothing else is tried in its stead */
 };
 
+/* What may come next in one configuration: choices[next..end) are still to be tried. */
+struct level {
+	uint64_t begin;
+	uint64_t next;
+	uint64_t end;
+};
+
 /* What was met of one set of required operations and one value. */
 struct memory {
 	struct mark mark;
@@ -64,6 +71,11 @@ struct search {
 	uint8_t *placed;
 	struct frame *frames;
 	uint32_t frames_count;
+	struct level *levels;
+	uint32_t levels_count;
+	uint32_t *choices; /* of all levels, one behind the other */
+	uint64_t choices_count;
+	uint64_t choices_capacity;
 	struct mark mark;      /* of the required ones placed */
 	uint64_t *used;	       /* bits of the optional ones placed */
 	uint32_t words;	       /* of such bits */
@@ -312,104 +324,128 @@ static void place_forced(struct search *search)
 	}
 }
 
-/*
- * The next operation to try, from a place in the two lists on: first what must be placed, in the
- * order of its calls, then what may be left out. Returns the op, or count: none.
- */
-static uint32_t candidate(struct search *search, uint32_t *entry, uint32_t *option, uint32_t *after)
+static void choose(struct search *search, uint32_t op)
 {
-	uint64_t barrier = LINEAR_NEVER;
-	uint32_t op;
+	if (search->choices_count == search->choices_capacity) {
+		search->choices_capacity = (search->choices_capacity + 64) * 2;
+		search->choices =
+			realloc(search->choices, search->choices_capacity * sizeof(uint32_t));
+		if (!search->choices)
+			abort();
+	}
+	search->choices[search->choices_count++] = op;
+}
 
-	for (; *entry != HEAD && !is_answer(*entry); *entry = search->links[*entry].next) {
-		op = op_of(*entry);
-		if (fits(&search->ops[op], search->value, after)) {
-			*entry = search->links[*entry].next;
-			return op;
+/* By hint, else the one answered first: it is most often what came next. */
+static int is_tried_before(const struct linear_op *op, const struct linear_op *other)
+{
+	if (op->hint != other->hint)
+		return op->hint < other->hint;
+	return op->answered < other->answered;
+}
+
+static void sort_choices(struct search *search, uint64_t begin)
+{
+	uint32_t *choices = search->choices;
+
+	for (uint64_t i = begin + 1; i < search->choices_count; i++) {
+		uint32_t op = choices[i];
+		uint64_t at = i;
+
+		while (at > begin &&
+		       is_tried_before(&search->ops[op], &search->ops[choices[at - 1]])) {
+			choices[at] = choices[at - 1];
+			at--;
 		}
+		choices[at] = op;
 	}
-	if (is_answer(*entry)) {
-		op = op_of(*entry);
-		barrier = search->ops[op].answered;
-		if (barrier >= search->furthest_at) {
-			search->furthest_at = barrier;
-			search->furthest = op;
-		}
-	}
-	for (; *option != HEAD; *option = search->optional[*option].next) {
-		op = *option - 1;
+}
+
+/* What may be left out, and may come before the barrier. */
+static void choose_optional(struct search *search, uint64_t barrier)
+{
+	uint32_t option = search->optional[HEAD].next;
+
+	for (; option != HEAD; option = search->optional[option].next) {
+		uint32_t op = option - 1;
+		uint32_t after;
+
 		if (search->ops[op].invoked > barrier)
-			break;
+			return;
 		if (search->twin[op] && !search->placed[search->twin[op] - 1])
 			continue;
 		if (search->ops[op].answered < search->latest)
 			continue; /* it was over before something that is placed began */
-		if (fits(&search->ops[op], search->value, after) && *after != search->value) {
-			*option = search->optional[*option].next;
-			return op;
+		if (fits(&search->ops[op], search->value, &after) && after != search->value)
+			choose(search, op);
+	}
+}
+
+/* All that may come next: first what must be placed, then what may be left out. */
+static void open_level(struct search *search)
+{
+	uint64_t begin = search->choices_count;
+	uint64_t barrier = LINEAR_NEVER;
+	uint32_t entry = search->links[HEAD].next;
+	uint32_t after;
+
+	for (; entry != HEAD && !is_answer(entry); entry = search->links[entry].next)
+		if (fits(&search->ops[op_of(entry)], search->value, &after))
+			choose(search, op_of(entry));
+	if (entry != HEAD) {
+		barrier = search->ops[op_of(entry)].answered;
+		if (barrier >= search->furthest_at) {
+			search->furthest_at = barrier;
+			search->furthest = op_of(entry);
 		}
 	}
-	return search->count;
+	sort_choices(search, begin);
+	choose_optional(search, barrier);
+	search->levels[search->levels_count++] =
+		(struct level){ .begin = begin, .next = begin, .end = search->choices_count };
 }
 
-/* Where the search goes on: places in the two lists. */
-struct cursor {
-	uint32_t entry;
-	uint32_t option;
-};
-
-static struct cursor from_the_top(const struct search *search)
-{
-	return (struct cursor){ search->links[HEAD].next, search->optional[HEAD].next };
-}
-
-/* Undoes the last choice and what it forced. 0: there is none left. */
-static int go_back(struct search *search, struct cursor *cursor)
+/* Back to the configuration before the last choice. 0: there was none. */
+static int close_level(struct search *search)
 {
 	struct frame frame;
 
-	do {
-		if (search->frames_count == 0)
-			return 0;
+	search->choices_count = search->levels[--search->levels_count].begin;
+	if (search->levels_count == 0)
+		return 0;
+	do
 		frame = take_back(search);
-	} while (frame.forced);
-	*cursor = from_the_top(search);
-	if (!search->ops[frame.op].optional) {
-		cursor->entry = search->links[1 + 2 * frame.op].next;
-		return 1;
-	}
-	/* All that must be placed was tried before it. */
-	cursor->option = search->optional[frame.op + 1].next;
-	while (cursor->entry != HEAD && !is_answer(cursor->entry))
-		cursor->entry = search->links[cursor->entry].next;
+	while (frame.forced);
 	return 1;
 }
 
 static enum linear_verdict run(struct search *search, uint64_t steps_max, uint64_t *steps)
 {
 	uint64_t begin = *steps;
-	struct cursor cursor;
 
 	place_forced(search);
-	cursor = from_the_top(search);
+	open_level(search);
 	while (search->left) {
+		struct level *level = &search->levels[search->levels_count - 1];
 		uint32_t after;
-		uint32_t op = candidate(search, &cursor.entry, &cursor.option, &after);
+		uint32_t op;
 
 		if (++*steps - begin > steps_max)
 			return LINEAR_UNDECIDED;
-		if (op == search->count) {
-			if (!go_back(search, &cursor))
+		if (level->next == level->end) {
+			if (!close_level(search))
 				return LINEAR_NO;
 			continue;
 		}
+		op = search->choices[level->next++];
+		(void)fits(&search->ops[op], search->value, &after);
 		place(search, op, after, 0);
 		if (!remember(search, steps)) {
-			(void)go_back(search, &cursor);
+			(void)take_back(search);
 			continue;
 		}
 		place_forced(search);
-		cursor = from_the_top(search);
+		open_level(search);
 	}
 	return LINEAR_YES;
 }
@@ -517,6 +553,7 @@ enum linear_verdict linear_search(const struct linear_op *ops, uint32_t count, u
 	search.twin = take((uint64_t)count + 1, sizeof(*search.twin));
 	search.placed = take((uint64_t)count + 1, 1);
 	search.frames = take((uint64_t)count + 1, sizeof(*search.frames));
+	search.levels = take((uint64_t)count + 1, sizeof(*search.levels));
 	memory_grow(&search);
 	make_lists(&search);
 	find_twins(&search);
@@ -530,6 +567,8 @@ enum linear_verdict linear_search(const struct linear_op *ops, uint32_t count, u
 	free(search.twin);
 	free(search.placed);
 	free(search.frames);
+	free(search.levels);
+	free(search.choices);
 	free(search.memory);
 	return verdict;
 }

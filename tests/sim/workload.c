@@ -147,16 +147,20 @@ void sim_workload_lost(struct sim *sim, const struct sim_op *op, uint64_t sessio
 		(struct sim_asked){ .session = session, .number = op->op.number };
 }
 
-/* What became of an operation of which its client knows nothing. A read left no trace. */
+/*
+ * Where the log has the operation; and what became of it if its client was not told. (A read is
+ * then left out, and so is what was never executed.)
+ */
 static void find_out(struct sim *sim, struct linear_op *entry)
 {
 	const struct sim_asked *asked = &sim->history_of[entry->tag];
 	uint64_t position = 0;
 
-	if (entry->operation == LINEAR_GET)
-		return;
 	if (asked->session)
 		position = sim_observer_executed(sim, asked->session, asked->number);
+	entry->hint = position;
+	if (entry->outcome != LINEAR_UNKNOWN || entry->operation == LINEAR_GET)
+		return;
 	if (position)
 		(void)conclude(entry, sim->observer.positions[position].status,
 			       sim->observer.positions[position].at);
@@ -195,8 +199,7 @@ void sim_workload_check(struct sim *sim)
 		if (sim->clients[i].up)
 			sim_client_forget(sim, &sim->clients[i]);
 	for (uint32_t i = 0; i < sim->history_count; i++)
-		if (sim->history[i].outcome == LINEAR_UNKNOWN)
-			find_out(sim, &sim->history[i]);
+		find_out(sim, &sim->history[i]);
 	linear_check(sim->history, sim->history_count, LINEAR_ABSENT, STEPS_MAX, &result);
 	if (result.verdict == LINEAR_YES)
 		return;
