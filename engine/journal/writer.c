@@ -220,11 +220,15 @@ void synod_writer_done(struct synod_writer *writer, uint32_t kind, uint32_t inde
 	synod_assert_cmp(writer->prefix.ticket_durable, <=, writer->ticket_given);
 }
 
-/* Is there a group whose durability no header says yet, and nothing on its way that will? */
+/*
+ * Is there a group whose durability no header says yet, and nothing on its way that will? A group
+ * may be on the medium and not count: behind a promise whose superblock is slow.
+ */
 static int mark_due(const struct synod_writer *writer)
 {
 	synod_assert_cmp(writer->group_marked, <=, writer->plan.number_finished);
-	return writer->group_records > writer->group_marked && !writer->groups_inflight &&
+	return writer->group_records > writer->group_marked &&
+	       writer->group_records <= writer->prefix.group_durable && !writer->groups_inflight &&
 	       queued(writer) == 0 && writer->open_buffer < 0;
 }
 
