@@ -124,7 +124,8 @@ static int copy_slot(struct repair *repair, uint64_t slot)
 		.chosen = chosen || record.chosen,
 		.slot = slot,
 		.ballot = record.ballot,
-		.chosen_through = chosen ? slot - 1 : repair->other_found.chosen_through,
+		.chosen_through =
+			synod_repair_chosen(&repair->old_found, &repair->other_found, slot),
 		.value = record.value,
 		.body = record.body,
 	};

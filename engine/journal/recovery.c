@@ -107,3 +107,14 @@ int synod_repair_from_other(const struct synod_journal_recovery *other, uint64_t
 	synod_assert(slot > 0);
 	return slot <= other->chosen_through;
 }
+
+uint64_t synod_repair_chosen(const struct synod_journal_recovery *old,
+			     const struct synod_journal_recovery *other, uint64_t slot)
+{
+	const uint64_t chosen = old->chosen_through > other->chosen_through ? old->chosen_through
+									    : other->chosen_through;
+
+	synod_assert(slot > 0);
+	synod_assert(other->faults == 0);
+	return slot <= chosen ? slot - 1 : chosen;
+}

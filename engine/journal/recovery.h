@@ -88,4 +88,12 @@ uint64_t synod_repair_last(const struct synod_journal_recovery *old,
 /* ... each from the other journal, as chosen (1), or from the old one, as it is there (0). */
 int synod_repair_from_other(const struct synod_journal_recovery *other, uint64_t slot);
 
+/*
+ * What the repaired journal may say is chosen when slots below this one are in it. All that either
+ * says, or it would hold records beyond the window of what it knows: nothing that the old journal
+ * says of slots above the other's prefix can have been corrupt.
+ */
+uint64_t synod_repair_chosen(const struct synod_journal_recovery *old,
+			     const struct synod_journal_recovery *other, uint64_t slot);
+
 #endif
