@@ -45,6 +45,9 @@ enum {
 	SYNOD_JOURNAL_INFLIGHT = 8,	   /* writes in flight */
 	SYNOD_JOURNAL_BUFFERS = 12,	   /* group buffers: in flight, and filling */
 	SYNOD_SUPERBLOCK_COPIES = 4,
+	/* Journal bytes that a leader keeps back, and a follower: what is under way must fit. */
+	SYNOD_RESERVE_LEADER = 8 << 20,
+	SYNOD_RESERVE_FOLLOWER = 2 << 20,
 };
 
 #ifndef __cplusplus

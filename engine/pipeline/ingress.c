@@ -241,7 +241,7 @@ static void on_request(struct synod_pipeline *p, const struct synod_wire_view *v
 		refuse(p, view, from, SYNOD_NOT_LEADER, now_ns);
 		return;
 	}
-	if (load(&p->published.journal_room) < SYNOD_PIPELINE_RESERVE_LEADER) {
+	if (load(&p->published.journal_room) < SYNOD_RESERVE_LEADER) {
 		synod_count(counters, SYNOD_REFUSED_FULL, (uint64_t)count);
 		refuse(p, view, from, SYNOD_FULL, now_ns);
 		return;

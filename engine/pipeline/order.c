@@ -149,7 +149,7 @@ static int journal_takes(struct synod_pipeline *p, const struct synod_item *item
 {
 	if (!item->message.has_value ||
 	    atomic_load_explicit(&p->published.journal_room, memory_order_relaxed) >
-		    SYNOD_PIPELINE_RESERVE_FOLLOWER)
+		    SYNOD_RESERVE_FOLLOWER)
 		return 1;
 	synod_count(&p->order.counters, SYNOD_REFUSED_FULL, 1);
 	return 0;

@@ -53,9 +53,6 @@ enum {
 	SYNOD_PIPELINE_RETRY_US_MAX = 100 * 1000,
 	/* How long a replica whose journal has failed still answers that it has. */
 	SYNOD_PIPELINE_HALT_NS = 250 * 1000 * 1000,
-	/* Journal bytes a leader keeps back, and a follower: what is under way must fit. */
-	SYNOD_PIPELINE_RESERVE_LEADER = 8 << 20,
-	SYNOD_PIPELINE_RESERVE_FOLLOWER = 2 << 20,
 	SYNOD_PIPELINE_SKIPS_MAX = 1
 				   << 20, /* commands without a position that tail can step over */
 };

@@ -101,6 +101,7 @@ static void on_completed(struct sim *sim, struct sim_client *client, struct sim_
 	case SYNOD_UNKNOWN:
 	case SYNOD_SESSION_EVICTED:
 	case SYNOD_NOT_LEADER:
+	case SYNOD_FULL:
 		break;
 	default:
 		sim_fail(sim, "client %u: status %s for number %llu", client->id,

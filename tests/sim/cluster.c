@@ -20,6 +20,8 @@ enum {
 #define LIVENESS_NS	    (10 * SIM_SECOND)
 #define CONVERGENCE_NS	    (10 * SIM_SECOND)
 #define CONVERGENCE_LOOK_NS (50 * SIM_MS)
+#define REPAIR_NS	    (2 * SIM_SECOND) /* for the operators, once all is calm */
+#define FULL_NS		    (1 * SIM_SECOND)
 #define SCRIPT_NS	    (30 * SIM_SECOND)
 
 const char *const sim_fault_names[SIM_FAULTS_COUNT] = {
@@ -114,6 +116,7 @@ static int is_of_process(const struct sim *sim, const struct sim_event *event)
 	case SIM_PACKET:
 		return sim->packets[event->a].kind != SIM_PACKET_REPLY;
 	case SIM_TICK:
+	case SIM_JOURNAL:
 	case SIM_DURABLE:
 	case SIM_READ_DONE:
 	case SIM_APPLY:
@@ -133,6 +136,15 @@ static void on_restart(struct sim *sim, struct sim_replica *replica, uint32_t li
 	sim_replica_start(sim, replica);
 }
 
+static void on_repair(struct sim *sim, struct sim_replica *replica, uint32_t life)
+{
+	if (replica->up || replica->life != life)
+		return;
+	if (sim->phase == SIM_LIVENESS && !(sim->core_set >> replica->id & 1))
+		return;
+	sim_replica_repair(sim, replica);
+}
+
 static void dispatch_replica(struct sim *sim, struct sim_replica *replica,
 			     const struct sim_event *event)
 {
@@ -142,6 +154,9 @@ static void dispatch_replica(struct sim *sim, struct sim_replica *replica,
 		break;
 	case SIM_DISK_DONE:
 		sim_disk_done(sim, replica, event->a);
+		break;
+	case SIM_JOURNAL:
+		sim_journal_turn(sim, replica);
 		if (replica->up && replica->durable_scheduled && sim->phase == SIM_SAFETY &&
 		    sim_below(sim, 100000) < sim->params.crash_durable) {
 			sim_count(sim, SIM_FAULT_CRASH_DURABLE);
@@ -189,6 +204,9 @@ static void dispatch(struct sim *sim, const struct sim_event *event)
 	case SIM_RESTART:
 		on_restart(sim, replica, event->life);
 		break;
+	case SIM_REPAIR:
+		on_repair(sim, replica, event->life);
+		break;
 	case SIM_FAULT_NEXT:
 		sim_faults_next(sim, (enum sim_hazard)event->a);
 		break;
@@ -231,14 +249,35 @@ static void run_until(struct sim *sim, uint64_t end)
 	sim->now = end;
 }
 
+/* Somebody's journal has no room for more commands: FULL is the answer then, and all there is. */
+static int is_full(const struct sim *sim)
+{
+	for (uint32_t id = 1; id <= sim->params.replicas; id++)
+		if (sim->replicas[id].disk.room < SYNOD_RESERVE_LEADER)
+			return 1;
+	return 0;
+}
+
+/* Its disk lied, and it cannot come back, or not now. */
+static int is_out(const struct sim *sim, const struct sim_replica *replica)
+{
+	return !replica->up && sim_disk_is_damaged(&replica->disk) &&
+	       (replica->disk.lost || sim->now > sim->converge_at + REPAIR_NS);
+}
+
+static int has_all(const struct sim *sim, const struct sim_replica *replica)
+{
+	return is_out(sim, replica) || (replica->applied == sim->observer.chosen_prefix &&
+					replica->read_settled == replica->read_last);
+}
+
 static int is_converged(const struct sim *sim)
 {
 	for (uint32_t i = 0; i < sim->params.clients; i++)
 		if (sim_client_waits(&sim->clients[i]))
 			return 0;
 	for (uint32_t id = 1; id <= sim->params.replicas; id++)
-		if (sim->replicas[id].applied != sim->observer.chosen_prefix ||
-		    sim->replicas[id].read_settled != sim->replicas[id].read_last)
+		if (!has_all(sim, &sim->replicas[id]))
 			return 0;
 	return sim->observer.chosen_prefix == sim->observer.applied_last;
 }
@@ -250,24 +289,34 @@ static void run_liveness(struct sim *sim)
 
 	sim->phase = SIM_LIVENESS;
 	sim_faults_end(sim);
-	while (sim->observer.positions_count < before + LIVENESS_COMMANDS && sim->now < end)
+	while (sim->observer.positions_count < before + LIVENESS_COMMANDS && sim->now < end &&
+	       !is_full(sim))
 		turn(sim);
-	sim_check(sim, sim->observer.positions_count >= before + LIVENESS_COMMANDS,
+	sim_check(sim, sim->observer.positions_count >= before + LIVENESS_COMMANDS || is_full(sim),
 		  "liveness: a healed majority chose %llu commands in 10 s",
 		  (unsigned long long)(sim->observer.positions_count - before));
 }
 
 static void run_convergence(struct sim *sim)
 {
-	uint64_t end = sim->now + CONVERGENCE_NS;
+	uint64_t end;
 
+	if (is_full(sim))
+		run_until(sim, sim->now + FULL_NS); /* everybody must go on saying so */
 	sim->phase = SIM_CONVERGENCE;
+	sim->converge_at = sim->now;
+	end = sim->now + CONVERGENCE_NS;
 	sim_faults_heal_all(sim);
 	do
 		run_until(sim, sim->now + CONVERGENCE_LOOK_NS);
-	while (!is_converged(sim) && sim->now < end);
+	while (!is_converged(sim) && sim->now < end && !is_full(sim));
+	if (is_full(sim)) {
+		/* Who lacks something may have no room for it; what is there must stand. */
+		run_until(sim, sim->now + FULL_NS);
+		return;
+	}
 	for (uint32_t id = 1; id <= sim->params.replicas; id++)
-		sim_check(sim, sim->replicas[id].applied == sim->observer.chosen_prefix,
+		sim_check(sim, has_all(sim, &sim->replicas[id]),
 			  "convergence: replica %u executed through %llu of %llu in 10 s", id,
 			  (unsigned long long)sim->replicas[id].applied,
 			  (unsigned long long)sim->observer.chosen_prefix);
@@ -283,6 +332,7 @@ static void reset(struct sim *sim, uint64_t seed)
 	sim->events = 0;
 	sim->phase = SIM_SAFETY;
 	sim->core_set = 0;
+	sim->converge_at = 0;
 	sim->queue.count = 0;
 	sim->queue.order = 0;
 	sim->packets_count = 0;
@@ -323,7 +373,7 @@ static void start(struct sim *sim)
 		replica->up = 0;
 		replica->life = 0;
 		replica->tick_generation = 0;
-		sim_disk_reset(&replica->disk);
+		sim_disk_format(sim, replica, sim->params.disk_size);
 		sim_replica_start(sim, replica);
 	}
 	for (uint32_t i = 0; i < sim->params.clients; i++) {
@@ -375,10 +425,9 @@ void sim_cluster_free(struct sim *sim)
 	for (uint32_t i = 0; i < SIM_CLIENTS_MAX; i++)
 		sim_client_free(&sim->clients[i]);
 	for (uint32_t id = 0; id <= SYNOD_REPLICAS_MAX; id++) {
-		free(sim->replicas[id].disk.durable);
-		free(sim->replicas[id].disk.issued);
-		free(sim->replicas[id].disk.pending);
+		sim_disk_free(&sim->replicas[id].disk);
 	}
+	sim_repair_free();
 	free(sim->queue.events);
 	free(sim->packets);
 	free(sim->datagrams);

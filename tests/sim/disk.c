@@ -1,48 +1,103 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A simulated journal: writes by ticket, completed late and out of order, and the image that is
- * left when the replica crashes.
+ * The medium: the bytes of a journal file, and the writes that are on their way to it. A write
+ * lands whole when it completes, late and in any order; a crash decides for each that is under way:
+ * whole, some of its sectors, or nothing. So the image at any instant is what a crash at that
+ * instant cannot take away.
  *
- *   ticket     1   2   3   4   5   6
- *   completed  x   x       x           -> durable through 2
- *
- * Up to the durable prefix nothing is ever lost. Beyond it a crash decides: a prefix of what was
- * under way survives, or (a seed in two) each write by itself, with holes. What survives then
- * counts as read by the recovery: it is durable from then on.
- *
- * The image is what the observer judges messages by (I4), not the core's memory.
+ * When a group lands and all before it have, its records join the shadow; when a copy of the
+ * superblock lands, its promise does, once two copies say so (any one may be damaged later).
  */
-#include "engine/journal/format.h"
 #include "tests/sim/sim.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-static struct sim_write *pending_at(struct sim_disk *disk, uint64_t ticket)
+static void *must(void *memory)
 {
-	return &disk->pending[ticket & (SIM_PENDING_MAX - 1)];
+	if (!memory)
+		abort();
+	return memory;
 }
 
-void sim_disk_reset(struct sim_disk *disk)
+static uint64_t larger(uint64_t left, uint64_t right)
 {
-	struct sim_record *durable = disk->durable;
-	struct sim_record *issued = disk->issued;
-	struct sim_write *pending = disk->pending;
-	uint64_t capacity = disk->slots_capacity;
+	return left > right ? left : right;
+}
 
-	if (capacity) {
-		memset(durable, 0, capacity * sizeof(*durable));
-		memset(issued, 0, capacity * sizeof(*issued));
+/* Everything is zero again, and the memory is kept for the next seed. */
+static void take_memory(struct sim_disk *disk, uint64_t size)
+{
+	struct sim_disk kept = { .durable = disk->durable,
+				 .issued = disk->issued,
+				 .slots_capacity = disk->slots_capacity,
+				 .image = disk->image,
+				 .before = disk->before,
+				 .capacity = disk->capacity,
+				 .groups = disk->groups,
+				 .groups_capacity = disk->groups_capacity,
+				 .pending = disk->pending,
+				 .memory = disk->memory };
+
+	kept.found.index.entries = disk->found.index.entries;
+	if (kept.slots_capacity) {
+		memset(kept.durable, 0, kept.slots_capacity * sizeof(*kept.durable));
+		memset(kept.issued, 0, kept.slots_capacity * sizeof(*kept.issued));
 	}
-	if (!pending)
-		pending = calloc(SIM_PENDING_MAX, sizeof(*pending));
-	if (!pending)
-		abort();
-	memset(disk, 0, sizeof(*disk));
-	disk->durable = durable;
-	disk->issued = issued;
-	disk->pending = pending;
-	disk->slots_capacity = capacity;
+	kept.found.index.slot_last = disk->found.index.slot_last;
+	if (kept.capacity < size) {
+		uint64_t slots = size / SYNOD_JOURNAL_SLOT_BYTES + 1;
+
+		free(kept.image);
+		free(kept.before);
+		free(kept.found.index.entries);
+		/* Grows lazily: what was never written takes no memory. */
+		kept.image = must(calloc(1, size));
+		kept.before = must(calloc(1, size));
+		kept.found.index.entries = must(calloc(slots, sizeof(*kept.found.index.entries)));
+		kept.found.index.slot_last = 0;
+		kept.capacity = size;
+	} else {
+		memset(kept.image, 0, disk->touched);
+		memset(kept.before, 0, disk->touched);
+	}
+	if (!kept.pending)
+		kept.pending = must(calloc(SIM_PENDING_MAX, sizeof(*kept.pending)));
+	if (!kept.memory)
+		kept.memory = must(calloc(1, SYNOD_WRITER_MEMORY_SIZE));
+	*disk = kept;
+	disk->size = size;
+}
+
+void sim_disk_format(struct sim *sim, struct sim_replica *replica, uint64_t size)
+{
+	const struct synod_journal_identity identity = { .cluster = SIM_CLUSTER,
+							 .incarnation = 1,
+							 .replica = replica->id,
+							 .replicas = sim->params.replicas };
+	struct sim_disk *disk = &replica->disk;
+	struct synod_format_superblock superblock;
+	struct synod_format_superblock sector;
+
+	take_memory(disk, size);
+	synod_superblock_first(&superblock, &identity, size, size, synod_random_next(&sim->random));
+	for (uint32_t copy = 0; copy < SYNOD_SUPERBLOCK_COPIES; copy++) {
+		synod_superblock_encode(&superblock, copy, &sector);
+		sim_disk_put(disk, (uint64_t)copy * SYNOD_BLOCK_SIZE, &sector, sizeof(sector));
+		sim_disk_copy_landed(disk, &sector);
+	}
+}
+
+void sim_disk_free(struct sim_disk *disk)
+{
+	free(disk->durable);
+	free(disk->issued);
+	free(disk->image);
+	free(disk->before);
+	free(disk->groups);
+	free(disk->pending);
+	free(disk->memory);
+	free(disk->found.index.entries);
 }
 
 void sim_disk_reserve(struct sim_disk *disk, uint64_t slot)
@@ -77,19 +132,132 @@ const struct sim_record *sim_disk_issued(const struct sim_disk *disk, uint64_t s
 	return record->ballot ? record : NULL;
 }
 
-static void record_put(struct sim_record *record, const struct sim_write *write)
+/* The record that counts, by the rule of format.h. */
+static void record_put(struct sim_record *record, const struct sim_record *later)
 {
 	if (record->ballot && !synod_format_later_counts(record->chosen, record->ballot,
-							 write->write.chosen, write->write.ballot))
+							 later->chosen, later->ballot))
 		return;
-	record->ballot = write->write.ballot;
-	record->content = write->content;
-	record->chosen = write->write.chosen;
+	*record = *later;
 }
 
-static uint64_t larger(uint64_t left, uint64_t right)
+void sim_disk_issue(struct sim_disk *disk, const struct sim_write *write)
 {
-	return left > right ? left : right;
+	const struct synod_core_write *what = &write->write;
+	const struct sim_record record = { .ballot = what->ballot,
+					   .content = write->content,
+					   .chosen = what->chosen };
+
+	if (what->kind != SYNOD_WRITE_OF_SLOT) {
+		disk->issued_promised = larger(disk->issued_promised, what->ballot);
+		return;
+	}
+	sim_disk_reserve(disk, what->slot);
+	record_put(&disk->issued[what->slot], &record);
+	disk->issued_slot_last = larger(disk->issued_slot_last, what->slot);
+	if (!what->chosen)
+		disk->issued_accepted_max = larger(disk->issued_accepted_max, what->ballot);
+}
+
+void sim_disk_put(struct sim_disk *disk, uint64_t offset, const void *bytes, uint64_t size)
+{
+	if (offset < disk->touched)
+		memcpy(disk->before + offset, disk->image + offset, size);
+	memcpy(disk->image + offset, bytes, size);
+	disk->touched = larger(disk->touched, offset + size);
+}
+
+void sim_disk_tear(struct sim *sim, struct sim_disk *disk, const struct synod_writer_io *io)
+{
+	const uint8_t *bytes = io->bytes;
+	const uint32_t sectors = io->size / SIM_SECTOR;
+	/* In order, as far as it came; or some here and some there. */
+	const uint32_t first = (uint32_t)sim_below(sim, sectors);
+	const int any = (int)sim_below(sim, 2);
+
+	for (uint32_t i = 0; i < sectors; i++)
+		if (any ? sim_below(sim, 2) : i < first)
+			sim_disk_put(disk, io->offset + (uint64_t)i * SIM_SECTOR,
+				     bytes + (size_t)i * SIM_SECTOR, SIM_SECTOR);
+}
+
+/* What two whole copies say outlives the loss of any one. */
+static void promise_from_copies(struct sim_disk *disk)
+{
+	uint64_t best = 0;
+	uint64_t second = 0;
+
+	for (uint32_t copy = 0; copy < SYNOD_SUPERBLOCK_COPIES; copy++) {
+		uint64_t promised = disk->copy_promised[copy];
+
+		if (!(disk->copies_stable & ~disk->copies_damaged & 1u << copy))
+			continue;
+		if (promised > best) {
+			second = best;
+			best = promised;
+		} else {
+			second = larger(second, promised);
+		}
+	}
+	disk->promised = larger(disk->promised, second);
+}
+
+void sim_disk_copy_landed(struct sim_disk *disk, const struct synod_format_superblock *sector)
+{
+	const uint32_t copy = sector->copy;
+
+	disk->copy_promised[copy] = sector->promised;
+	disk->copy_durable[copy] = sector->durable_group;
+	disk->copies_stable |= 1u << copy;
+	disk->copies_damaged &= ~(1u << copy);
+	promise_from_copies(disk);
+}
+
+static void take_record(struct sim *sim, struct sim_replica *replica,
+			const struct synod_format_record *record)
+{
+	struct sim_disk *disk = &replica->disk;
+	const struct synod_wire_entry *entry = &record->entry;
+	const struct synod_core_write write = { .kind = SYNOD_WRITE_OF_SLOT,
+						.slot = entry->slot,
+						.ballot = entry->ballot,
+						.chosen = entry->flags & SYNOD_ENTRY_CHOSEN };
+	const struct sim_record found = { .ballot = entry->ballot,
+					  .chosen = write.chosen,
+					  .content = sim_journal_content(sim, entry, record + 1) };
+
+	sim_disk_reserve(disk, entry->slot);
+	record_put(&disk->durable[entry->slot], &found);
+	disk->slot_last = larger(disk->slot_last, entry->slot);
+	if (!write.chosen)
+		disk->accepted_max = larger(disk->accepted_max, entry->ballot);
+	sim_observer_durable(sim, replica, &write, found.content);
+}
+
+void sim_disk_take_group(struct sim *sim, struct sim_replica *replica, const void *bytes)
+{
+	struct sim_disk *disk = &replica->disk;
+	const struct synod_format_group *header = bytes;
+	uint32_t at = sizeof(*header);
+
+	sim_check(sim, header->number == disk->group_last + 1,
+		  "replica %u: group %llu lands behind group %llu", replica->id,
+		  (unsigned long long)header->number, (unsigned long long)disk->group_last);
+	for (uint32_t i = 0; i < header->records; i++) {
+		const struct synod_format_record *record =
+			(const void *)((const uint8_t *)bytes + at);
+
+		take_record(sim, replica, record);
+		at += synod_format_record_size(record->entry.size);
+	}
+	disk->group_last = header->number;
+	disk->hint = larger(disk->hint, header->chosen_through);
+	disk->promised = larger(disk->promised, header->promised);
+	disk->groups[header->number] =
+		(struct sim_group){ .offset = header->offset,
+				    .durable_through = header->durable_through,
+				    .bytes = header->bytes,
+				    .landed = 1 };
 }
 
 static uint64_t done_at(struct sim *sim, const struct sim_disk *disk)
@@ -108,133 +276,127 @@ static uint64_t done_at(struct sim *sim, const struct sim_disk *disk)
 	return at;
 }
 
-void sim_disk_write(struct sim *sim, struct sim_replica *replica,
-		    const struct synod_core_write *write, uint32_t content)
+/* Room for the group in the table. */
+static void know_group(struct sim_disk *disk, const struct synod_format_group *header)
+{
+	if (header->number >= disk->groups_capacity)
+		disk->groups = sim_grow(disk->groups, &disk->groups_capacity, header->number,
+					sizeof(*disk->groups));
+	disk->groups[header->number] =
+		(struct sim_group){ .offset = header->offset, .bytes = header->bytes };
+	disk->groups_last = larger(disk->groups_last, header->number);
+}
+
+void sim_disk_start(struct sim *sim, struct sim_replica *replica, const struct synod_writer_io *io)
 {
 	struct sim_disk *disk = &replica->disk;
-	struct sim_write *pending;
+	uint32_t place = 0;
 
-	sim_check(sim, write->ticket == disk->ticket_issued + 1,
-		  "tickets have a gap: %llu after %llu", (unsigned long long)write->ticket,
-		  (unsigned long long)disk->ticket_issued);
-	sim_check(sim, write->ticket - disk->ticket_durable < SIM_PENDING_MAX,
-		  "too many writes in flight");
-	disk->ticket_issued = write->ticket;
-	pending = pending_at(disk, write->ticket);
-	*pending = (struct sim_write){ .write = *write, .content = content };
-	if (write->kind == SYNOD_WRITE_OF_SLOT) {
-		sim_disk_reserve(disk, write->slot);
-		record_put(&disk->issued[write->slot], pending);
-		disk->issued_slot_last = larger(disk->issued_slot_last, write->slot);
-		if (!write->chosen)
-			disk->issued_accepted_max =
-				larger(disk->issued_accepted_max, write->ballot);
-	} else {
-		disk->issued_promised = larger(disk->issued_promised, write->ballot);
-	}
+	while (place < SYNOD_WRITER_IOS && disk->ios[place].used)
+		place++;
+	sim_check(sim, place < SYNOD_WRITER_IOS, "replica %u has too many writes in flight",
+		  replica->id);
+	sim_check(sim, io->offset + io->size <= disk->size, "replica %u writes beyond its file",
+		  replica->id);
+	disk->ios[place] = (struct sim_io){ .io = *io, .used = 1 };
+	if (io->kind == SYNOD_WRITER_GROUP)
+		know_group(disk, io->bytes);
+	else
+		disk->copies_stable &= ~(1u << io->index);
 	sim_queue_push(sim, (struct sim_event){ .at = done_at(sim, disk),
 						.kind = SIM_DISK_DONE,
 						.who = (uint8_t)replica->id,
 						.life = replica->life,
-						.a = write->ticket });
+						.a = place });
 }
 
-/* From here on it is on the medium. */
-static void make_durable(struct sim *sim, struct sim_replica *replica,
-			 const struct sim_write *write)
+static void group_landed(struct sim *sim, struct sim_replica *replica,
+			 const struct synod_format_group *header)
 {
 	struct sim_disk *disk = &replica->disk;
 
-	if (write->write.kind == SYNOD_WRITE_OF_SLOT) {
-		record_put(&disk->durable[write->write.slot], write);
-		disk->slot_last = larger(disk->slot_last, write->write.slot);
-		if (!write->write.chosen)
-			disk->accepted_max = larger(disk->accepted_max, write->write.ballot);
-	} else {
-		disk->promised = larger(disk->promised, write->write.ballot);
-	}
-	sim_observer_durable(sim, replica, &write->write, write->content);
-}
-
-void sim_disk_done(struct sim *sim, struct sim_replica *replica, uint64_t ticket)
-{
-	struct sim_disk *disk = &replica->disk;
-	uint64_t before = disk->ticket_durable;
-
-	pending_at(disk, ticket)->done = 1;
-	if (ticket != before + 1)
+	disk->groups[header->number].landed = 1;
+	if (header->number != disk->group_last + 1)
 		sim_count(sim, SIM_FAULT_DISK_OUT_OF_ORDER);
-	while (disk->ticket_durable < disk->ticket_issued &&
-	       pending_at(disk, disk->ticket_durable + 1)->done) {
-		struct sim_write *write = pending_at(disk, ++disk->ticket_durable);
-
-		make_durable(sim, replica, write);
-		disk->hint = larger(disk->hint, write->write.chosen_through);
-	}
-	if (disk->ticket_durable == before)
-		return;
-	sim_tell(sim, "%u disk durable through %llu", replica->id,
-		 (unsigned long long)disk->ticket_durable);
-	if (!replica->durable_scheduled) {
-		replica->durable_scheduled = 1;
-		sim_queue_push(sim,
-			       (struct sim_event){ .at = sim->now + sim_below(sim, 100 * SIM_US),
-						   .kind = SIM_DURABLE,
-						   .who = (uint8_t)replica->id,
-						   .life = replica->life });
-	}
+	while (disk->group_last < disk->groups_last && disk->groups[disk->group_last + 1].landed)
+		sim_disk_take_group(sim, replica,
+				    disk->image + disk->groups[disk->group_last + 1].offset);
 }
 
-/* Does this write, which nobody was told is durable, survive? `prefix`: all before it did. */
-static int survives(struct sim *sim, const struct sim_disk *disk, const struct sim_write *write,
-		    uint64_t keep, uint64_t index, int holes, int prefix)
+void sim_disk_done(struct sim *sim, struct sim_replica *replica, uint64_t place)
 {
-	if (prefix)
-		return holes ? (int)sim_below(sim, 2) : index < keep;
-	if (!holes || !sim_below(sim, 2))
-		return 0;
-	/* The recovery of a journal would not take up a slot so far beyond what it knows. */
-	return write->write.kind != SYNOD_WRITE_OF_SLOT ||
-	       write->write.slot <= disk->hint + sim->params.window;
+	struct sim_disk *disk = &replica->disk;
+	struct sim_io *io = &disk->ios[place];
+
+	io->landed = 1;
+	if (sim->phase == SIM_SAFETY && sim_below(sim, 100000) < sim->params.disk_error) {
+		/* Nothing is known of what is there now. */
+		sim_count(sim, sim_below(sim, 2) ? SIM_FAULT_DISK_EIO_WRITE
+						 : SIM_FAULT_DISK_SHORT_WRITE);
+		sim_disk_tear(sim, disk, &io->io);
+		io->failed = 1;
+	} else {
+		sim_disk_put(disk, io->io.offset, io->io.bytes, io->io.size);
+		if (io->io.kind == SYNOD_WRITER_GROUP)
+			group_landed(sim, replica, io->io.bytes);
+		else
+			sim_disk_copy_landed(disk, io->io.bytes);
+	}
+	sim_replica_schedule_journal(sim, replica);
+}
+
+void sim_disk_write_now(struct sim *sim, struct sim_replica *replica,
+			const struct synod_writer_io *io)
+{
+	if (io->kind == SYNOD_WRITER_GROUP)
+		know_group(&replica->disk, io->bytes);
+	sim_disk_put(&replica->disk, io->offset, io->bytes, io->size);
+	if (io->kind == SYNOD_WRITER_GROUP)
+		group_landed(sim, replica, io->bytes);
+	else
+		sim_disk_copy_landed(&replica->disk, io->bytes);
+}
+
+/* Lowest number first, so that what is behind a hole is known to be. */
+static struct sim_io *next_under_way(struct sim_disk *disk)
+{
+	struct sim_io *next = NULL;
+
+	for (uint32_t i = 0; i < SYNOD_WRITER_IOS; i++) {
+		struct sim_io *io = &disk->ios[i];
+
+		if (io->used && !io->landed && (!next || io->io.offset < next->io.offset))
+			next = io;
+	}
+	return next;
 }
 
 void sim_disk_crash(struct sim *sim, struct sim_replica *replica)
 {
 	struct sim_disk *disk = &replica->disk;
-	uint64_t count = disk->ticket_issued - disk->ticket_durable;
-	uint64_t keep = sim_below(sim, count + 1);
-	int holes = sim_chance(sim, sim->params.hole);
-	int prefix = 1;
+	const int holes = sim_chance(sim, sim->params.hole);
+	uint64_t keep = sim_below(sim, SYNOD_WRITER_IOS);
+	struct sim_io *io;
+	int hole = 0;
 
-	for (uint64_t i = 0; i < count; i++) {
-		const struct sim_write *write = pending_at(disk, disk->ticket_durable + 1 + i);
+	while ((io = next_under_way(disk))) {
+		uint64_t fate = sim_below(sim, 3);
 
-		if (!survives(sim, disk, write, keep, i, holes, prefix)) {
-			prefix = 0;
-			sim_count(sim, SIM_FAULT_WRITE_LOST);
+		io->landed = 1;
+		if (!holes)
+			fate = keep ? 0 : hole ? 2 : 1;
+		keep -= keep > 0;
+		if (fate == 0) {
+			sim_disk_put(disk, io->io.offset, io->io.bytes, io->io.size);
+			sim_count(sim,
+				  hole ? SIM_FAULT_WRITE_KEPT_BEHIND_HOLE : SIM_FAULT_WRITE_KEPT);
 			continue;
 		}
-		sim_count(sim, prefix ? SIM_FAULT_WRITE_KEPT : SIM_FAULT_WRITE_KEPT_BEHIND_HOLE);
-		make_durable(sim, replica, write);
-		if (prefix)
-			disk->hint = larger(disk->hint, write->write.chosen_through);
+		if (fate == 1)
+			sim_disk_tear(sim, disk, &io->io);
+		sim_count(sim, fate == 1 ? SIM_FAULT_WRITE_TORN : SIM_FAULT_WRITE_DROPPED);
+		hole |= io->io.kind == SYNOD_WRITER_GROUP;
 	}
-	for (uint64_t i = 0; i < count; i++) {
-		const struct sim_write *write = pending_at(disk, disk->ticket_durable + 1 + i);
-
-		if (write->write.kind == SYNOD_WRITE_OF_SLOT)
-			disk->issued[write->write.slot] = disk->durable[write->write.slot];
-	}
-	/*
-	 * Every group of the journal says what was promised when it was written, so an accepted
-	 * record never outlives the promise that it rests on.
-	 */
-	disk->promised = larger(disk->promised, disk->accepted_max);
-	disk->issued_promised = disk->promised;
-	disk->issued_accepted_max = disk->accepted_max;
-	disk->issued_hint = disk->hint;
-	disk->issued_slot_last = disk->slot_last;
-	disk->ticket_issued = 0;
-	disk->ticket_durable = 0;
+	memset(disk->ios, 0, sizeof(disk->ios));
 	disk->stuck_until = 0;
 }

@@ -115,7 +115,7 @@ static int carry_writes(struct sim *sim, struct sim_replica *replica)
 			 write->chosen ? " chosen" : "");
 		sim_fold(sim, write->ballot ^ write->slot << 32);
 		sim_observer_write(sim, replica, write, content);
-		sim_disk_write(sim, replica, write, content);
+		sim_journal_write(sim, replica, write, content);
 		if (sim_point(sim, replica))
 			return 0;
 	}

@@ -210,6 +210,9 @@ void sim_faults_next(struct sim *sim, enum sim_hazard hazard)
 		any_replica(sim)->disk.stuck_until =
 			sim->now + sim_between(sim, 100 * SIM_MS, 2 * SIM_SECOND);
 		break;
+	case SIM_HAZARD_DISK_DAMAGE:
+		sim_damage(sim);
+		break;
 	case SIM_HAZARD_HANDOVER:
 		sim_asked_handover(sim, any_replica(sim));
 		break;
@@ -262,21 +265,26 @@ static void break_replica(struct sim *sim, struct sim_replica *replica)
 
 void sim_faults_end(struct sim *sim)
 {
-	uint32_t left = sim_quorum(sim) +
-			(uint32_t)sim_below(sim, sim->params.voters - sim_quorum(sim) + 1);
+	uint32_t healthy = 0;
+	uint32_t left = sim_quorum(sim);
+
+	for (uint32_t id = 1; id <= sim->params.voters; id++)
+		healthy += !sim_disk_is_damaged(&sim->replicas[id].disk);
+	left += (uint32_t)sim_below(sim, healthy - left + 1);
 
 	sim_net_heal(sim);
 	sim->core_set = 0;
 	while (left) {
 		uint32_t id = 1 + (uint32_t)sim_below(sim, sim->params.voters);
 
-		if (sim->core_set >> id & 1)
+		if (sim->core_set >> id & 1 || sim_disk_is_damaged(&sim->replicas[id].disk))
 			continue;
 		sim->core_set |= 1u << id;
 		left--;
 	}
 	for (uint32_t id = sim->params.voters + 1; id <= sim->params.replicas; id++)
-		sim->core_set |= (uint32_t)sim_below(sim, 2) << id;
+		if (!sim_disk_is_damaged(&sim->replicas[id].disk))
+			sim->core_set |= (uint32_t)sim_below(sim, 2) << id;
 	sim_tell(sim, "liveness: %x is healed", sim->core_set >> 1);
 	for (uint32_t id = 1; id <= sim->params.replicas; id++) {
 		if (sim->core_set >> id & 1)

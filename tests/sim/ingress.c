@@ -162,6 +162,13 @@ void sim_replica_ingress(struct sim *sim, struct sim_replica *replica)
 	replica->ingress_scheduled = 0;
 	if (requests > SIM_BATCH_REQUESTS_MAX)
 		requests = SIM_BATCH_REQUESTS_MAX;
+	if (replica->core.role == SYNOD_ROLE_LEADER && replica->disk.room < SYNOD_RESERVE_LEADER) {
+		sim_count(sim, SIM_FAULT_DISK_FULL);
+		for (uint32_t i = 0; i < replica->inbox_count; i++)
+			refuse(sim, replica, &replica->inbox[i], SYNOD_FULL);
+		replica->inbox_count = 0;
+		return;
+	}
 	if (synod_core_can_submit(&replica->core) == 0) {
 		for (uint32_t i = 0; i < replica->inbox_count; i++)
 			refuse(sim, replica, &replica->inbox[i], status);

@@ -203,6 +203,20 @@ void sim_observer_write(struct sim *sim, struct sim_replica *replica,
 		  (unsigned long long)write->slot);
 }
 
+uint32_t sim_observer_recorded(struct sim *sim, const struct synod_wire_entry *entry)
+{
+	const struct sim_observer *observer = &sim->observer;
+	const struct sim_slot *state = sim_observer_slot(sim, entry->slot);
+
+	for (uint32_t i = state->proposals; i; i = observer->proposals[i].next)
+		if (observer->proposals[i].ballot == entry->ballot)
+			return observer->proposals[i].content;
+	sim_check(sim, entry->flags & SYNOD_ENTRY_CHOSEN && state->is_chosen,
+		  "I13: a record of slot %llu at " BALLOT_FORMAT ", where nothing was proposed",
+		  (unsigned long long)entry->slot, BALLOT(entry->ballot));
+	return state->chosen;
+}
+
 void sim_observer_durable(struct sim *sim, struct sim_replica *replica,
 			  const struct synod_core_write *write, uint32_t content)
 {

@@ -166,6 +166,8 @@ static void check_learn(struct sim *sim, const struct sim_replica *replica,
 void sim_observer_send(struct sim *sim, struct sim_replica *replica,
 		       const struct synod_message *message, uint32_t content)
 {
+	sim_check(sim, !replica->disk.lost, "I12: replica %u speaks, and its disk was wiped",
+		  replica->id);
 	sim_check(sim, message->chosen_through <= sim->observer.chosen_prefix,
 		  "I8: replica %u says chosen through %llu, chosen is %llu", replica->id,
 		  (unsigned long long)message->chosen_through,

@@ -85,15 +85,43 @@ static void draw_net(struct sim *sim)
 	params->delay_max = params->delay_min + sim_between(sim, 1, 3000) * SIM_US;
 }
 
+/* No more voters than can be lost for good, and any of those that only learn. */
+static void draw_weak_disks(struct sim *sim)
+{
+	struct sim_params *params = &sim->params;
+	uint32_t left = params->voters - sim_quorum(sim);
+
+	params->weak_disks = 0;
+	for (uint32_t id = 1; id <= params->replicas; id++) {
+		if (id <= params->voters && !left)
+			continue;
+		if (sim_below(sim, 2))
+			continue;
+		params->weak_disks |= 1u << id;
+		left -= id <= params->voters;
+	}
+}
+
 static void draw_disk(struct sim *sim)
 {
 	struct sim_params *params = &sim->params;
 
 	params->disk_min = sim_between(sim, 10, 500) * SIM_US;
 	params->disk_max = params->disk_min + sim_between(sim, 1, 5000) * SIM_US;
+	if (sim_below(sim, 4) == 0) /* many writes under way at once, for a crash to sort out */
+		params->disk_max += sim_between(sim, 5, 50) * SIM_MS;
 	params->disk_slow = (uint32_t)sometimes(sim, 1, 100);
 	params->disk_slow_max = sim_between(sim, 10, 500) * SIM_MS;
-	params->hole = sim_below(sim, 2) ? 500 : 0;
+	params->disk_read_error = (uint32_t)sometimes(sim, 1, 200);
+	params->disk_rot_read = (uint32_t)sometimes(sim, 1, 300);
+	params->disk_error = (uint32_t)sometimes(sim, 1, 100);
+	draw_weak_disks(sim);
+	params->fence_step = (256ull << sim_below(sim, 3)) * 1024;
+	params->disk_size = SIM_JOURNAL_SIZE;
+	if (sim_below(sim, 20) == 0) /* what a leader keeps back, and little more */
+		params->disk_size =
+			SIM_JOURNAL_RESERVE + (sim_between(sim, 16, 512) * SYNOD_BLOCK_SIZE);
+	params->hole = sim_below(sim, 2) ? 800 : 0;
 	params->apply_max = sim_below(sim, 3) ? SIM_MS : 100 * SIM_MS;
 }
 
@@ -118,6 +146,8 @@ void sim_params_script(struct sim *sim)
 		.disk_min = 20 * SIM_US,
 		.disk_max = 500 * SIM_US,
 		.hole = 500,
+		.disk_size = SIM_JOURNAL_SIZE,
+		.fence_step = 256 * 1024,
 		.apply_max = SIM_MS,
 		.think_max = 5 * SIM_MS,
 		.client_timeout = 50 * SIM_MS,
@@ -143,6 +173,7 @@ void sim_params_draw(struct sim *sim)
 	params->hazard_mean[SIM_HAZARD_CLOCK_JUMP] = sometimes(sim, 500, 5000) * SIM_MS;
 	params->hazard_mean[SIM_HAZARD_PAUSE] = sometimes(sim, 500, 5000) * SIM_MS;
 	params->hazard_mean[SIM_HAZARD_DISK_STUCK] = sometimes(sim, 500, 5000) * SIM_MS;
+	params->hazard_mean[SIM_HAZARD_DISK_DAMAGE] = sometimes(sim, 500, 5000) * SIM_MS;
 	params->hazard_mean[SIM_HAZARD_STORM] = sometimes(sim, 1000, 5000) * SIM_MS;
 	params->hazard_mean[SIM_HAZARD_CLIENT_RESTART] = sometimes(sim, 500, 5000) * SIM_MS;
 	params->hazard_mean[SIM_HAZARD_HANDOVER] = sometimes(sim, 200, 5000) * SIM_MS;

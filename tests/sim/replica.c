@@ -109,24 +109,26 @@ void sim_replica_tick(struct sim *sim, struct sim_replica *replica, uint64_t gen
 
 static void recover_slots(struct sim *sim, struct sim_replica *replica)
 {
-	const struct sim_disk *disk = &replica->disk;
-	uint64_t last = disk->slot_last > disk->hint ? disk->slot_last : disk->hint;
+	const struct synod_journal_recovery *found = &replica->disk.found.recovery;
+	uint64_t hint = found->chosen_through;
+	uint64_t last = found->slot_last > hint ? found->slot_last : hint;
 	uint64_t first = last > sim->params.window ? last - sim->params.window + 1 : 1;
 
+	sim_check(sim, last <= hint + sim->params.window,
+		  "replica %u finds slot %llu, outside the window that begins at %llu", replica->id,
+		  (unsigned long long)last, (unsigned long long)hint);
 	/* Some of the past, to serve peers; more or less of it. */
-	if (first <= disk->hint)
-		first = sim_between(sim, first, disk->hint + 1);
+	if (first <= hint)
+		first = sim_between(sim, first, hint + 1);
 	for (uint64_t slot = first; slot <= last; slot++) {
-		const struct sim_record *record = sim_disk_durable(disk, slot);
-		struct synod_core_recovered recovered;
+		struct synod_core_recovered recovered = { .slot = slot };
+		struct sim_record record;
 
-		if (!record)
+		if (sim_journal_read(sim, replica, slot, &record))
 			continue;
-		recovered = (struct synod_core_recovered){ .slot = slot,
-							   .ballot = record->ballot,
-							   .chosen = record->chosen,
-							   .value = value_make(sim, replica,
-									       record->content) };
+		recovered.ballot = record.ballot;
+		recovered.chosen = record.chosen;
+		recovered.value = value_make(sim, replica, record.content);
 		synod_core_recover_slot(&replica->core, &recovered);
 	}
 }
@@ -134,18 +136,19 @@ static void recover_slots(struct sim *sim, struct sim_replica *replica)
 /* What the journal says is chosen is executed again before the first step. */
 static void recover(struct sim *sim, struct sim_replica *replica)
 {
-	const struct sim_disk *disk = &replica->disk;
+	const struct synod_journal_recovery *found = &replica->disk.found.recovery;
 
-	for (uint64_t slot = 1; slot <= disk->hint; slot++) {
-		const struct sim_record *record = sim_disk_durable(disk, slot);
+	for (uint64_t slot = 1; slot <= found->chosen_through; slot++) {
+		struct sim_record record;
 
-		sim_check(sim, record != NULL, "I8: replica %u: no record of chosen slot %llu",
-			  replica->id, (unsigned long long)slot);
-		sim_observer_chosen(sim, replica, slot, record->content);
-		sim_apply_slot(sim, replica, slot, record->content);
+		sim_check(sim, sim_journal_read(sim, replica, slot, &record) == 0,
+			  "I8: replica %u: no record of chosen slot %llu", replica->id,
+			  (unsigned long long)slot);
+		sim_observer_chosen(sim, replica, slot, record.content);
+		sim_apply_slot(sim, replica, slot, record.content);
 	}
-	replica->chosen_last = disk->hint;
-	synod_core_recover(&replica->core, disk->promised, disk->hint);
+	replica->chosen_last = found->chosen_through;
+	synod_core_recover(&replica->core, found->promised, found->chosen_through);
 	recover_slots(sim, replica);
 }
 
@@ -159,6 +162,68 @@ static void draw_clock(struct sim *sim, struct sim_replica *replica)
 	if (replica->clock_ppm)
 		sim_count(sim, SIM_FAULT_CLOCK_DRIFT);
 	replica->now_last = replica->clock_offset;
+}
+
+/* What opens its journal in vain, or lost it, comes back as its operator sees fit. */
+static void stay_down(struct sim *sim, struct sim_replica *replica, enum sim_halt halt)
+{
+	uint64_t longest = sim->phase == SIM_SAFETY ? 3 * SIM_SECOND : 200 * SIM_MS;
+	struct sim_event event = { .at = sim->now + sim_between(sim, 20 * SIM_MS, longest),
+				   .kind = SIM_RESTART,
+				   .who = (uint8_t)replica->id,
+				   .life = replica->life };
+
+	replica->up = 0;
+	sim_fold(sim, halt);
+	sim_tell(sim, "%u stays down: %s", replica->id, sim_halt_text(halt));
+	if (halt == SIM_HALT_ABSENT || halt == SIM_HALT_SUPERBLOCK) {
+		sim_check(sim, replica->disk.lost, "replica %u lost its superblocks: %s",
+			  replica->id, sim_halt_text(halt));
+		return; /* for ever */
+	}
+	if (halt == SIM_HALT_CORRUPT)
+		event.kind = SIM_REPAIR;
+	sim_queue_push(sim, event);
+}
+
+void sim_replica_halt(struct sim *sim, struct sim_replica *replica, enum sim_halt halt)
+{
+	sim_disk_crash(sim, replica);
+	stay_down(sim, replica, halt);
+}
+
+void sim_replica_repair(struct sim *sim, struct sim_replica *replica)
+{
+	if (sim_repair(sim, replica))
+		sim_replica_start(sim, replica);
+	else if (!replica->disk.lost)
+		stay_down(sim, replica, SIM_HALT_CORRUPT);
+}
+
+void sim_replica_schedule_journal(struct sim *sim, struct sim_replica *replica)
+{
+	if (replica->journal_scheduled)
+		return;
+	replica->journal_scheduled = 1;
+	sim_queue_push(sim, (struct sim_event){ .at = sim->now + sim_below(sim, 50 * SIM_US),
+						.kind = SIM_JOURNAL,
+						.who = (uint8_t)replica->id,
+						.life = replica->life });
+}
+
+/* Returns 0 if its journal cannot be opened. */
+static int open_journal(struct sim *sim, struct sim_replica *replica)
+{
+	int calm = sim->phase != SIM_SAFETY || sim->now == 0;
+	enum sim_halt halt = sim_journal_open(sim, replica, calm);
+
+	if (halt == SIM_HALT_NONE)
+		return 1;
+	sim_check(sim, !calm || sim_disk_is_damaged(&replica->disk),
+		  "replica %u cannot open a whole journal: %s", replica->id, sim_halt_text(halt));
+	sim_count(sim, SIM_FAULT_DISK_REFUSED);
+	stay_down(sim, replica, halt);
+	return 0;
 }
 
 void sim_replica_start(struct sim *sim, struct sim_replica *replica)
@@ -177,6 +242,8 @@ void sim_replica_start(struct sim *sim, struct sim_replica *replica)
 					    .inflight = params->inflight };
 
 	replica->life++;
+	if (!open_journal(sim, replica))
+		return;
 	replica->up = 1;
 	replica->paused_until = 0;
 	draw_clock(sim, replica);
@@ -188,6 +255,7 @@ void sim_replica_start(struct sim *sim, struct sim_replica *replica)
 	replica->tick_at = UINT64_MAX;
 	replica->ticks_idle = 0;
 	replica->durable_scheduled = 0;
+	replica->journal_scheduled = 0;
 	replica->apply_scheduled = 0;
 	replica->ingress_scheduled = 0;
 	replica->inbox_count = 0;
@@ -226,6 +294,11 @@ void sim_replica_message(struct sim *sim, struct sim_replica *replica,
 	struct synod_message mine = *message;
 	struct synod_event event = { .kind = SYNOD_EVENT_MESSAGE, .message = &mine };
 
+	/* A value may have to be written: without room for it nothing is taken. */
+	if (mine.has_value && replica->disk.room <= SYNOD_RESERVE_FOLLOWER) {
+		sim_count(sim, SIM_FAULT_DISK_FULL);
+		return;
+	}
 	if (mine.has_value)
 		mine.value = value_make(sim, replica, content);
 	if (sim->trace)
@@ -268,24 +341,37 @@ void sim_replica_apply(struct sim *sim, struct sim_replica *replica)
 	sim_replica_step(sim, replica, &event);
 }
 
+/* An old slot that a peer lacks, straight from the journal. */
 void sim_replica_read_done(struct sim *sim, struct sim_replica *replica, uint64_t slot, uint32_t to)
 {
-	const struct sim_record *record = sim_disk_durable(&replica->disk, slot);
-	const struct sim_content *content = &sim->contents[record->content];
-	struct synod_message learn = {
-		.type = SYNOD_LEARN,
-		.from = (uint8_t)replica->id,
-		.to = (uint8_t)to,
-		.has_value = 1,
-		.ballot = record->ballot,
-		.slot = slot,
-		.chosen_through = replica->chosen_last,
-		.value_slot = slot,
-		.value_ballot = record->ballot,
-		.value_flags = SYNOD_ENTRY_CHOSEN,
-		.value = { .size = content->size, .count = content->count, .crc = content->crc }
-	};
+	const struct sim_content *content;
+	struct synod_message learn = { .type = SYNOD_LEARN,
+				       .from = (uint8_t)replica->id,
+				       .to = (uint8_t)to,
+				       .has_value = 1,
+				       .slot = slot,
+				       .chosen_through = replica->chosen_last,
+				       .value_slot = slot,
+				       .value_flags = SYNOD_ENTRY_CHOSEN };
+	struct sim_record record;
+	int result = sim_journal_read(sim, replica, slot, &record);
 
-	sim_observer_send(sim, replica, &learn, record->content);
-	sim_net_send(sim, &learn, record->content);
+	if (result == 0 && sim->phase == SIM_SAFETY &&
+	    sim_below(sim, 50000) < sim->params.disk_read_error) {
+		sim_count(sim, SIM_FAULT_DISK_EIO_READ);
+		return; /* whoever wanted it asks again */
+	}
+	sim_check(sim, result == 0 || sim_disk_is_damaged(&replica->disk),
+		  "replica %u cannot read slot %llu back: %d", replica->id,
+		  (unsigned long long)slot, result);
+	if (result)
+		return;
+	content = &sim->contents[record.content];
+	learn.ballot = record.ballot;
+	learn.value_ballot = record.ballot;
+	learn.value.size = content->size;
+	learn.value.count = content->count;
+	learn.value.crc = content->crc;
+	sim_observer_send(sim, replica, &learn, record.content);
+	sim_net_send(sim, &learn, record.content);
 }

@@ -7,7 +7,10 @@
  *
  *   queue.c     what happens when: a heap of events
  *   net.c       packets: loss, copies, delay, cuts, clogs, flipped bits
- *   disk.c      writes by ticket, out of order and slow; the image that a crash leaves
+ *   disk.c      the bytes of a journal file: writes late, out of order and torn at a crash
+ *   journal.c   what a replica does with its disk: the writer and the scan that ship
+ *   damage.c    disks that lie: lost, misdirected, stale, rotten, wiped
+ *   repair.c    the operator: a corrupt journal is rewritten from another replica's
  *   replica.c   one replica's shell: its lives, its clock, its handles
  *   ingress.c   its door for clients: requests become batches
  *   apply.c     executes what is chosen, answers clients
@@ -36,6 +39,7 @@
 #include "engine/machine/apply.h"
 #include "engine/wire/wire.h"
 #include "tests/linear/linear.h"
+#include "tests/sim/disk.h"
 
 #include <setjmp.h>
 #include <stdint.h>
@@ -58,9 +62,14 @@ enum {
 	SIM_BATCH_REQUESTS_MAX = 8,
 	SIM_HANDLES_MAX = 4096,
 	SIM_FAILURE_SIZE = 512,
-	SIM_PENDING_MAX = 8192, /* writes in flight; a power of two */
 	SIM_EXECUTED_SIZE = 1 << 16,
-	SIM_SCRIPT_COMMANDS = 50, /* of crash_points.c */
+	SIM_SCRIPT_COMMANDS = 50,    /* of crash_points.c */
+	SIM_JOURNAL_SIZE = 48 << 20, /* more than any run fills, and no page before it is written */
+	/* The size at which a leader answers FULL from the first command on: 8 MiB of batches, each
+	 * in a group of its own of three blocks. */
+	SIM_JOURNAL_RESERVE =
+		SYNOD_FORMAT_LOG_BEGIN +
+		(SYNOD_RESERVE_LEADER / SYNOD_BATCH_SIZE_MAX + 2) * 3 * SYNOD_BLOCK_SIZE,
 };
 
 /*
@@ -80,13 +89,26 @@ enum {
 	X(CLOG, "clog")                           \
 	X(SWIZZLE, "swizzle")
 
-#define SIM_FAULTS_DISK(X)                        \
-	X(DISK_OUT_OF_ORDER, "disk_out_of_order") \
-	X(DISK_SLOW, "disk_slow")                 \
-	X(DISK_STUCK, "disk_stuck")               \
-	X(WRITE_LOST, "write_lost")               \
-	X(WRITE_KEPT, "write_kept")               \
-	X(WRITE_KEPT_BEHIND_HOLE, "write_kept_behind_hole")
+#define SIM_FAULTS_DISK(X)                                  \
+	X(DISK_OUT_OF_ORDER, "disk_out_of_order")           \
+	X(DISK_SLOW, "disk_slow")                           \
+	X(DISK_STUCK, "disk_stuck")                         \
+	X(WRITE_DROPPED, "write_dropped")                   \
+	X(WRITE_TORN, "write_torn")                         \
+	X(WRITE_KEPT, "write_kept")                         \
+	X(WRITE_KEPT_BEHIND_HOLE, "write_kept_behind_hole") \
+	X(DISK_LOST_WRITE, "disk_lost_write")               \
+	X(DISK_MISDIRECTED, "disk_misdirected")             \
+	X(DISK_STALE, "disk_stale")                         \
+	X(DISK_ROT, "disk_rot")                             \
+	X(DISK_ROT_READ, "disk_rot_read")                   \
+	X(DISK_WIPED, "disk_wiped")                         \
+	X(DISK_EIO_READ, "disk_eio_read")                   \
+	X(DISK_EIO_WRITE, "disk_eio_write")                 \
+	X(DISK_SHORT_WRITE, "disk_short_write")             \
+	X(DISK_FULL, "disk_full")                           \
+	X(DISK_REFUSED, "disk_refused")                     \
+	X(DISK_REPAIRED, "disk_repaired")
 
 #define SIM_FAULTS_PROCESS(X)             \
 	X(CRASH, "crash")                 \
@@ -152,7 +174,8 @@ enum sim_traffic {
 enum sim_event_kind {
 	SIM_PACKET,	  /* at a replica or a client; a: index of the packet */
 	SIM_TICK,	  /* a: generation */
-	SIM_DISK_DONE,	  /* a: ticket */
+	SIM_DISK_DONE,	  /* a: place of the write */
+	SIM_JOURNAL,	  /* a turn of the journal stage */
 	SIM_DURABLE,	  /* tell the core how far its writes are durable */
 	SIM_READ_DONE,	  /* a: slot, b: for whom */
 	SIM_APPLY,	  /* execute chosen slots */
@@ -161,6 +184,7 @@ enum sim_event_kind {
 	SIM_CLIENT_POLL,  /* a: generation */
 	SIM_CLIENT_START, /* a: life */
 	SIM_RESTART,
+	SIM_REPAIR,	/* the operator looks at a corrupt journal */
 	SIM_FAULT_NEXT, /* a: enum sim_hazard */
 	SIM_HEAL,	/* a: generation of the partition */
 	SIM_LINK_CLOG,	/* who: from, b: to, a: until */
@@ -228,42 +252,6 @@ struct sim_packet {
 	};
 };
 
-/* ---- disk ---------------------------------------------------------------------------------- */
-
-struct sim_record {
-	uint64_t ballot; /* 0: nothing of this slot */
-	uint32_t content;
-	uint32_t chosen;
-};
-
-struct sim_write {
-	struct synod_core_write write;
-	uint32_t content;
-	uint32_t done;
-};
-
-struct sim_disk {
-	/* What a crash cannot take away. By slot; accepted_max is over records not known chosen. */
-	struct sim_record *durable;
-	uint64_t promised;
-	uint64_t accepted_max;
-	uint64_t hint; /* chosen_through of the writes of the durable prefix */
-	uint64_t slot_last;
-
-	/* What was handed over in this life, durable or not: what the core believes in. */
-	struct sim_record *issued;
-	uint64_t issued_promised;
-	uint64_t issued_accepted_max;
-	uint64_t issued_hint;
-	uint64_t issued_slot_last;
-
-	struct sim_write *pending; /* SIM_PENDING_MAX, ring by ticket */
-	uint64_t ticket_issued;
-	uint64_t ticket_durable;
-	uint64_t slots_capacity;
-	uint64_t stuck_until;
-};
-
 /* ---- replicas and clients ------------------------------------------------------------------ */
 
 /* A request that waits to become part of a batch: whole, sane commands. */
@@ -302,6 +290,7 @@ struct sim_replica {
 	uint64_t deadline_ns; /* the core's, on its own clock */
 	uint32_t ticks_idle;
 	uint32_t durable_scheduled;
+	uint32_t journal_scheduled;
 	uint32_t apply_scheduled;
 	uint32_t ingress_scheduled;
 	uint32_t inbox_count;
@@ -448,10 +437,14 @@ struct sim_params {
 	uint32_t corrupt;
 	uint32_t truncate;
 	uint32_t disk_slow;
-	uint32_t hole;		/* a crash keeps undurable writes one by one, not only a prefix */
-	uint32_t crash_sending; /* out of 100,000 */
-	uint32_t crash_durable; /* out of 100,000; between a completion and what it lets go */
-	uint32_t commands;	/* a client's, in all; 0: no end */
+	uint32_t disk_read_error; /* a start that cannot read */
+	uint32_t disk_rot_read;	  /* a start that reads one bit wrong */
+	uint32_t disk_error;	  /* out of 100,000 writes */
+	uint32_t weak_disks;	  /* bit of each replica whose disk may lie: a minority */
+	uint32_t hole;		  /* a crash keeps undurable writes one by one, not only a prefix */
+	uint32_t crash_sending;	  /* out of 100,000 */
+	uint32_t crash_durable;	  /* out of 100,000; between a completion and what it lets go */
+	uint32_t commands;	  /* a client's, in all; 0: no end */
 
 	uint64_t delay_min;
 	uint64_t delay_max;
@@ -459,6 +452,8 @@ struct sim_params {
 	uint64_t disk_min;
 	uint64_t disk_max;
 	uint64_t disk_slow_max;
+	uint64_t disk_size;
+	uint64_t fence_step;
 	uint64_t apply_max;
 	uint64_t think_max;
 	uint64_t client_timeout;
@@ -484,6 +479,7 @@ enum sim_hazard {
 	SIM_HAZARD_PAUSE,
 	SIM_HAZARD_CLOCK_JUMP,
 	SIM_HAZARD_DISK_STUCK,
+	SIM_HAZARD_DISK_DAMAGE,
 	SIM_HAZARD_STORM,
 	SIM_HAZARD_CLIENT_RESTART,
 	SIM_HAZARD_HANDOVER, /* somebody asks the leader to hand over */
@@ -506,6 +502,7 @@ struct sim {
 	uint64_t faults[SIM_FAULTS_COUNT];
 	enum sim_phase phase;
 	uint32_t trace;
+	uint64_t converge_at;
 	uint32_t core_set; /* liveness: bit of each replica that was healed */
 	struct sim_params params;
 	struct sim_queue queue;
@@ -638,20 +635,14 @@ uint64_t sim_net_delay(struct sim *sim);
 void sim_net_send(struct sim *sim, const struct synod_message *message, uint32_t content);
 void sim_net_heal(struct sim *sim);
 
-/* disk.c */
-void sim_disk_reset(struct sim_disk *disk);
-/* Makes room for the slot in both images. */
-void sim_disk_reserve(struct sim_disk *disk, uint64_t slot);
-void sim_disk_write(struct sim *sim, struct sim_replica *replica,
-		    const struct synod_core_write *write, uint32_t content);
-void sim_disk_done(struct sim *sim, struct sim_replica *replica, uint64_t ticket);
-void sim_disk_crash(struct sim *sim, struct sim_replica *replica);
-const struct sim_record *sim_disk_durable(const struct sim_disk *disk, uint64_t slot);
-const struct sim_record *sim_disk_issued(const struct sim_disk *disk, uint64_t slot);
-
 /* replica.c */
 void sim_replica_start(struct sim *sim, struct sim_replica *replica);
 void sim_replica_crash(struct sim *sim, struct sim_replica *replica);
+/* It stops by itself and says why: its journal has failed. */
+void sim_replica_halt(struct sim *sim, struct sim_replica *replica, enum sim_halt halt);
+/* The operator's next look at a journal that is corrupt. */
+void sim_replica_repair(struct sim *sim, struct sim_replica *replica);
+void sim_replica_schedule_journal(struct sim *sim, struct sim_replica *replica);
 /* One step of the core, and what it asked for. The replica may be down afterwards. */
 void sim_replica_step(struct sim *sim, struct sim_replica *replica, struct synod_event *event);
 void sim_replica_message(struct sim *sim, struct sim_replica *replica,
@@ -749,6 +740,8 @@ void sim_observer_send(struct sim *sim, struct sim_replica *replica,
 		       const struct synod_message *message, uint32_t content);
 void sim_observer_write(struct sim *sim, struct sim_replica *replica,
 			const struct synod_core_write *write, uint32_t content);
+/* What batch a record that is found on a disk holds: only what was proposed can be there. */
+uint32_t sim_observer_recorded(struct sim *sim, const struct synod_wire_entry *entry);
 /* The write is on the medium now, for ever. */
 void sim_observer_durable(struct sim *sim, struct sim_replica *replica,
 			  const struct synod_core_write *write, uint32_t content);

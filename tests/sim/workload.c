@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STEPS_MAX 5000000ull
+#define STEPS_MAX 50000000ull
 
 static uint32_t history_add(struct sim *sim, struct linear_op op)
 {
