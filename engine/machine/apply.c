@@ -20,7 +20,11 @@ struct synod_apply {
 	const struct synod_machine *machine;
 	uint64_t slot;	   /* last applied */
 	uint64_t position; /* last given */
-	uint64_t hash;	   /* of slots and of what each command came to, folded in order */
+	/*
+	 * Of every command that changed something, folded in order. A duplicate and a no-op change
+	 * nothing: a log with more of them leads to the same state.
+	 */
+	uint64_t hash;
 	/* Offsets in bytes from the beginning of this struct. */
 	uint64_t at_sessions;
 	uint64_t at_machine;
@@ -73,6 +77,7 @@ static void apply_register(struct synod_apply *apply, uint64_t slot, uint32_t in
 		.index = index,
 	};
 	struct synod_wire_identity identity;
+	uint32_t count = synod_session_count(sessions_of(apply));
 	uint64_t evicted;
 
 	if (size) {
@@ -80,12 +85,14 @@ static void apply_register(struct synod_apply *apply, uint64_t slot, uint32_t in
 		memcpy(&identity, payload, sizeof(identity));
 		opening.identity = identity.identity;
 		opening.incarnation = identity.incarnation;
-		apply->hash = synod_fold(synod_fold(apply->hash, identity.identity),
-					 identity.incarnation);
 	}
 	result->position = synod_session_open(sessions_of(apply), &opening, &evicted);
 	if (!result->position)
 		result->status = SYNOD_SESSION_EVICTED; /* a later life is there */
+	if (!evicted && synod_session_count(sessions_of(apply)) == count)
+		return; /* it was open, or is refused: nothing changed */
+	apply->hash = synod_fold(synod_fold(apply->hash, opening.identity), opening.incarnation);
+	apply->hash = synod_fold(synod_fold(apply->hash, opening.nonce), result->position);
 	apply->hash = synod_fold(apply->hash, evicted);
 }
 
@@ -104,6 +111,8 @@ static void execute(struct synod_apply *apply, uint64_t slot, const void *payloa
 	result->size = outcome.size;
 	result->data = outcome.data;
 	result->executed = 1;
+	apply->hash = synod_fold(apply->hash ^ result->session, result->number);
+	apply->hash = synod_fold(apply->hash, result->position << 8 | result->status);
 }
 
 static void repeat(const struct synod_apply *apply, const void *payload, uint32_t size,
@@ -169,8 +178,6 @@ void synod_apply_batch(struct synod_apply *apply, uint64_t slot, const void *bod
 		else
 			apply_command(apply, slot, bytes + at + sizeof(command), command.size,
 				      &result);
-		apply->hash = synod_fold(apply->hash ^ command.session, command.number);
-		apply->hash = synod_fold(apply->hash, result.position << 8 | result.status);
 		if (sink)
 			sink(context, index, &result);
 		at += synod_wire_command_size(&command);
@@ -212,9 +219,8 @@ uint64_t synod_apply_sessions(const struct synod_apply *apply)
 
 uint64_t synod_apply_hash(const struct synod_apply *apply)
 {
-	uint64_t hash = synod_fold(apply->hash, apply->slot);
+	uint64_t hash = synod_fold(apply->hash, apply->position);
 
-	hash = synod_fold(hash, apply->position);
 	hash = synod_fold(hash, synod_session_count(sessions_of(apply)));
 	return synod_fold(hash, apply->machine->hash(machine_of(apply)));
 }

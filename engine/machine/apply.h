@@ -61,7 +61,8 @@ void synod_apply_query(struct synod_apply *apply, uint64_t session, uint64_t num
 uint64_t synod_apply_slot(const struct synod_apply *apply);	/* last slot applied, 0: none */
 uint64_t synod_apply_position(const struct synod_apply *apply); /* last position given, 0: none */
 uint64_t synod_apply_sessions(const struct synod_apply *apply); /* sessions open */
-uint64_t synod_apply_hash(const struct synod_apply *apply);	/* of everything above */
+/* Of everything above but the slot, and of the machine: duplicates and no-ops leave it alone. */
+uint64_t synod_apply_hash(const struct synod_apply *apply);
 
 #ifdef __cplusplus
 }
