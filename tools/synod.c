@@ -14,6 +14,8 @@ struct entry {
 static const struct entry entries[] = {
 	{ "config", synod_tool_config, "check, print or begin a configuration file" },
 	{ "format", synod_tool_format, "make the journal of a replica" },
+	{ "handover", synod_tool_handover, "let another replica lead" },
+	{ "kv", synod_tool_kv, "get, put, delete, compare and set (machine = kv)" },
 	{ "log", synod_tool_log, "dump and verify the journal of a stopped replica" },
 	{ "repair", synod_tool_repair, "rewrite a corrupt journal from another replica's" },
 	{ "report", synod_tool_report, "put a benchmark's parts together into one result" },

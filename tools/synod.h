@@ -63,6 +63,8 @@ int synod_tool_finish(void);
 
 int synod_tool_config(int argc, char **argv);
 int synod_tool_format(int argc, char **argv);
+int synod_tool_handover(int argc, char **argv);
+int synod_tool_kv(int argc, char **argv);
 int synod_tool_log(int argc, char **argv);
 int synod_tool_repair(int argc, char **argv);
 int synod_tool_report(int argc, char **argv);

@@ -16,6 +16,7 @@ struct beginning {
 	const char *data;
 	const char *machine;
 	uint64_t replicas;
+	uint64_t voters; /* 0: all */
 	uint64_t size;
 	const char *door; /* prefix of interface names; NULL: no doors */
 	const char *link; /* prefix of interface names; NULL: memif */
@@ -36,6 +37,8 @@ static int write_file(const struct beginning *beginning, const char *path)
 		"every key.\n"
 		"[cluster]\nid = 0x%" PRIx64 "\nreplicas = %" PRIu64 "\nmachine = %s\n",
 		id, beginning->replicas, beginning->machine);
+	if (beginning->voters)
+		fprintf(file, "voters = %" PRIu64 "\n", beginning->voters);
 	if (beginning->link) /* the kernel's usual MTU; memif lanes are for replicas on memif */
 		fprintf(file, "mtu = 1500\n\n[clients]\nlinks = 0\n");
 	for (uint64_t i = 1; i <= beginning->replicas; i++) {
@@ -66,9 +69,13 @@ static int begin(const struct beginning *beginning)
 	struct synod_config config;
 	int result;
 
-	if (beginning->replicas % 2 == 0 || beginning->replicas > SYNOD_REPLICAS_MAX) {
-		synod_tool_complain("--replicas %" PRIu64 " is none of 1, 3, 5, 7",
-				    beginning->replicas);
+	uint64_t voters = beginning->voters ? beginning->voters : beginning->replicas;
+
+	if (beginning->replicas > SYNOD_REPLICAS_MAX || voters > beginning->replicas ||
+	    voters % 2 == 0) {
+		synod_tool_complain("%" PRIu64 " replicas, of which %" PRIu64
+				    " vote: at most %d, and 1, 3, 5 or 7 of them vote",
+				    beginning->replicas, voters, SYNOD_REPLICAS_MAX);
 		return SYNOD_TOOL_USAGE;
 	}
 	if (snprintf(path, sizeof(path), "%s/cluster.ini", beginning->data) >= (int)sizeof(path))
@@ -102,7 +109,9 @@ int synod_tool_config(int argc, char **argv)
 	const struct synod_option options[] = {
 		{ "data", SYNOD_OPTION_TEXT, &beginning.data, "DIR", "init: where", 0 },
 		{ "replicas", SYNOD_OPTION_NUMBER, &beginning.replicas, "N",
-		  "init: 1, 3, 5 or 7 (3)", 0 },
+		  "init: how many, 1 to 7 (3)", 0 },
+		{ "voters", SYNOD_OPTION_NUMBER, &beginning.voters, "N",
+		  "init: how many of them vote, the first ones; the others only learn (all)", 0 },
 		{ "machine", SYNOD_OPTION_TEXT, &beginning.machine, "NAME",
 		  "init: sequencer or kv (sequencer)", 0 },
 		{ "size", SYNOD_OPTION_SIZE, &beginning.size, "BYTES", "init: of each journal (1G)",

@@ -122,6 +122,29 @@ int synod_query_status(const struct synod_query *query, struct synod_wire_status
 	return ask(query, &question);
 }
 
+static int take_handover(void *into, const struct synod_wire_view *view)
+{
+	uint64_t *status = into;
+
+	if (view->header->argument >= SYNOD_STATUSES_COUNT)
+		return -1;
+	*status = view->header->argument;
+	return 0;
+}
+
+int synod_query_handover(const struct synod_query *query, uint64_t to, uint64_t *status)
+{
+	struct question question = {
+		.type = SYNOD_HANDOVER_ASK,
+		.answer_type = SYNOD_HANDOVER_ANSWER,
+		.slot = to,
+		.take = take_handover,
+		.into = status,
+	};
+
+	return ask(query, &question);
+}
+
 int synod_query_tail_next(const struct synod_query_tail *tail, uint32_t *at,
 			  struct synod_wire_tail *entry, const void **data)
 {

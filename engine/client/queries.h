@@ -35,6 +35,16 @@ struct synod_query {
 int synod_query_status(const struct synod_query *query, struct synod_wire_status *status)
 	__attribute__((warn_unused_result));
 
+/*
+ * Asks a leader to hand over to replica `to`, or, with 0, to whoever is nearest to being able. OK
+ * in status: it has begun, or what was asked before is still under way; that another leads shows in
+ * the statuses, or not, when the successor could not take over within an election time. NOT_LEADER:
+ * ask whoever leads. BAD_COMMAND: that one does not vote, or leads already, or (0) nobody is in
+ * contact. Returns 0, -ETIMEDOUT, or the transport's error.
+ */
+int synod_query_handover(const struct synod_query *query, uint64_t to, uint64_t *status)
+	__attribute__((warn_unused_result));
+
 /* Commands of the sequence, in order and without gaps, as they came in one answer. */
 struct synod_query_tail {
 	uint64_t position_first;   /* as asked */

@@ -66,7 +66,8 @@ void synod_handover_begin(struct synod_core *core, struct synod_effects *fx, uin
 			SYNOD_BAD_COMMAND; /* not a voter, or not another one, or no contact */
 		return;
 	}
-	begin(core, to);
+	if (core->handover_to != to) /* else asked again, of what is under way */
+		begin(core, to);
 }
 
 /* A voter in contact whose priority is higher than ours and who lacks nothing; or 0. */

@@ -215,7 +215,6 @@ static void on_handover_ask(struct synod_pipeline *p, const struct synod_wire_vi
 	item->kind = SYNOD_ITEM_HANDOVER;
 	item->from = *from;
 	item->handover_to = view->header->slot;
-	item->echo = view->header->argument;
 	if (rte_ring_enqueue(p->to_order, item) != 0) {
 		synod_count(&p->ingress.counters, SYNOD_NO_BUFFER, 1);
 		synod_item_put(&p->items, item);

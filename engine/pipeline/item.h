@@ -44,7 +44,6 @@ struct synod_item {
 	struct synod_address from;    /* TAIL, READ, HANDOVER: who asks */
 	uint64_t token;		      /* READ: its number among the linearizable ones; 0: stale */
 	uint64_t handover_to;	      /* HANDOVER: replica, or 0 */
-	uint64_t echo;		      /* HANDOVER: what the answer repeats */
 	uint64_t tail_first;	      /* TAIL: first position */
 	uint64_t tail_count;
 	uint64_t tail_last;	 /* TAIL: last position appended */

@@ -198,8 +198,8 @@ static void take_handover(struct synod_pipeline *p, struct synod_item *item, uin
 	if (mbuf) {
 		header = rte_pktmbuf_mtod(mbuf, struct synod_wire_header *);
 		header->type = SYNOD_HANDOVER_ANSWER;
-		header->slot = p->order.effects.refused;
-		header->argument = item->echo;
+		header->slot = item->handover_to;
+		header->argument = p->order.effects.refused;
 		synod_pipeline_answer(p, p->out_order, &p->order.counters, mbuf, &item->from);
 	}
 	synod_item_put(&p->items, item);

@@ -58,8 +58,8 @@ enum synod_wire_type {
 	SYNOD_STATUS,	    /* body: struct synod_wire_status */
 	SYNOD_TAIL_QUERY,   /* slot: first position; argument: how many; body: padding */
 	SYNOD_TAIL, /* slot: first position asked; argument: last applied; body: tail entries */
-	SYNOD_HANDOVER_ASK,    /* slot: to whom, 0: the leader chooses; argument: echoed */
-	SYNOD_HANDOVER_ANSWER, /* slot: enum synod_status; argument: as asked */
+	SYNOD_HANDOVER_ASK,    /* slot: to whom, 0: the leader chooses */
+	SYNOD_HANDOVER_ANSWER, /* slot: as asked; argument: enum synod_status */
 	SYNOD_TYPES_END,
 };
 
