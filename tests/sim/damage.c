@@ -108,12 +108,15 @@ static void rot(struct sim *sim, struct sim_disk *disk, uint64_t number)
 	sim_count(sim, SIM_FAULT_DISK_ROT);
 }
 
+/* One; or a cache full of them, more than the summaries of one header can name. */
 static void lose(struct sim *sim, struct sim_disk *disk, uint64_t number)
 {
-	if (!condemn(disk, number))
-		return;
-	restore(disk, disk->groups[number].offset, disk->groups[number].bytes);
-	sim_count(sim, SIM_FAULT_DISK_LOST_WRITE);
+	uint64_t last = number + (sim_below(sim, 4) ? 0 : sim_below(sim, 24));
+
+	for (; number <= last && number <= disk->group_last && condemn(disk, number); number++) {
+		restore(disk, disk->groups[number].offset, disk->groups[number].bytes);
+		sim_count(sim, SIM_FAULT_DISK_LOST_WRITE);
+	}
 }
 
 static void make_stale(struct sim *sim, struct sim_disk *disk, uint64_t number)

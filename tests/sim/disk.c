@@ -132,11 +132,11 @@ const struct sim_record *sim_disk_issued(const struct sim_disk *disk, uint64_t s
 	return record->ballot ? record : NULL;
 }
 
-/* The record that counts, by the rule of format.h. */
+/* The record that counts: what is chosen, else the highest ballot, else the later. */
 static void record_put(struct sim_record *record, const struct sim_record *later)
 {
-	if (record->ballot && !synod_format_later_counts(record->chosen, record->ballot,
-							 later->chosen, later->ballot))
+	if ((record->chosen && !later->chosen) ||
+	    (record->chosen == later->chosen && record->ballot > later->ballot))
 		return;
 	*record = *later;
 }
@@ -181,11 +181,15 @@ void sim_disk_tear(struct sim *sim, struct sim_disk *disk, const struct synod_wr
 				     bytes + (size_t)i * SIM_SECTOR, SIM_SECTOR);
 }
 
-/* What two whole copies say outlives the loss of any one. */
-static void promise_from_copies(struct sim_disk *disk)
+/*
+ * The highest promise of the copies that are whole and not being written, and the second: what two
+ * say outlives the loss of any one.
+ */
+static uint64_t promise_of_copies(const struct sim_disk *disk, uint64_t *second)
 {
 	uint64_t best = 0;
-	uint64_t second = 0;
+
+	*second = 0;
 
 	for (uint32_t copy = 0; copy < SYNOD_SUPERBLOCK_COPIES; copy++) {
 		uint64_t promised = disk->copy_promised[copy];
@@ -193,24 +197,37 @@ static void promise_from_copies(struct sim_disk *disk)
 		if (!(disk->copies_stable & ~disk->copies_damaged & 1u << copy))
 			continue;
 		if (promised > best) {
-			second = best;
+			*second = best;
 			best = promised;
 		} else {
-			second = larger(second, promised);
+			*second = larger(*second, promised);
 		}
 	}
-	disk->promised = larger(disk->promised, second);
+	return best;
+}
+
+/* I3: what was promised is on the medium somewhere else while a copy is written over. */
+static void check_promise_kept(struct sim *sim, const struct sim_replica *replica)
+{
+	uint64_t second;
+	uint64_t best = promise_of_copies(&replica->disk, &second);
+
+	sim_check(sim, larger(best, replica->disk.promised_groups) >= replica->disk.promised,
+		  "I3: replica %u writes over the only copies of its promise %llx", replica->id,
+		  (unsigned long long)replica->disk.promised);
 }
 
 void sim_disk_copy_landed(struct sim_disk *disk, const struct synod_format_superblock *sector)
 {
 	const uint32_t copy = sector->copy;
+	uint64_t second;
 
 	disk->copy_promised[copy] = sector->promised;
 	disk->copy_durable[copy] = sector->durable_group;
 	disk->copies_stable |= 1u << copy;
 	disk->copies_damaged &= ~(1u << copy);
-	promise_from_copies(disk);
+	(void)promise_of_copies(disk, &second);
+	disk->promised = larger(disk->promised, second);
 }
 
 static void take_record(struct sim *sim, struct sim_replica *replica,
@@ -251,7 +268,13 @@ void sim_disk_take_group(struct sim *sim, struct sim_replica *replica, const voi
 		at += synod_format_record_size(record->entry.size);
 	}
 	disk->group_last = header->number;
-	disk->hint = larger(disk->hint, header->chosen_through);
+	for (; disk->hint < header->chosen_through; disk->hint++)
+		sim_check(sim, sim_disk_durable(disk, disk->hint + 1) != NULL,
+			  "I8: group %llu of replica %u calls slot %llu chosen, whose record is "
+			  "neither in it nor before",
+			  (unsigned long long)header->number, replica->id,
+			  (unsigned long long)disk->hint + 1);
+	disk->promised_groups = larger(disk->promised_groups, header->promised);
 	disk->promised = larger(disk->promised, header->promised);
 	disk->groups[header->number] =
 		(struct sim_group){ .offset = header->offset,
@@ -299,10 +322,12 @@ void sim_disk_start(struct sim *sim, struct sim_replica *replica, const struct s
 	sim_check(sim, io->offset + io->size <= disk->size, "replica %u writes beyond its file",
 		  replica->id);
 	disk->ios[place] = (struct sim_io){ .io = *io, .used = 1 };
-	if (io->kind == SYNOD_WRITER_GROUP)
+	if (io->kind == SYNOD_WRITER_GROUP) {
 		know_group(disk, io->bytes);
-	else
+	} else {
 		disk->copies_stable &= ~(1u << io->index);
+		check_promise_kept(sim, replica);
+	}
 	sim_queue_push(sim, (struct sim_event){ .at = done_at(sim, disk),
 						.kind = SIM_DISK_DONE,
 						.who = (uint8_t)replica->id,

@@ -72,6 +72,7 @@ struct sim_disk {
 	/* The shadow. By slot; accepted_max is over records not known chosen. */
 	struct sim_record *durable;
 	uint64_t promised;
+	uint64_t promised_groups; /* by the headers of groups alone */
 	uint64_t accepted_max;
 	uint64_t hint; /* chosen_through of the groups that count */
 	uint64_t slot_last;

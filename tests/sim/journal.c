@@ -305,6 +305,10 @@ static void check_found(struct sim *sim, struct sim_replica *replica)
 	sim_check(sim, found->group_last >= disk->group_last,
 		  "I13: replica %u found groups up to %llu, durable were %llu", replica->id,
 		  (unsigned long long)found->group_last, (unsigned long long)disk->group_last);
+	sim_check(sim, found->group_last <= disk->groups_last,
+		  "I13: replica %u found groups up to %llu, the last ever written is %llu",
+		  replica->id, (unsigned long long)found->group_last,
+		  (unsigned long long)disk->groups_last);
 	while (disk->group_last < found->group_last)
 		sim_disk_take_group(sim, replica,
 				    disk->image + disk->groups[disk->group_last + 1].offset);

@@ -117,6 +117,7 @@ static void draw_disk(struct sim *sim)
 	params->disk_error = (uint32_t)sometimes(sim, 1, 100);
 	draw_weak_disks(sim);
 	params->fence_step = (256ull << sim_below(sim, 3)) * 1024;
+	params->journal_max = sim_below(sim, 4) ? 50 * SIM_US : 5 * SIM_MS;
 	params->disk_size = SIM_JOURNAL_SIZE;
 	if (sim_below(sim, 20) == 0) /* what a leader keeps back, and little more */
 		params->disk_size =
@@ -146,6 +147,7 @@ void sim_params_script(struct sim *sim)
 		.disk_min = 20 * SIM_US,
 		.disk_max = 500 * SIM_US,
 		.hole = 500,
+		.journal_max = 50 * SIM_US,
 		.disk_size = SIM_JOURNAL_SIZE,
 		.fence_step = 256 * 1024,
 		.apply_max = SIM_MS,

@@ -205,10 +205,11 @@ void sim_replica_schedule_journal(struct sim *sim, struct sim_replica *replica)
 	if (replica->journal_scheduled)
 		return;
 	replica->journal_scheduled = 1;
-	sim_queue_push(sim, (struct sim_event){ .at = sim->now + sim_below(sim, 50 * SIM_US),
-						.kind = SIM_JOURNAL,
-						.who = (uint8_t)replica->id,
-						.life = replica->life });
+	sim_queue_push(sim,
+		       (struct sim_event){ .at = sim->now + sim_below(sim, sim->params.journal_max),
+					   .kind = SIM_JOURNAL,
+					   .who = (uint8_t)replica->id,
+					   .life = replica->life });
 }
 
 /* Returns 0 if its journal cannot be opened. */

@@ -452,6 +452,7 @@ struct sim_params {
 	uint64_t disk_min;
 	uint64_t disk_max;
 	uint64_t disk_slow_max;
+	uint64_t journal_max; /* the journal stage comes round after at most this */
 	uint64_t disk_size;
 	uint64_t fence_step;
 	uint64_t apply_max;
