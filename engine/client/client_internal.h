@@ -55,6 +55,7 @@ struct synod_client {
 	/* Stale reads. */
 	uint64_t stale_waiting; /* unanswered */
 	uint64_t stale_due_ns;	/* when to look for what is due */
+	uint64_t doubt_ns; /* when to ask whether our session, unknown to one, is open; 0: never */
 
 	/* Whom we talk to. */
 	uint32_t target;    /* replica */
@@ -103,6 +104,8 @@ void synod_client_stale_send(struct synod_client *client, uint64_t now_ns);
 /* A refusal of any kind: it is asked again a little later. */
 void synod_client_stale_refused(struct synod_client *client, uint64_t number, uint16_t status,
 				uint64_t now_ns);
+/* 1 if it is time to ask the leader whether the session is open: by registering once more. */
+int synod_client_doubts(const struct synod_client *client, uint64_t now_ns);
 /* 1 if anything unanswered is the leader's business. */
 int synod_client_asks_leader(struct synod_client *client);
 

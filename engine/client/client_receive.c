@@ -114,6 +114,7 @@ static void end_session(struct synod_client *client, uint64_t now_ns)
 	}
 	synod_assert_cmp(client->number_oldest, ==, end);
 	client->session = 0;
+	client->doubt_ns = 0;
 	client->number_oldest = client->number_cursor = client->number_next = 1;
 }
 
@@ -226,38 +227,65 @@ static void on_fenced(struct synod_client *client, const struct reply *reply)
 	end_session(client, reply->now_ns);
 }
 
+/*
+ * The session that a REGISTER opened, or found. A later one than ours: ours is gone, as a nonce has
+ * one session at most. (An earlier one: an old answer.)
+ */
+static void on_opened(struct synod_client *client, const struct reply *reply, uint64_t session)
+{
+	if (session == client->session) {
+		client->doubt_ns = 0;
+		if (client->seeking && is_target(client, reply))
+			synod_client_follow(client);
+		return;
+	}
+	if (session < client->session) {
+		client->counters.stray_replies++;
+		return;
+	}
+	if (client->session) {
+		client->counters.sessions_evicted++;
+		end_session(client, reply->now_ns);
+	}
+	client->session = session;
+	client->doubt_ns = 0;
+	client->target = reply->from;
+	client->counters.sessions_opened++;
+	synod_client_follow(client);
+}
+
+/* A REGISTER was refused. */
+static void on_unopened(struct synod_client *client, const struct reply *reply,
+			const struct synod_wire_result *result)
+{
+	count_refusal(client, result->status);
+	if (result->status == SYNOD_FULL && !client->session)
+		fail_unsent(client, reply->now_ns);
+	if (result->status == SYNOD_HALTED) {
+		on_halted(client, reply);
+	} else if (result->status != SYNOD_BUSY && result->status != SYNOD_FULL) {
+		on_not_leader(client, reply);
+	} else if (client->seeking && is_target(client, reply)) {
+		/* The right one, at a bad moment. */
+		synod_client_seek(client, client->target, reply->now_ns);
+		client->probe_ns = reply->now_ns + wait_of(client, result, 0);
+	}
+}
+
 /* The answer to a REGISTER. */
 static void on_registered(struct synod_client *client, const struct reply *reply,
 			  const struct synod_wire_result *result)
 {
-	if (client->session || result->number != client->nonce) {
+	if (result->number != client->nonce)
 		client->counters.stray_replies++;
-		return;
-	}
-	if (result->status == SYNOD_OK && result->position) {
-		client->session = result->position;
-		client->target = reply->from;
-		client->counters.sessions_opened++;
-		synod_client_follow(client);
-		return;
-	}
-	if (result->status == SYNOD_SESSION_EVICTED) {
+	else if (result->status == SYNOD_OK && result->position)
+		on_opened(client, reply, result->position);
+	else if (client->session && !client->doubt_ns)
+		client->counters.stray_replies++; /* an old refusal */
+	else if (result->status == SYNOD_SESSION_EVICTED)
 		on_fenced(client, reply);
-		return;
-	}
-	count_refusal(client, result->status);
-	if (result->status == SYNOD_FULL)
-		fail_unsent(client, reply->now_ns);
-	if (result->status == SYNOD_BUSY || result->status == SYNOD_FULL) {
-		if (is_target(client, reply)) { /* the right one, at a bad moment */
-			synod_client_seek(client, client->target, reply->now_ns);
-			client->probe_ns = reply->now_ns + wait_of(client, result, 0);
-		}
-	} else if (result->status == SYNOD_HALTED) {
-		on_halted(client, reply);
-	} else {
-		on_not_leader(client, reply);
-	}
+	else
+		on_unopened(client, reply, result);
 }
 
 /* Results one after the other; what does not add up ends the walk. Returns 0, or -1. */

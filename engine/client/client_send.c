@@ -174,7 +174,8 @@ static void probe(struct synod_client *client, uint64_t now_ns)
 {
 	if (now_ns < client->probe_ns || client->fenced)
 		return;
-	if (client->session && !synod_client_asks_leader(client)) {
+	if (client->session && !synod_client_asks_leader(client) &&
+	    !synod_client_doubts(client, now_ns)) {
 		client->probe_out = 0; /* nobody waits: ask when somebody does */
 		return;
 	}
@@ -184,9 +185,8 @@ static void probe(struct synod_client *client, uint64_t now_ns)
 		client->silent_until_ns = now_ns + CLIENT_SILENT_RETRIES * client->retry_ns;
 		client->target = synod_client_next_replica(client, now_ns);
 	}
-	if (client->session)
-		send_oldest(client, now_ns);
-	else
+	/* What is executed in the session tells as well that it is open. */
+	if (!client->session || !send_oldest(client, now_ns))
 		send_register(client, now_ns);
 	client->probe_out = 1;
 	client->probed_ns = now_ns;
@@ -202,6 +202,10 @@ void synod_client_send(struct synod_client *client, uint64_t now_ns)
 		probe(client, now_ns);
 	else
 		send_from_cursor(client, now_ns);
+	if (!client->seeking && synod_client_doubts(client, now_ns)) {
+		send_register(client, now_ns);
+		client->doubt_ns = now_ns + client->retry_ns;
+	}
 }
 
 static void expire(struct synod_client *client, uint64_t now_ns)

@@ -38,12 +38,24 @@ void synod_client_stale_refused(struct synod_client *client, uint64_t number, ui
 {
 	struct client_slot *slot = client_slot(client, number);
 
-	/* A replica that lags may not have heard of the session yet: it is not evicted for that. */
+	/*
+	 * A replica that lags may not have heard of the session yet: it is not evicted for that.
+	 * But the replica may be right, and nobody else be asked anything: then the leader must
+	 * tell.
+	 */
+	if (status == SYNOD_SESSION_EVICTED && !client->doubt_ns)
+		client->doubt_ns = now_ns + client->retry_ns;
 	slot->refusal = status == SYNOD_SESSION_EVICTED ? SYNOD_BUSY : status;
 	slot->refusals = (uint8_t)(slot->refusals + (slot->refusals < UINT8_MAX));
 	slot->due_ns = now_ns + client->retry_ns / CLIENT_TICKS_PER_RETRY;
 	if (slot->due_ns < client->stale_due_ns)
 		client->stale_due_ns = slot->due_ns;
+}
+
+int synod_client_doubts(const struct synod_client *client, uint64_t now_ns)
+{
+	return client->session && client->stale_waiting && client->doubt_ns &&
+	       now_ns >= client->doubt_ns;
 }
 
 int synod_client_asks_leader(struct synod_client *client)
