@@ -46,56 +46,66 @@ void sim_apply_free(struct sim *sim)
 			munmap(sim->apply_memory[id], memory_size());
 }
 
-struct sink {
-	struct sim *sim;
-	struct sim_replica *replica;
-	const uint8_t *bytes;		 /* of the command whose result comes next */
-	const struct sim_origin *origin; /* NULL: nobody waits for answers */
-	uint32_t first;			 /* no replica has executed this slot before */
-	uint64_t session;		 /* of the results in the reply */
-	struct sim_datagram reply;
-};
-
-static void reply_send(struct sink *sink)
+void sim_reply_begin(struct sim_reply *reply, struct sim *sim, const struct sim_replica *replica)
 {
-	struct sim_datagram *reply = &sink->reply;
-	struct synod_wire_header *header = (struct synod_wire_header *)reply->bytes;
+	reply->sim = sim;
+	reply->replica = replica;
+	reply->session = 0;
+	reply->datagram.client = 0;
+	reply->datagram.replica = replica->id;
+	reply->datagram.damaged = 0;
+	reply->datagram.size = SYNOD_HEADER_SIZE;
+}
 
-	if (reply->size == SYNOD_HEADER_SIZE)
+void sim_reply_send(struct sim_reply *reply)
+{
+	struct sim_datagram *datagram = &reply->datagram;
+	struct synod_wire_header *header = (struct synod_wire_header *)datagram->bytes;
+
+	if (datagram->size == SYNOD_HEADER_SIZE)
 		return;
 	memset(header, 0, sizeof(*header));
 	header->type = SYNOD_REPLY;
 	header->cluster = SIM_CLUSTER;
-	header->sender = (uint16_t)sink->replica->id;
-	header->slot = sink->session;
-	header->argument = sink->replica->core.leader;
-	synod_wire_seal(header, NULL, reply->bytes + SYNOD_HEADER_SIZE,
-			reply->size - SYNOD_HEADER_SIZE);
-	sim_datagram_send(sink->sim, SIM_PACKET_REPLY, reply);
-	reply->size = SYNOD_HEADER_SIZE;
+	header->sender = (uint16_t)reply->replica->id;
+	header->slot = reply->session;
+	header->argument = reply->replica->core.leader;
+	synod_wire_seal(header, NULL, datagram->bytes + SYNOD_HEADER_SIZE,
+			datagram->size - SYNOD_HEADER_SIZE);
+	sim_datagram_send(reply->sim, SIM_PACKET_REPLY, datagram);
+	datagram->size = SYNOD_HEADER_SIZE;
 }
 
-static void reply_add(struct sink *sink, const struct synod_apply_result *result)
+void sim_reply_add(struct sim_reply *reply, uint32_t client,
+		   const struct synod_apply_result *result)
 {
-	struct sim_datagram *reply = &sink->reply;
+	struct sim_datagram *datagram = &reply->datagram;
 	uint32_t padded = SYNOD_WIRE_ALIGN(result->size);
 	struct synod_wire_result wire = { .number = result->number,
 					  .position = result->position,
 					  .status = result->status,
 					  .size = (uint16_t)result->size };
 
-	if (sink->session != result->session || reply->client != sink->origin->client ||
-	    reply->size + sizeof(wire) + padded > SIM_DATAGRAM_SIZE)
-		reply_send(sink);
-	sink->session = result->session;
-	reply->client = sink->origin->client;
-	memcpy(reply->bytes + reply->size, &wire, sizeof(wire));
-	reply->size += (uint32_t)sizeof(wire);
-	memset(reply->bytes + reply->size, 0, padded);
+	if (reply->session != result->session || datagram->client != client ||
+	    datagram->size + sizeof(wire) + padded > SIM_DATAGRAM_SIZE)
+		sim_reply_send(reply);
+	reply->session = result->session;
+	datagram->client = client;
+	memcpy(datagram->bytes + datagram->size, &wire, sizeof(wire));
+	datagram->size += (uint32_t)sizeof(wire);
+	memset(datagram->bytes + datagram->size, 0, padded);
 	if (result->size)
-		memcpy(reply->bytes + reply->size, result->data, result->size);
-	reply->size += padded;
+		memcpy(datagram->bytes + datagram->size, result->data, result->size);
+	datagram->size += padded;
 }
+
+struct sink {
+	struct sim *sim;
+	const uint8_t *bytes;		 /* of the command whose result comes next */
+	const struct sim_origin *origin; /* NULL: nobody waits for answers */
+	uint32_t first;			 /* no replica has executed this slot before */
+	struct sim_reply reply;
+};
 
 static void on_result(void *context, uint32_t index, const struct synod_apply_result *result)
 {
@@ -110,22 +120,21 @@ static void on_result(void *context, uint32_t index, const struct synod_apply_re
 		return;
 	if (index >= sink->origin->first + sink->origin->count)
 		sink->origin++;
-	reply_add(sink, result);
+	sim_reply_add(&sink->reply, sink->origin->client, result);
 }
 
 void sim_apply_slot(struct sim *sim, struct sim_replica *replica, uint64_t slot, uint32_t content)
 {
 	const struct sim_content *batch = &sim->contents[content];
-	struct sink sink = { .sim = sim, .replica = replica };
+	struct sink sink = { .sim = sim };
 
+	sim_reply_begin(&sink.reply, sim, replica);
 	sink.first = !sim_observer_slot(sim, slot)->is_applied;
 	sink.bytes = batch->size ? sim->arena + batch->offset : NULL;
-	sink.reply.replica = replica->id;
-	sink.reply.size = SYNOD_HEADER_SIZE;
 	if (content && batch->origin == replica->id && batch->life == replica->life)
 		sink.origin = &sim->origins[batch->origins_first];
 	synod_apply_batch(replica->apply, slot, sink.bytes, batch->size, on_result, &sink);
-	reply_send(&sink);
+	sim_reply_send(&sink.reply);
 	replica->applied = slot;
 	sim_observer_applied(sim, replica, slot);
 }

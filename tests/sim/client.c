@@ -95,6 +95,10 @@ static void on_completed(struct sim *sim, struct sim_client *client, struct sim_
 	case SYNOD_NOT_FOUND:
 	case SYNOD_MISMATCH:
 		client->acked++;
+		if (op->op.sort != SYNOD_CLIENT_COMMAND) {
+			sim_observer_read(sim, op);
+			break;
+		}
 		sim_done(sim, SIM_TRAFFIC_ACKNOWLEDGED);
 		sim_observer_ack(sim, op);
 		break;
@@ -190,7 +194,7 @@ static void submit_some(struct sim *sim, struct sim_client *client)
 		memset(op, 0, sizeof(*op));
 		op->in_use = 1;
 		op->floor = sim->observer.position_acked;
-		sim_workload_next(sim, op);
+		sim_workload_next(sim, client, op);
 		sim_check(sim,
 			  synod_client_submit(client->client, &submitted, 1, client_clock(sim)) ==
 				  1,
@@ -227,9 +231,19 @@ void sim_client_timer(struct sim *sim, struct sim_client *client)
 	turn(sim, client);
 }
 
-int sim_client_waits(const struct sim_client *client)
+int sim_client_waits(const struct sim *sim, const struct sim_client *client)
 {
-	return client->up && !client->retired && synod_client_outstanding(client->client);
+	if (!client->up || client->retired)
+		return 0;
+	for (uint32_t i = 0; i < SIM_OUTSTANDING_MAX; i++) {
+		const struct sim_op *op = &client->ops[i];
+
+		/* A stale read of a replica that never comes back has no end. */
+		if (op->in_use && !(op->op.sort == SYNOD_CLIENT_READ_STALE &&
+				    sim_replica_is_out(sim, &sim->replicas[op->op.replica])))
+			return 1;
+	}
+	return 0;
 }
 
 /* ---- lives ----------------------------------------------------------------------------------- */

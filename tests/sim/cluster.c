@@ -259,7 +259,7 @@ static int is_full(const struct sim *sim)
 }
 
 /* Its disk lied, and it cannot come back, or not now. */
-static int is_out(const struct sim *sim, const struct sim_replica *replica)
+int sim_replica_is_out(const struct sim *sim, const struct sim_replica *replica)
 {
 	return !replica->up && sim_disk_is_damaged(&replica->disk) &&
 	       (replica->disk.lost || sim->now > sim->converge_at + REPAIR_NS);
@@ -267,14 +267,15 @@ static int is_out(const struct sim *sim, const struct sim_replica *replica)
 
 static int has_all(const struct sim *sim, const struct sim_replica *replica)
 {
-	return is_out(sim, replica) || (replica->applied == sim->observer.chosen_prefix &&
-					replica->read_settled == replica->read_last);
+	return sim_replica_is_out(sim, replica) ||
+	       (replica->applied == sim->observer.chosen_prefix &&
+		replica->read_served == replica->read_last);
 }
 
 static int is_converged(const struct sim *sim)
 {
 	for (uint32_t i = 0; i < sim->params.clients; i++)
-		if (sim_client_waits(&sim->clients[i]))
+		if (sim_client_waits(sim, &sim->clients[i]))
 			return 0;
 	for (uint32_t id = 1; id <= sim->params.replicas; id++)
 		if (!has_all(sim, &sim->replicas[id]))
@@ -440,4 +441,5 @@ void sim_cluster_free(struct sim *sim)
 	free(sim->observer.ballots);
 	free(sim->observer.positions);
 	free(sim->observer.sessions);
+	free(sim->observer.changes);
 }

@@ -202,7 +202,7 @@ void sim_effects_carry_out(struct sim *sim, struct sim_replica *replica)
 	carry_reads(sim, replica);
 	carry_chosen(sim, replica);
 	carry_released(sim, replica);
-	sim_asked_settled(sim, replica);
+	sim_reads_settled(sim, replica);
 	replica->deadline_ns = sim->effects.deadline_ns;
 	sim_replica_schedule_tick(sim, replica);
 }

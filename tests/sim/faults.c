@@ -176,6 +176,20 @@ static void clock_jump(struct sim *sim)
 	sim_replica_clock_jump(sim, replica, by);
 }
 
+static void ask_handover(struct sim *sim, struct sim_replica *replica)
+{
+	struct synod_event event = { .kind = SYNOD_EVENT_HANDOVER,
+				     .replica = sim_below(sim, sim->params.replicas + 2) };
+
+	if (!replica->up || replica->paused_until > sim->now)
+		return;
+	sim_tell(sim, "%u is asked to hand over to %llu", replica->id,
+		 (unsigned long long)event.replica);
+	sim_replica_step(sim, replica, &event);
+	if (replica->up && !sim->effects.refused)
+		sim_count(sim, SIM_FAULT_HANDOVER);
+}
+
 void sim_faults_next(struct sim *sim, enum sim_hazard hazard)
 {
 	if (sim->phase != SIM_SAFETY)
@@ -214,10 +228,10 @@ void sim_faults_next(struct sim *sim, enum sim_hazard hazard)
 		sim_damage(sim);
 		break;
 	case SIM_HAZARD_HANDOVER:
-		sim_asked_handover(sim, any_replica(sim));
+		ask_handover(sim, any_replica(sim));
 		break;
 	case SIM_HAZARD_READ:
-		sim_asked_read(sim, any_replica(sim));
+		sim_reads_hazard(sim, any_replica(sim));
 		break;
 	case SIM_HAZARD_STORM:
 		sim_client_storm(sim, &sim->clients[sim_below(sim, sim->params.clients)]);

@@ -9,55 +9,53 @@
 
 #include <string.h>
 
-static void refusal_send(struct sim *sim, const struct sim_replica *replica,
-			 struct sim_datagram *datagram, uint64_t session)
-{
-	struct synod_wire_header *header = (struct synod_wire_header *)datagram->bytes;
-
-	memset(header, 0, sizeof(*header));
-	header->type = SYNOD_REPLY;
-	header->cluster = SIM_CLUSTER;
-	header->sender = (uint16_t)replica->id;
-	header->slot = session;
-	header->argument = replica->core.leader;
-	synod_wire_seal(header, NULL, datagram->bytes + SYNOD_HEADER_SIZE,
-			datagram->size - SYNOD_HEADER_SIZE);
-	sim_datagram_send(sim, SIM_PACKET_REPLY, datagram);
-	datagram->size = SYNOD_HEADER_SIZE;
-}
-
-/* A refusal for each command; a datagram for each run of one session. */
+/* A refusal for each command. */
 static void refuse(struct sim *sim, const struct sim_replica *replica,
 		   const struct sim_request *request, uint16_t status)
 {
-	struct sim_datagram datagram = { .client = request->client,
-					 .replica = replica->id,
-					 .size = SYNOD_HEADER_SIZE };
-	uint64_t session = 0;
+	struct sim_reply reply;
 	uint32_t at = 0;
 
 	sim_tell(sim, "%u refuses client %u: %s", replica->id, request->client,
 		 synod_status_name(status));
+	sim_reply_begin(&reply, sim, replica);
 	while (at < request->size) {
-		struct synod_wire_result result = { .status = status };
+		struct synod_apply_result result = { .status = status };
 		struct synod_wire_command command;
 
 		memcpy(&command, request->bytes + at, sizeof(command));
 		at += synod_wire_command_size(&command);
-		if (datagram.size > SYNOD_HEADER_SIZE && session != command.session)
-			refusal_send(sim, replica, &datagram, session);
-		session = command.session;
+		result.session = command.session;
 		result.number = command.number;
-		memcpy(datagram.bytes + datagram.size, &result, sizeof(result));
-		datagram.size += (uint32_t)sizeof(result);
+		sim_reply_add(&reply, request->client, &result);
 	}
-	refusal_send(sim, replica, &datagram, session);
+	sim_reply_send(&reply);
+}
+
+static void take(struct sim *sim, struct sim_replica *replica, const struct sim_request *request)
+{
+	struct sim_request *waiting = &replica->inbox[replica->inbox_count];
+
+	if (replica->inbox_count == SIM_INBOX_MAX)
+		return; /* the ring is full: the client will ask again */
+	replica->inbox_count++;
+	waiting->client = request->client;
+	waiting->count = request->count;
+	waiting->size = request->size;
+	memcpy(waiting->bytes, request->bytes, request->size);
+	if (replica->ingress_scheduled)
+		return;
+	replica->ingress_scheduled = 1;
+	sim_queue_push(sim, (struct sim_event){ .at = sim->now + sim_below(sim, 200 * SIM_US),
+						.kind = SIM_INGRESS,
+						.who = (uint8_t)replica->id,
+						.life = replica->life });
 }
 
 void sim_replica_datagram(struct sim *sim, struct sim_replica *replica,
 			  const struct sim_datagram *datagram)
 {
-	struct sim_request *request = &replica->inbox[replica->inbox_count];
+	struct sim_request request;
 	struct synod_wire_view view;
 	int wrong =
 		synod_wire_decode(datagram->bytes, datagram->size, SIM_CLUSTER, replica->id, &view);
@@ -70,20 +68,14 @@ void sim_replica_datagram(struct sim *sim, struct sim_replica *replica,
 	sim_check(sim, !wrong && view.header->type == SYNOD_REQUEST && count > 0,
 		  "client %u sends what replica %u refuses (%d)", datagram->client, replica->id,
 		  wrong);
-	if (replica->inbox_count == SIM_INBOX_MAX)
-		return; /* the ring is full: the client will ask again */
-	replica->inbox_count++;
-	request->client = datagram->client;
-	request->count = (uint32_t)count;
-	request->size = view.body_size;
-	memcpy(request->bytes, view.body, view.body_size);
-	if (replica->ingress_scheduled)
-		return;
-	replica->ingress_scheduled = 1;
-	sim_queue_push(sim, (struct sim_event){ .at = sim->now + sim_below(sim, 200 * SIM_US),
-						.kind = SIM_INGRESS,
-						.who = (uint8_t)replica->id,
-						.life = replica->life });
+	request.client = datagram->client;
+	request.count = (uint32_t)count;
+	request.size = view.body_size;
+	memcpy(request.bytes, view.body, view.body_size);
+	if (synod_wire_request_sort(view.body) == SYNOD_COMMAND_APPLY)
+		take(sim, replica, &request);
+	else
+		sim_reads_take(sim, replica, &request);
 }
 
 static void append(struct sim *sim, struct sim_content *content, const struct sim_request *request)

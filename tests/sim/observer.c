@@ -30,6 +30,7 @@ void sim_observer_reset(struct sim *sim)
 	observer->positions_count = 0;
 	observer->position_acked = 0;
 	observer->sessions_count = 0;
+	observer->changes_count = 0;
 	memset(observer->store, 0, sizeof(observer->store));
 	memset(observer->executed, 0, sizeof(observer->executed));
 	memset(observer->accepted_ballot, 0, sizeof(observer->accepted_ballot));
@@ -252,6 +253,7 @@ void sim_observer_applied(struct sim *sim, struct sim_replica *replica, uint64_t
 			  (unsigned long long)slot);
 		state->is_applied = 1;
 		state->hash = hash;
+		state->position = sim->observer.positions_count;
 		sim->observer.applied_last = slot;
 		sim_fold(sim, hash);
 	}

@@ -128,6 +128,27 @@ void sim_observer_result(struct sim *sim, const struct synod_wire_command *comma
 		sim_store_execute(sim, payload, command->size, result);
 }
 
+void sim_observer_read(struct sim *sim, const struct sim_op *op)
+{
+	struct sim_observer *observer = &sim->observer;
+	uint64_t position = op->op.position;
+
+	sim_check(sim, position <= observer->positions_count,
+		  "I11: a client reads at position %llu, of which there is none yet",
+		  (unsigned long long)position);
+	sim_fold(sim, position);
+	if (op->op.sort == SYNOD_CLIENT_READ_STALE) {
+		sim_done(sim, SIM_TRAFFIC_READS_STALE);
+		return;
+	}
+	sim_done(sim, SIM_TRAFFIC_READS);
+	sim_check(sim, position >= op->floor,
+		  "I11: a read asked for after position %llu was answered sees %llu only",
+		  (unsigned long long)op->floor, (unsigned long long)position);
+	if (position > observer->position_acked)
+		observer->position_acked = position;
+}
+
 uint64_t sim_observer_executed(struct sim *sim, uint64_t session, uint64_t number)
 {
 	return *executed_at(sim, session, number);

@@ -262,6 +262,7 @@ void sim_replica_start(struct sim *sim, struct sim_replica *replica)
 	replica->inbox_count = 0;
 	replica->read_last = 0;
 	replica->read_settled = 0;
+	replica->read_served = 0;
 	replica->chosen_last = 0;
 	replica->applied = 0;
 	sim_apply_start(sim, replica);
@@ -331,6 +332,7 @@ void sim_replica_apply(struct sim *sim, struct sim_replica *replica)
 		sim_apply_slot(
 			sim, replica, slot,
 			sim_effects_content(sim, replica, synod_core_value(&replica->core, slot)));
+	sim_reads_serve(sim, replica);
 	if (last < replica->chosen_last) {
 		replica->apply_scheduled = 1;
 		sim_queue_push(sim, (struct sim_event){ .at = sim->now + sim_below(sim, SIM_MS),

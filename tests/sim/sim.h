@@ -19,7 +19,7 @@
  *   client.c    the life of clients: engine/client over a simulated transport
  *   workload.c  what they ask for, and the history of what they saw
  *   faults.c    when replicas crash, links break, disks slow down
- *   asked.c     what is asked of a replica besides commands: reads by token, hand-overs
+ *   reads.c     reads that do not go through the log
  *   observer*.c the judge: sees messages, writes, effects and answers, and no engine internals
  *   store.c     the key-value machine once more, as it must be
  *   cluster.c   one seed from beginning to end: safety, liveness, convergence
@@ -34,11 +34,10 @@
 
 #include "engine/base/limits.h"
 #include "engine/base/random.h"
-#include "engine/client/client.h"
 #include "engine/core/core.h"
 #include "engine/machine/apply.h"
 #include "engine/wire/wire.h"
-#include "tests/linear/linear.h"
+#include "tests/sim/clients.h"
 #include "tests/sim/disk.h"
 
 #include <setjmp.h>
@@ -49,16 +48,7 @@
 #define SIM_SECOND 1000000000ull
 
 enum {
-	SIM_CLIENTS_MAX = 6,
-	SIM_OUTSTANDING_MAX = 8,
-	SIM_CLUSTER = 42,
-	SIM_DATAGRAM_SIZE = 512, /* between clients and replicas: the largest */
-	SIM_CLIENT_INBOX_MAX = 16,
-	SIM_CLIENT_SENT_MAX = 8, /* datagrams that a client's network remembers */
-	SIM_DATA_SIZE = 64,	 /* of an operation: the largest */
-	SIM_KEYS_MAX = 4,
 	SIM_INBOX_MAX = 32,
-	SIM_READS_MAX = 32, /* that wait at one replica */
 	SIM_BATCH_REQUESTS_MAX = 8,
 	SIM_HANDLES_MAX = 4096,
 	SIM_FAILURE_SIZE = 512,
@@ -147,30 +137,6 @@ enum sim_fault {
 	SIM_FAULTS_COUNT
 };
 
-/*
- * What the clients got done, and how much of it 100 seeds have at least: a campaign with less
- * fails, as it looked at less than it seems.
- */
-#define SIM_TRAFFIC(X)                         \
-	X(EXECUTED, "executed", 15000)         \
-	X(DUPLICATES, "duplicates", 1000)      \
-	X(ACKNOWLEDGED, "acknowledged", 10000) \
-	X(PUTS, "puts", 1000)                  \
-	X(GETS, "gets", 1000)                  \
-	X(DELETES, "deletes", 1000)            \
-	X(CAS_OK, "cas_ok", 1000)              \
-	X(CAS_FAILED, "cas_failed", 1000)      \
-	X(SESSIONS, "sessions", 100)           \
-	X(READS_GRANTED, "reads_granted", 100) \
-	X(HISTORIES, "histories", 20)
-
-enum sim_traffic {
-#define SIM_TRAFFIC_SYMBOL(symbol, name, least) SIM_TRAFFIC_##symbol,
-	SIM_TRAFFIC(SIM_TRAFFIC_SYMBOL)
-#undef SIM_TRAFFIC_SYMBOL
-	SIM_TRAFFIC_COUNT
-};
-
 enum sim_event_kind {
 	SIM_PACKET,	  /* at a replica or a client; a: index of the packet */
 	SIM_TICK,	  /* a: generation */
@@ -219,29 +185,6 @@ struct sim_content {
 	uint32_t origins_count;
 };
 
-/* Commands first..first + count - 1 of a batch came from one client. */
-struct sim_origin {
-	uint32_t client;
-	uint32_t first;
-	uint32_t count;
-};
-
-enum sim_packet_kind {
-	SIM_PACKET_MESSAGE,
-	SIM_PACKET_REQUEST,
-	SIM_PACKET_REPLY
-};
-
-/* Between a client and a replica. */
-struct sim_datagram {
-	uint32_t client;
-	uint32_t replica;
-	uint32_t damaged; /* 1: whoever gets it must refuse it */
-	uint32_t size;
-	uint32_t free_next;
-	_Alignas(8) uint8_t bytes[SIM_DATAGRAM_SIZE];
-};
-
 struct sim_packet {
 	uint32_t kind;
 	uint32_t content; /* MESSAGE with a value */
@@ -253,14 +196,6 @@ struct sim_packet {
 };
 
 /* ---- replicas and clients ------------------------------------------------------------------ */
-
-/* A request that waits to become part of a batch: whole, sane commands. */
-struct sim_request {
-	uint32_t client;
-	uint32_t count;
-	uint32_t size;
-	_Alignas(8) uint8_t bytes[SIM_DATAGRAM_SIZE];
-};
 
 struct sim_handle {
 	uint32_t content;
@@ -298,52 +233,11 @@ struct sim_replica {
 	uint64_t applied;
 	struct sim_request inbox[SIM_INBOX_MAX];
 
-	/* Reads by token: floors[token % SIM_READS_MAX] is what had been executed when it came. */
+	/* Linearizable reads, by token % SIM_READS_MAX. */
 	uint64_t read_last;
 	uint64_t read_settled;
-	uint64_t read_floors[SIM_READS_MAX];
-};
-
-/* An operation of a client. */
-struct sim_op {
-	struct synod_client_op op; /* first: the client hands back its address */
-	uint64_t floor; /* I10: positions up to this were answered before it was submitted */
-	uint32_t in_use;
-	uint32_t history; /* of the key-value machine: index + 1 in sim->history, or 0 */
-	uint8_t data[SIM_DATA_SIZE];
-	uint8_t result[SIM_DATA_SIZE];
-};
-
-/* What an operation was sent as; session 0: never. */
-struct sim_asked {
-	uint64_t session;
-	uint64_t number;
-};
-
-struct sim_client {
-	struct sim *sim;
-	struct synod_client *client;
-	void *memory;
-	struct synod_transport transport;
-	uint32_t id;
-	uint32_t up;
-	uint32_t retired; /* more clients than sessions: these go home after the safety phase */
-	uint64_t life;
-	uint64_t identity; /* 0: every life is somebody else */
-	uint64_t nonce;
-	uint64_t submitted;
-	uint64_t acked;
-	uint64_t poll_at; /* when a SIM_CLIENT_POLL is due; UINT64_MAX: none */
-	uint64_t poll_generation;
-	uint32_t outstanding_max;
-	uint32_t inbox_count;
-	uint32_t lent_damaged; /* datagrams received last that must be refused */
-	uint32_t sent_count;
-	struct synod_client_counters counted; /* up to the last look */
-	struct sim_op ops[SIM_OUTSTANDING_MAX];
-	struct sim_datagram inbox[SIM_CLIENT_INBOX_MAX];
-	struct sim_datagram lent[SIM_CLIENT_INBOX_MAX];
-	struct sim_datagram sent[SIM_CLIENT_SENT_MAX]; /* a ring; in all lives */
+	uint64_t read_served;
+	struct sim_read reads[SIM_READS_MAX];
 };
 
 /* ---- the observer -------------------------------------------------------------------------- */
@@ -361,7 +255,8 @@ struct sim_slot {
 	uint32_t is_chosen;
 	uint32_t is_applied;
 	uint64_t chosen_ballot;
-	uint64_t hash; /* of the machine after it */
+	uint64_t hash;	   /* of the machine after it */
+	uint64_t position; /* the last one after it */
 };
 
 struct sim_ballot {
@@ -387,6 +282,13 @@ struct sim_session {
 	uint64_t closed; /* 1: a later life of its identity has one */
 };
 
+/* A key got a value, or lost it. */
+struct sim_change {
+	uint64_t position;
+	uint32_t key;
+	uint32_t value;
+};
+
 struct sim_observer {
 	struct sim_slot *slots;
 	uint64_t slots_capacity;
@@ -407,6 +309,9 @@ struct sim_observer {
 	uint64_t sessions_count;
 	uint64_t sessions_capacity;
 	uint32_t store[SIM_KEYS_MAX]; /* what each key holds after the last position; 0: nothing */
+	struct sim_change *changes;   /* how that came about, by position */
+	uint64_t changes_count;
+	uint64_t changes_capacity;
 	uint32_t executed[SIM_EXECUTED_SIZE]; /* open-addressed: position by (session, number) */
 	/* ACCEPTED was found true up to here, at that ballot, in that life. */
 	uint64_t accepted_ballot[SYNOD_REPLICAS_MAX + 1];
@@ -461,6 +366,7 @@ struct sim_params {
 	uint64_t client_deadline; /* of an operation; 0: none */
 	uint32_t client_datagram; /* bytes: the largest */
 	uint32_t send_refused;	  /* out of a thousand */
+	uint32_t reads;		  /* out of a hundred: operations that are reads past the log */
 	uint32_t kv;		  /* the machine is the key-value one, not the sequencer */
 	uint32_t keys;
 	uint64_t drift_ppm;
@@ -661,58 +567,12 @@ void sim_replica_pause(struct sim *sim, struct sim_replica *replica, uint64_t un
 /* Its clock goes forward at once, as after a machine was suspended. */
 void sim_replica_clock_jump(struct sim *sim, struct sim_replica *replica, uint64_t by);
 
-/* datagram.c */
-/* Sends it through all that may happen to it; its client and replica say between whom. */
-void sim_datagram_send(struct sim *sim, enum sim_packet_kind kind,
-		       const struct sim_datagram *datagram);
-/* Puts it on its way as it is, to arrive at that time. */
-void sim_datagram_post(struct sim *sim, enum sim_packet_kind kind,
-		       const struct sim_datagram *datagram, uint64_t at);
-/* Copies it out and frees the packet. */
-struct sim_datagram sim_datagram_take(struct sim *sim, uint32_t packet);
-
-/* ingress.c */
-void sim_replica_datagram(struct sim *sim, struct sim_replica *replica,
-			  const struct sim_datagram *datagram);
-void sim_replica_ingress(struct sim *sim, struct sim_replica *replica);
-
-/* apply.c */
-/* The replica's machine and sessions as they are before the first slot. */
-void sim_apply_start(struct sim *sim, struct sim_replica *replica);
-/* Executes a slot; answers the clients whose commands this life of the replica gathered. */
-void sim_apply_slot(struct sim *sim, struct sim_replica *replica, uint64_t slot, uint32_t content);
-void sim_apply_free(struct sim *sim);
-
 /* effects.c: what a step asked for, in sim->effects. */
 void sim_effects_carry_out(struct sim *sim, struct sim_replica *replica);
 uint32_t sim_effects_content(struct sim *sim, const struct sim_replica *replica,
 			     const struct synod_value *value);
 void sim_effects_trace(const struct sim *sim, const struct synod_message *message, const char *what,
 		       uint32_t content);
-
-/* client.c */
-void sim_client_start(struct sim *sim, struct sim_client *client);
-void sim_client_timer(struct sim *sim, struct sim_client *client);
-void sim_client_poll(struct sim *sim, struct sim_client *client);
-void sim_client_datagram(struct sim *sim, struct sim_client *client,
-			 const struct sim_datagram *datagram);
-void sim_client_storm(struct sim *sim, struct sim_client *client);
-/* It dies, and comes back a little later. */
-void sim_client_restart(struct sim *sim, struct sim_client *client);
-/* Nothing more will come of what it has under way. */
-void sim_client_forget(struct sim *sim, struct sim_client *client);
-int sim_client_waits(const struct sim_client *client);
-void sim_client_free(struct sim_client *client);
-
-/* workload.c */
-void sim_workload_next(struct sim *sim, struct sim_op *op);
-/* The client was told what came of it. */
-void sim_workload_done(struct sim *sim, const struct sim_op *op);
-/* Nobody will be told: the client died, or went home, with this session open. */
-void sim_workload_lost(struct sim *sim, const struct sim_op *op, uint64_t session);
-/* I10, I11: the history of the run is linearizable. */
-void sim_workload_check(struct sim *sim);
-void sim_workload_free(struct sim *sim);
 
 /* faults.c */
 void sim_faults_start(struct sim *sim);
@@ -721,11 +581,16 @@ void sim_faults_next(struct sim *sim, enum sim_hazard hazard);
 void sim_faults_end(struct sim *sim);
 void sim_faults_heal_all(struct sim *sim);
 
-/* asked.c */
-void sim_asked_read(struct sim *sim, struct sim_replica *replica);
-void sim_asked_handover(struct sim *sim, struct sim_replica *replica);
-/* The step settled reads, perhaps: I11. */
-void sim_asked_settled(struct sim *sim, struct sim_replica *replica);
+/* reads.c */
+/* Some reads at once that nobody waits for: one round must serve them all. */
+void sim_reads_hazard(struct sim *sim, struct sim_replica *replica);
+/* A request that is a read. */
+void sim_reads_take(struct sim *sim, struct sim_replica *replica,
+		    const struct sim_request *request);
+/* What a step's effects say of reads. */
+void sim_reads_settled(struct sim *sim, struct sim_replica *replica);
+/* Whatever may be served by now. */
+void sim_reads_serve(struct sim *sim, struct sim_replica *replica);
 
 /* params.c */
 void sim_params_draw(struct sim *sim);
@@ -753,15 +618,23 @@ void sim_observer_applied(struct sim *sim, struct sim_replica *replica, uint64_t
 void sim_observer_result(struct sim *sim, const struct synod_wire_command *command,
 			 const uint8_t *payload, const struct synod_apply_result *result);
 void sim_observer_ack(struct sim *sim, const struct sim_op *op);
+/* A client was told what a read that is not in the log came to. */
+void sim_observer_read(struct sim *sim, const struct sim_op *op);
 /* The position at which (session, number) was executed, or 0: it was not. */
 uint64_t sim_observer_executed(struct sim *sim, uint64_t session, uint64_t number);
 
 /* store.c: executes a command of the key-value machine, and compares. */
 void sim_store_execute(struct sim *sim, const uint8_t *payload, uint32_t size,
 		       const struct synod_apply_result *result);
+/* A read is answered with what its key held after the position that it names. */
+void sim_store_read(struct sim *sim, const uint8_t *payload,
+		    const struct synod_apply_result *result);
 
 /* A network or disk event of the replica is over. Returns 1 if it crashed there. */
 int sim_point(struct sim *sim, struct sim_replica *replica);
+
+/* cluster.c: it does not come back, whatever is healed. */
+int sim_replica_is_out(const struct sim *sim, const struct sim_replica *replica);
 
 /* cluster.c: one seed. Returns 0, or -1 with sim->failure set. */
 int sim_cluster_run(struct sim *sim, uint64_t seed);
@@ -780,7 +653,5 @@ struct sim_sweep {
 int sim_crash_points(struct sim *sim, const struct sim_sweep *wanted);
 
 extern const char *const sim_fault_names[SIM_FAULTS_COUNT];
-extern const char *const sim_traffic_names[SIM_TRAFFIC_COUNT];
-extern const uint64_t sim_traffic_least[SIM_TRAFFIC_COUNT]; /* of 100 seeds */
 
 #endif

@@ -18,6 +18,7 @@ struct parsed {
 };
 
 enum {
+	READ_SIZE = 10, /* header and key */
 	GET = 1,
 	PUT,
 	DELETE,
@@ -38,6 +39,47 @@ static struct parsed parse(struct sim *sim, const uint8_t *bytes, uint32_t size)
 	memcpy(&parsed.expected, bytes + 10, expected_size);
 	memcpy(&parsed.value, bytes + 10 + expected_size, value_size);
 	return parsed;
+}
+
+static void change(struct sim *sim, uint64_t position, uint32_t key)
+{
+	struct sim_observer *observer = &sim->observer;
+
+	if (observer->changes_count >= observer->changes_capacity)
+		observer->changes = sim_grow(observer->changes, &observer->changes_capacity,
+					     observer->changes_count, sizeof(*observer->changes));
+	observer->changes[observer->changes_count++] = (struct sim_change){
+		.position = position, .key = key, .value = observer->store[key]
+	};
+}
+
+/* What a key held after a position. */
+static uint32_t value_at(const struct sim *sim, uint32_t key, uint64_t position)
+{
+	const struct sim_observer *observer = &sim->observer;
+
+	for (uint64_t i = observer->changes_count; i-- > 0;)
+		if (observer->changes[i].position <= position && observer->changes[i].key == key)
+			return observer->changes[i].value;
+	return 0;
+}
+
+/* A read must come to this value; 0: to nothing. */
+static void check_value(struct sim *sim, uint32_t key, uint32_t value,
+			const struct synod_apply_result *result)
+{
+	uint32_t read = 0;
+
+	sim_check(sim, result->status == (value ? SYNOD_OK : SYNOD_NOT_FOUND),
+		  "position %llu: a read of key %u ends with %s, it holds %u",
+		  (unsigned long long)result->position, key, synod_status_name(result->status),
+		  value);
+	if (!value)
+		return;
+	sim_check(sim, result->size == sizeof(read), "a read gives %u bytes", result->size);
+	memcpy(&read, result->data, sizeof(read));
+	sim_check(sim, read == value, "position %llu: key %u is read as %u, it holds %u",
+		  (unsigned long long)result->position, key, read, value);
 }
 
 /* What the command comes to; changes the key. */
@@ -82,7 +124,7 @@ void sim_store_execute(struct sim *sim, const uint8_t *payload, uint32_t size,
 {
 	struct parsed command = parse(sim, payload, size);
 	uint32_t *key = &sim->observer.store[command.key];
-	uint32_t value = 0;
+	uint32_t before = *key;
 	uint32_t status;
 
 	/* A duplicate changes nothing; a read looks again. */
@@ -91,14 +133,22 @@ void sim_store_execute(struct sim *sim, const uint8_t *payload, uint32_t size,
 	status = execute(key, &command);
 	if (result->executed)
 		count(sim, &command, status);
+	if (*key != before)
+		change(sim, result->position, command.key);
+	if (command.operation == GET) {
+		check_value(sim, command.key, *key, result);
+		return;
+	}
 	sim_check(sim, result->status == status,
 		  "position %llu: operation %u of key %u ends with %s, not %s",
 		  (unsigned long long)result->position, command.operation, command.key,
 		  synod_status_name(result->status), synod_status_name(status));
-	if (command.operation != GET || status != SYNOD_OK)
-		return;
-	sim_check(sim, result->size == sizeof(value), "a read gives %u bytes", result->size);
-	memcpy(&value, result->data, sizeof(value));
-	sim_check(sim, value == *key, "position %llu: key %u is read as %u, it is %u",
-		  (unsigned long long)result->position, command.key, value, *key);
+}
+
+void sim_store_read(struct sim *sim, const uint8_t *payload,
+		    const struct synod_apply_result *result)
+{
+	struct parsed command = parse(sim, payload, READ_SIZE);
+
+	check_value(sim, command.key, value_at(sim, command.key, result->position), result);
 }

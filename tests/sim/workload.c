@@ -38,6 +38,21 @@ static uint32_t history_add(struct sim *sim, struct linear_op op)
 	return sim->history_count;
 }
 
+/*
+ * Some reads go past the log. A stale one waits for the replica that it names, which may be down
+ * for long: it never takes the last place of its client.
+ */
+static uint32_t draw_sort(struct sim *sim, const struct sim_client *client)
+{
+	uint32_t stale = 0;
+
+	if (sim_below(sim, 2))
+		return SYNOD_CLIENT_READ;
+	for (uint32_t i = 0; i < SIM_OUTSTANDING_MAX; i++)
+		stale += client->ops[i].in_use && client->ops[i].op.sort == SYNOD_CLIENT_READ_STALE;
+	return stale + 1 < client->outstanding_max ? SYNOD_CLIENT_READ_STALE : SYNOD_CLIENT_READ;
+}
+
 static void sequencer_next(struct sim *sim, struct sim_op *op)
 {
 	op->op.size = (uint32_t)sim_below(sim, SIM_DATA_SIZE / 2);
@@ -58,11 +73,17 @@ static uint32_t draw_expected(struct sim *sim, uint32_t key)
 	}
 }
 
-static void kv_next(struct sim *sim, struct sim_op *op)
+static uint8_t draw_operation(struct sim *sim, const struct sim_op *op)
 {
 	static const uint8_t drawn[] = { SYNOD_KV_PUT, SYNOD_KV_PUT,   SYNOD_KV_PUT, SYNOD_KV_GET,
 					 SYNOD_KV_GET, SYNOD_KV_GET,   SYNOD_KV_CAS, SYNOD_KV_CAS,
 					 SYNOD_KV_CAS, SYNOD_KV_DELETE };
+
+	return op->op.sort ? SYNOD_KV_GET : drawn[sim_below(sim, sizeof(drawn))];
+}
+
+static void kv_next(struct sim *sim, struct sim_op *op)
+{
 	static const uint8_t operations[] = { [SYNOD_KV_GET] = LINEAR_GET,
 					      [SYNOD_KV_PUT] = LINEAR_PUT,
 					      [SYNOD_KV_DELETE] = LINEAR_DELETE,
@@ -70,9 +91,10 @@ static void kv_next(struct sim *sim, struct sim_op *op)
 	struct linear_op entry = { .invoked = sim->now,
 				   .answered = LINEAR_NEVER,
 				   .key = (uint32_t)sim_below(sim, sim->params.keys),
-				   .outcome = LINEAR_UNKNOWN };
+				   .outcome = LINEAR_UNKNOWN,
+				   .stale = op->op.sort == SYNOD_CLIENT_READ_STALE };
 	char key[2] = { 'k', (char)('0' + entry.key) };
-	struct synod_kv_request request = { .operation = drawn[sim_below(sim, sizeof(drawn))],
+	struct synod_kv_request request = { .operation = draw_operation(sim, op),
 					    .key_size = sizeof(key),
 					    .key = key,
 					    .expected = &entry.expected,
@@ -96,8 +118,12 @@ static void kv_next(struct sim *sim, struct sim_op *op)
 	op->history = history_add(sim, entry);
 }
 
-void sim_workload_next(struct sim *sim, struct sim_op *op)
+void sim_workload_next(struct sim *sim, const struct sim_client *client, struct sim_op *op)
 {
+	if (sim_below(sim, 100) < sim->params.reads) {
+		op->op.sort = draw_sort(sim, client);
+		op->op.replica = 1 + (uint32_t)sim_below(sim, sim->params.replicas);
+	}
 	op->op.data = op->data;
 	op->op.result = op->result;
 	op->op.result_capacity = sizeof(op->result);
