@@ -40,6 +40,7 @@ extern "C" {
 	X(DROP_CHECKSUM, "drop_checksum", "datagram checksum wrong")                               \
 	X(DROP_TYPE, "drop_type", "unknown message type, or one this side does not take")          \
 	X(DROP_SENDER, "drop_sender", "sender id out of range, own, or not on its port")           \
+	X(DROP_SHAPE, "drop_shape", "replica whose configuration has another machine or quorums")  \
 	X(DROP_FIELD, "drop_field", "a field is out of its range")                                 \
 	X(DROP_BATCH, "drop_batch", "batch whose commands do not add up, or checksum wrong")       \
 	X(DROP_UNPADDED, "drop_unpadded", "query shorter than the answer it asks for")             \

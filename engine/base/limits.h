@@ -15,6 +15,8 @@ enum {
 	/* Slots a leader may have proposed and not yet chosen. Well under the window, so that a
 	 * follower which applied a little less still has room for every one of them. */
 	SYNOD_INFLIGHT_SLOTS = 256,
+	/* And bytes of batches: what links, buffers and disks may have to swallow at once. */
+	SYNOD_INFLIGHT_BYTES = 1 << 20,
 
 	/* One batch = one slot = one datagram = one journal record. */
 	SYNOD_FRAME_SIZE_MAX = 9014, /* Ethernet frame without FCS: 14 + an IP packet of 9000 */
@@ -55,6 +57,7 @@ _Static_assert((SYNOD_WINDOW_SLOTS & (SYNOD_WINDOW_SLOTS - 1)) == 0, "masked ind
 _Static_assert((SYNOD_SESSION_WINDOW & (SYNOD_SESSION_WINDOW - 1)) == 0, "masked index");
 _Static_assert(SYNOD_INFLIGHT_SLOTS * 2 <= SYNOD_WINDOW_SLOTS,
 	       "a follower a little behind has room");
+_Static_assert(SYNOD_INFLIGHT_BYTES >= 16 * SYNOD_BATCH_SIZE_MAX, "a pipeline of full batches");
 _Static_assert(14 + 20 + 8 + SYNOD_HEADER_SIZE + SYNOD_ENTRY_SIZE + SYNOD_BATCH_SIZE_MAX <=
 		       SYNOD_FRAME_SIZE_MAX,
 	       "a full batch fits one frame");

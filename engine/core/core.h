@@ -184,11 +184,12 @@ struct synod_core_config {
 	/* By id, of all alike: who has a higher one is to lead when it can. All 0: nobody is. */
 	uint8_t priorities[SYNOD_REPLICAS_MAX + 1];
 	uint64_t seed;
-	uint64_t election_ns;	/* a follower waits this to twice this for a leader's sign */
-	uint64_t heartbeat_ns;	/* a quiet leader gives a sign this often */
-	uint64_t retransmit_ns; /* an unanswered message is repeated after this */
-	uint32_t window;	/* slots in memory: a power of two, 16..SYNOD_WINDOW_SLOTS */
-	uint32_t inflight;	/* slots proposed and not chosen, at most window / 2 */
+	uint64_t election_ns;	 /* a follower waits this to twice this for a leader's sign */
+	uint64_t heartbeat_ns;	 /* a quiet leader gives a sign this often */
+	uint64_t retransmit_ns;	 /* an unanswered message is repeated after this */
+	uint32_t window;	 /* slots in memory: a power of two, 16..SYNOD_WINDOW_SLOTS */
+	uint32_t inflight;	 /* slots proposed and not chosen, at most window / 2 */
+	uint64_t inflight_bytes; /* and bytes of them; one batch may go beyond. 0: any number */
 };
 
 /* One slot of the suffix, or of the retained past, as recovery found it. */
@@ -286,6 +287,7 @@ struct synod_core {
 	uint64_t phase1_first;	    /* candidate: first slot asked for */
 	uint64_t phase1_last;	    /* leader: highest slot that phase 1 found */
 	uint64_t propose_next;	    /* leader: next slot to propose */
+	uint64_t bytes_inflight; /* leader: of the values at chosen_through < slot < propose_next */
 	uint64_t sequence;
 
 	/* Handing over: leader only. */

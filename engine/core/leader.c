@@ -10,6 +10,27 @@ static uint64_t inflight(const struct synod_core *core)
 	return core->propose_next - 1 - core->chosen_through;
 }
 
+/* Slots and bytes proposed and not chosen leave room for another. */
+static int has_window(const struct synod_core *core)
+{
+	synod_assert(core->role == SYNOD_ROLE_LEADER);
+	synod_assert_cmp(core->chosen_through, <, core->propose_next);
+	if (inflight(core) >= core->config.inflight)
+		return 0;
+	return !core->config.inflight_bytes || core->bytes_inflight < core->config.inflight_bytes;
+}
+
+/* The next slot to propose; what its place holds is in flight from now on. */
+static uint64_t take_slot(struct synod_core *core)
+{
+	uint64_t slot = core->propose_next++;
+	const struct synod_core_slot *place = synod_log_at(core, slot);
+
+	if (place)
+		core->bytes_inflight += place->value.size;
+	return slot;
+}
+
 static void send_accepts(struct synod_core *core, struct synod_effects *fx,
 			 struct synod_core_slot *place)
 {
@@ -65,6 +86,7 @@ static void choose(struct synod_core *core, struct synod_effects *fx)
 	synod_log_advance_chosen(core, fx);
 	/* It may have gone over slots that we knew to be chosen and had not come to yet. */
 	core->propose_next = synod_core_max(core->propose_next, core->chosen_through + 1);
+	synod_assert_implies(inflight(core) == 0, core->bytes_inflight == 0);
 	/* Followers learn soon even when nothing more is proposed. */
 	if (core->announced_sent < core->chosen_through)
 		core->heartbeat_ns_next = synod_core_min(
@@ -93,11 +115,10 @@ void synod_leader_pump(struct synod_core *core, struct synod_effects *fx)
 {
 	synod_assert(core->role == SYNOD_ROLE_LEADER);
 	for (int i = 0; i < SYNOD_CORE_PUMP_SLOTS; i++) {
-		if (core->propose_next > core->phase1_last ||
-		    inflight(core) >= core->config.inflight ||
+		if (core->propose_next > core->phase1_last || !has_window(core) ||
 		    !synod_log_has_room(core, core->propose_next))
 			return;
-		repropose(core, fx, core->propose_next++);
+		repropose(core, fx, take_slot(core));
 		/* A chosen one needs no votes. */
 		choose(core, fx);
 	}
@@ -134,6 +155,7 @@ void synod_leader_begin(struct synod_core *core, struct synod_effects *fx)
 	core->propose_next = core->chosen_through + 1;
 	core->accepted_through = synod_log_durable_prefix(core);
 	core->phase1_last = core->chosen_through;
+	core->bytes_inflight = 0;
 	core->handover_to = 0;
 	core->prefer_ns = synod_election_rank(core) ? core->now_ns + 4 * core->config.election_ns
 						    : UINT64_MAX;
@@ -159,7 +181,7 @@ void synod_leader_submit(struct synod_core *core, struct synod_effects *fx,
 		synod_log_release(fx, value->handle);
 		return;
 	}
-	place = synod_log_claim(core, fx, core->propose_next++);
+	place = synod_log_claim(core, fx, take_slot(core));
 	synod_assert(place->ballot == 0 && !place->has_found);
 	synod_assert(core->handover_to == 0 && core->ballot == core->promised);
 	synod_log_store(core, fx, place, core->ballot, value, 0);
@@ -279,7 +301,7 @@ uint64_t synod_leader_deadline(const struct synod_core *core)
 	uint64_t deadline = core->heartbeat_ns_next;
 
 	synod_assert(core->role == SYNOD_ROLE_LEADER && core->propose_next != 0);
-	if (core->propose_next <= core->phase1_last && inflight(core) < core->config.inflight &&
+	if (core->propose_next <= core->phase1_last && has_window(core) &&
 	    synod_log_has_room(core, core->propose_next))
 		return core->now_ns;
 	if (inflight(core) == 0)
@@ -299,10 +321,15 @@ uint32_t synod_core_can_submit(const struct synod_core *core)
 	uint64_t count;
 
 	if (core->role != SYNOD_ROLE_LEADER || core->propose_next <= core->phase1_last ||
-	    core->handover_to != 0 || inflight(core) >= core->config.inflight ||
-	    core->propose_next >= window_end || !synod_log_has_room(core, core->propose_next))
+	    core->handover_to != 0 || !has_window(core) || core->propose_next >= window_end ||
+	    !synod_log_has_room(core, core->propose_next))
 		return 0;
 	count = synod_core_min(core->config.inflight - inflight(core),
 			       window_end - core->propose_next);
+	/* However large they turn out to be. */
+	if (core->config.inflight_bytes)
+		count = synod_core_min(count, (core->config.inflight_bytes - core->bytes_inflight -
+					       1) / SYNOD_BATCH_SIZE_MAX +
+						      1);
 	return (uint32_t)count;
 }

@@ -116,6 +116,8 @@ void synod_log_store(struct synod_core *core, struct synod_effects *fx,
 	write->chosen = (uint32_t)chosen;
 	write->value = *value;
 	synod_assert_cmp(place->ticket, <, write->ticket);
+	if (core->role == SYNOD_ROLE_LEADER && place->slot < core->propose_next)
+		core->bytes_inflight += (uint64_t)value->size - place->value.size;
 	place->ballot = ballot;
 	place->value = *value;
 	place->ticket = write->ticket;
@@ -140,6 +142,8 @@ void synod_log_advance_chosen(struct synod_core *core, struct synod_effects *fx)
 
 		if (!place || !place->chosen)
 			break;
+		if (core->role == SYNOD_ROLE_LEADER && place->slot < core->propose_next)
+			core->bytes_inflight -= place->value.size;
 		core->chosen_through++;
 		if (fx->chosen_first > fx->chosen_last)
 			fx->chosen_first = core->chosen_through;

@@ -2,6 +2,7 @@
 /* Making a replica out of its parts, in one ladder, and taking it apart in the reverse order. */
 #include "engine/host/replica.h"
 
+#include "engine/base/crc32c.h"
 #include "engine/host/internal.h"
 
 #include <errno.h>
@@ -126,6 +127,23 @@ static int take_memory(struct synod_replica *replica, char *error, size_t error_
 	return 0;
 }
 
+/*
+ * What replicas must agree on, or their quorums do not meet (I16), or their state differs (I7). A
+ * number of it travels on every message between them.
+ */
+static uint32_t shape_of(const struct synod_config *config)
+{
+	struct {
+		uint32_t numbers[8];
+		char machine[SYNOD_CONFIG_NAME_SIZE];
+	} shape = { .numbers = { config->replicas, config->voters, config->quorum_prepare,
+				 config->quorum_accept, config->sessions, SYNOD_SESSION_WINDOW,
+				 SYNOD_KV_ENTRIES, 1 } };
+
+	snprintf(shape.machine, sizeof(shape.machine), "%s", config->machine);
+	return synod_crc32c(&shape, sizeof(shape));
+}
+
 static int make_pipeline(struct synod_replica *replica, char *error, size_t error_size)
 {
 	const struct synod_config *config = &replica->config;
@@ -134,6 +152,7 @@ static int make_pipeline(struct synod_replica *replica, char *error, size_t erro
 		.cluster = config->id,
 		.replica = replica->id,
 		.replicas = config->replicas,
+		.shape = shape_of(config),
 		.incarnation = replica->recovery.identity.incarnation,
 		.durability = synod_journal_durability(replica->journal),
 		.core = {
@@ -147,6 +166,7 @@ static int make_pipeline(struct synod_replica *replica, char *error, size_t erro
 			.retransmit_ns = config->retransmit_ms * UINT64_C(1000000),
 			.window = SYNOD_WINDOW_SLOTS,
 			.inflight = SYNOD_INFLIGHT_SLOTS,
+			.inflight_bytes = SYNOD_INFLIGHT_BYTES,
 		},
 		.net = synod_host_net_port(replica),
 		.journal = synod_journal_port(replica->journal),

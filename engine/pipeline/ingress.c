@@ -264,6 +264,11 @@ static void on_replica_message(struct synod_pipeline *p, const struct synod_pack
 		rte_pktmbuf_free(packet->mbuf);
 		return;
 	}
+	if (view->header->shape != p->config.shape) {
+		synod_count(counters, SYNOD_DROP_SHAPE, 1);
+		rte_pktmbuf_free(packet->mbuf);
+		return;
+	}
 	item = synod_item_get(&p->items);
 	if (!item) {
 		synod_count(counters, SYNOD_NO_BUFFER, 1);

@@ -129,6 +129,7 @@ static void send_learn(struct synod_pipeline *p, const struct synod_journal_reco
 	header->type = SYNOD_LEARN;
 	header->cluster = p->config.cluster;
 	header->sender = (uint16_t)p->config.replica;
+	header->shape = p->config.shape;
 	header->receiver = (uint16_t)to;
 	header->ballot = record->ballot;
 	header->slot = record->slot;

@@ -24,6 +24,7 @@ static void fill_header(const struct synod_pipeline *p, struct synod_wire_header
 	header->flags = (uint16_t)message->flags;
 	header->cluster = p->config.cluster;
 	header->sender = (uint16_t)p->config.replica;
+	header->shape = p->config.shape;
 	header->receiver = message->to;
 	header->ballot = message->ballot;
 	header->slot = message->slot;

@@ -61,6 +61,7 @@ struct synod_pipeline_config {
 	uint64_t cluster;
 	uint32_t replica;
 	uint32_t replicas;
+	uint32_t shape; /* a replica's message with another is refused; see engine/host */
 	uint64_t incarnation;
 	uint32_t durability;	 /* enum synod_durability, as obtained */
 	uint32_t batch_size_max; /* bytes of a batch that fits it, at most SYNOD_BATCH_SIZE_MAX */

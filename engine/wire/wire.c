@@ -33,7 +33,6 @@ void synod_wire_seal(struct synod_wire_header *header, const struct synod_wire_e
 	header->flags = (uint16_t)(entry ? header->flags | SYNOD_FLAG_ENTRY
 					 : header->flags & ~SYNOD_FLAG_ENTRY);
 	header->group = 0;
-	header->reserved = 0;
 	header->size = body_size + (entry ? SYNOD_ENTRY_SIZE : 0);
 	memset(header->tag, 0, sizeof(header->tag));
 	crc = tag_of(header, entry, body, body_size);
@@ -128,7 +127,8 @@ static int check_type(const struct synod_wire_header *header)
 		return SYNOD_DROP_TYPE;
 	if (!entry_allowed(type, header->flags & SYNOD_FLAG_ENTRY))
 		return SYNOD_DROP_FIELD;
-	if (header->group != 0 || header->reserved != 0 || header->flags > 7)
+	if (header->group != 0 || header->flags > 7 ||
+	    (header->shape != 0 && type >= SYNOD_REPLICA_TYPES_END))
 		return SYNOD_DROP_FIELD;
 	return 0;
 }

@@ -76,9 +76,9 @@ struct synod_wire_header {
 	uint64_t slot;
 	uint64_t chosen_through;
 	uint64_t argument;
-	uint32_t size;	   /* bytes after this header: entry and body */
-	uint32_t reserved; /* 0 */
-	uint8_t tag[16];   /* CRC32C in the first four, else 0 */
+	uint32_t size;	 /* bytes after this header: entry and body */
+	uint32_t shape;	 /* between replicas: what their configurations agree on; else 0 */
+	uint8_t tag[16]; /* CRC32C in the first four, else 0 */
 } SYNOD_WIRE_UNALIGNED;
 
 /* Describes the batch that follows it, in datagrams and in journal records. */

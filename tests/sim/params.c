@@ -48,6 +48,7 @@ static void draw_limits(struct sim *sim)
 	if (sim_below(sim, 3) == 0)
 		params->window = 16;
 	params->inflight = 1 + (uint32_t)sim_below(sim, params->window / 2);
+	params->inflight_bytes = sometimes(sim, 64, 2000);
 	params->heartbeat_ns = sim_between(sim, 20, 80) * SIM_MS;
 	params->election_ns = params->heartbeat_ns * sim_between(sim, 3, 6);
 	params->retransmit_ns = sim_between(sim, 10, 80) * SIM_MS;
@@ -120,9 +121,9 @@ static void draw_disk(struct sim *sim)
 	params->fence_step = (256ull << sim_below(sim, 3)) * 1024;
 	params->journal_max = sim_below(sim, 4) ? 50 * SIM_US : 5 * SIM_MS;
 	params->disk_size = SIM_JOURNAL_SIZE;
-	if (sim_below(sim, 20) == 0) /* what a leader keeps back, and little more */
+	if (sim_below(sim, 12) == 0) /* what a leader keeps back, and little more */
 		params->disk_size =
-			SIM_JOURNAL_RESERVE + (sim_between(sim, 16, 512) * SYNOD_BLOCK_SIZE);
+			SIM_JOURNAL_RESERVE + (sim_between(sim, 8, 256) * SYNOD_BLOCK_SIZE);
 	params->hole = sim_below(sim, 2) ? 800 : 0;
 	params->apply_max = sim_below(sim, 3) ? SIM_MS : 100 * SIM_MS;
 }

@@ -240,6 +240,7 @@ void sim_replica_start(struct sim *sim, struct sim_replica *replica)
 					    .heartbeat_ns = params->heartbeat_ns,
 					    .retransmit_ns = params->retransmit_ns,
 					    .window = params->window,
+					    .inflight_bytes = params->inflight_bytes,
 					    .inflight = params->inflight };
 
 	replica->life++;

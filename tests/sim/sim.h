@@ -330,6 +330,7 @@ struct sim_params {
 	uint32_t sessions;
 	uint32_t window;
 	uint32_t inflight;
+	uint64_t inflight_bytes; /* 0: any number */
 	uint64_t election_ns;
 	uint64_t heartbeat_ns;
 	uint64_t retransmit_ns;

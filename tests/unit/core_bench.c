@@ -53,6 +53,19 @@ static void check_value(const struct bench *bench, const struct synod_value *val
 	assert_true(value->handle == 0 || bench->live[value->handle]);
 }
 
+/* The leader's count of bytes in flight, against adding them up. */
+static void check_bytes(const struct bench *bench)
+{
+	const struct synod_core *core = &bench->core;
+	uint64_t sum = 0;
+
+	if (core->role != SYNOD_ROLE_LEADER)
+		return;
+	for (uint64_t slot = core->chosen_through + 1; slot < core->propose_next; slot++)
+		sum += core->slots[slot & (core->config.window - 1)].value.size;
+	assert_int_equal(core->bytes_inflight, sum);
+}
+
 void bench_step(struct bench *bench, struct synod_event event)
 {
 	struct synod_effects *fx = &bench->fx;
@@ -78,6 +91,7 @@ void bench_step(struct bench *bench, struct synod_event event)
 		bench->live[fx->released[i]] = 0;
 		bench->handles_live--;
 	}
+	check_bytes(bench);
 	if (fx->read_through) { /* settled once, in order, and only what was asked */
 		assert_true(fx->read_through > bench->read_settled);
 		assert_true(fx->read_through <= bench->read_last);

@@ -308,6 +308,24 @@ static void a_promise_is_not_counted_before_the_own_one_is_durable(void **state)
 	assert_int_equal(bench.core.role, SYNOD_ROLE_CANDIDATE);
 }
 
+static void bytes_in_flight_hold_batches_back_as_slots_do(void **state)
+{
+	struct synod_core_config config = bench_config(3, 16);
+
+	(void)state;
+	config.inflight_bytes = 100; /* a batch of the bench has 32 */
+	bench_start_as(&bench, &config);
+	bench_lead(&bench);
+	for (int i = 0; i < 4; i++) {
+		assert_true(synod_core_can_submit(&bench.core) > 0);
+		bench_submit(&bench);
+	}
+	assert_int_equal(synod_core_can_submit(&bench.core), 0);
+	bench_durable(&bench);
+	bench_accepted(&bench, 2, 1);
+	assert_true(synod_core_can_submit(&bench.core) > 0);
+}
+
 static void confirm(uint32_t from, uint64_t round)
 {
 	bench_message(&bench, (struct synod_message){ .type = SYNOD_CONFIRMED,
@@ -548,6 +566,7 @@ int main(void)
 		cmocka_unit_test(who_hears_a_leader_grants_no_canvass),
 		cmocka_unit_test(a_leader_proposes_nothing_over_a_slot_that_it_learns_late),
 		cmocka_unit_test(a_promise_is_not_counted_before_the_own_one_is_durable),
+		cmocka_unit_test(bytes_in_flight_hold_batches_back_as_slots_do),
 		cmocka_unit_test(a_read_waits_for_a_quorum_that_answers_its_own_round),
 		cmocka_unit_test(a_read_is_asked_again_when_nobody_answers),
 		cmocka_unit_test(reads_that_wait_are_refused_when_leadership_ends),

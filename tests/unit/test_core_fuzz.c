@@ -111,6 +111,8 @@ static void any_start(uint32_t life)
 		config.quorum_prepare = 1 + (uint32_t)below(config.voters);
 		config.quorum_accept = config.voters + 1 - config.quorum_prepare;
 	}
+	if (below(2))
+		config.inflight_bytes = 32 + below(400);
 	for (uint32_t id = 1; below(2) && id <= config.replicas; id++)
 		config.priorities[id] = (uint8_t)below(3);
 	bench_start_as(&bench, &config);
