@@ -101,6 +101,7 @@ void sim_reply_add(struct sim_reply *reply, uint32_t client,
 
 struct sink {
 	struct sim *sim;
+	uint64_t slot;
 	const uint8_t *bytes;		 /* of the command whose result comes next */
 	const struct sim_origin *origin; /* NULL: nobody waits for answers */
 	uint32_t first;			 /* no replica has executed this slot before */
@@ -110,11 +111,13 @@ struct sink {
 static void on_result(void *context, uint32_t index, const struct synod_apply_result *result)
 {
 	struct sink *sink = context;
+	struct sim_place place = { .slot = sink->slot, .index = index };
 	struct synod_wire_command command;
 
 	memcpy(&command, sink->bytes, sizeof(command));
 	if (sink->first)
-		sim_observer_result(sink->sim, &command, sink->bytes + sizeof(command), result);
+		sim_observer_result(sink->sim, &place, &command, sink->bytes + sizeof(command),
+				    result);
 	sink->bytes += synod_wire_command_size(&command);
 	if (!sink->origin)
 		return;
@@ -126,7 +129,7 @@ static void on_result(void *context, uint32_t index, const struct synod_apply_re
 void sim_apply_slot(struct sim *sim, struct sim_replica *replica, uint64_t slot, uint32_t content)
 {
 	const struct sim_content *batch = &sim->contents[content];
-	struct sink sink = { .sim = sim };
+	struct sink sink = { .sim = sim, .slot = slot };
 
 	sim_reply_begin(&sink.reply, sim, replica);
 	sink.first = !sim_observer_slot(sim, slot)->is_applied;

@@ -30,6 +30,7 @@ void sim_observer_reset(struct sim *sim)
 	observer->positions_count = 0;
 	observer->position_acked = 0;
 	observer->sessions_count = 0;
+	observer->seats_count = 0;
 	observer->changes_count = 0;
 	memset(observer->store, 0, sizeof(observer->store));
 	memset(observer->executed, 0, sizeof(observer->executed));

@@ -36,34 +36,44 @@ static struct sim_session *session_find(struct sim *sim, uint64_t id)
 	return NULL;
 }
 
-/* A REGISTER was answered with a session: a new one, or the one it opened before. */
-static void on_registered(struct sim *sim, const struct synod_wire_command *command,
-			  const uint8_t *payload, const struct synod_apply_result *result)
+static void add_session(struct sim *sim, uint64_t id, const struct synod_wire_identity *who)
 {
 	struct sim_observer *observer = &sim->observer;
-	struct synod_wire_identity who = { 0 };
 
-	if (result->status == SYNOD_SESSION_EVICTED)
-		return; /* a later life of its identity is there */
-	sim_check(sim, result->status == SYNOD_OK && result->position, "a REGISTER ends with %s",
-		  synod_status_name(result->status));
-	if (session_find(sim, result->position))
-		return;
-	if (command->size)
-		memcpy(&who, payload, sizeof(who));
 	/* Its former lives are over from here on, for ever: session ids are not used again. */
-	for (uint64_t i = 0; who.identity && i < observer->sessions_count; i++)
-		if (observer->sessions[i].identity == who.identity &&
-		    observer->sessions[i].incarnation < who.incarnation)
+	for (uint64_t i = 0; who->identity && i < observer->sessions_count; i++)
+		if (observer->sessions[i].identity == who->identity &&
+		    observer->sessions[i].incarnation < who->incarnation)
 			observer->sessions[i].closed = 1;
 	if (observer->sessions_count >= observer->sessions_capacity)
 		observer->sessions =
 			sim_grow(observer->sessions, &observer->sessions_capacity,
 				 observer->sessions_count, sizeof(*observer->sessions));
 	observer->sessions[observer->sessions_count++] = (struct sim_session){
-		.id = result->position, .identity = who.identity, .incarnation = who.incarnation
+		.id = id, .identity = who->identity, .incarnation = who->incarnation
 	};
 	sim_done(sim, SIM_TRAFFIC_SESSIONS);
+}
+
+/* A REGISTER opened a session, found one that is open, or came from an earlier life. */
+static void on_registered(struct sim *sim, const struct sim_place *place,
+			  const struct synod_wire_command *command, const uint8_t *payload,
+			  const struct synod_apply_result *result)
+{
+	struct synod_wire_identity who = { 0 };
+	uint64_t id;
+
+	if (command->size)
+		memcpy(&who, payload, sizeof(who));
+	id = sim_sessions_register(sim, place, command->number, &who);
+	sim_check(sim,
+		  result->position == id &&
+			  result->status == (id ? SYNOD_OK : SYNOD_SESSION_EVICTED),
+		  "I9: a REGISTER ends with %s and session %llx, not %llx",
+		  synod_status_name(result->status), (unsigned long long)result->position,
+		  (unsigned long long)id);
+	if (id && !session_find(sim, id))
+		add_session(sim, id, &who);
 }
 
 static void on_executed(struct sim *sim, const struct synod_apply_result *result,
@@ -96,20 +106,28 @@ static void on_executed(struct sim *sim, const struct synod_apply_result *result
 	sim_done(sim, SIM_TRAFFIC_EXECUTED);
 }
 
-void sim_observer_result(struct sim *sim, const struct synod_wire_command *command,
-			 const uint8_t *payload, const struct synod_apply_result *result)
+void sim_observer_result(struct sim *sim, const struct sim_place *place,
+			 const struct synod_wire_command *command, const uint8_t *payload,
+			 const struct synod_apply_result *result)
 {
 	const struct sim_observer *observer = &sim->observer;
+	struct sim_seat *seat;
 	uint32_t *position;
 
 	if (command->kind == SYNOD_COMMAND_REGISTER) {
-		on_registered(sim, command, payload, result);
+		on_registered(sim, place, command, payload, result);
 		return;
 	}
-	if (result->status == SYNOD_SESSION_EVICTED)
+	seat = sim_sessions_find(sim, command->session);
+	sim_check(sim, (seat == NULL) == (result->status == SYNOD_SESSION_EVICTED),
+		  "I9: number %llu of session %llx, which is %s, ends with %s",
+		  (unsigned long long)command->number, (unsigned long long)command->session,
+		  seat ? "open" : "not open", synod_status_name(result->status));
+	if (!seat)
 		return;
 	position = executed_at(sim, result->session, result->number);
 	if (result->executed) {
+		seat->used = place->slot;
 		on_executed(sim, result, position);
 	} else {
 		sim_done(sim, SIM_TRAFFIC_DUPLICATES);

@@ -17,6 +17,13 @@ static void check_answer(struct sim *sim, const struct sim_replica *replica, con
 {
 	uint64_t position = 0;
 
+	/* Who has executed all that anybody has, knows which sessions are open. */
+	sim_check(sim,
+		  replica->applied < sim->observer.applied_last ||
+			  (sim_sessions_find(sim, result->session) == NULL) ==
+				  (result->status == SYNOD_SESSION_EVICTED),
+		  "I9: replica %u answers a read of session %llx with %s", replica->id,
+		  (unsigned long long)result->session, synod_status_name(result->status));
 	if (result->status == SYNOD_SESSION_EVICTED)
 		return;
 	if (replica->applied)

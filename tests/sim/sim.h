@@ -21,6 +21,7 @@
  *   faults.c    when replicas crash, links break, disks slow down
  *   reads.c     reads that do not go through the log
  *   observer*.c the judge: sees messages, writes, effects and answers, and no engine internals
+ *   sessions.c  the session table once more, as it must be
  *   store.c     the key-value machine once more, as it must be
  *   cluster.c   one seed from beginning to end: safety, liveness, convergence
  *   crash_points.c  a fixed script, crashed after each of its network and disk events in turn
@@ -282,6 +283,21 @@ struct sim_session {
 	uint64_t closed; /* 1: a later life of its identity has one */
 };
 
+/* An open session, as sessions.c has it. */
+struct sim_seat {
+	uint64_t id;
+	uint64_t nonce;
+	uint64_t identity;
+	uint64_t incarnation;
+	uint64_t used; /* slot of the last command executed, or of its opening */
+};
+
+/* Where a command stands in the log. */
+struct sim_place {
+	uint64_t slot;
+	uint64_t index;
+};
+
 /* A key got a value, or lost it. */
 struct sim_change {
 	uint64_t position;
@@ -308,6 +324,8 @@ struct sim_observer {
 	struct sim_session *sessions;
 	uint64_t sessions_count;
 	uint64_t sessions_capacity;
+	struct sim_seat seats[SIM_CLIENTS_MAX + 2];
+	uint32_t seats_count;
 	uint32_t store[SIM_KEYS_MAX]; /* what each key holds after the last position; 0: nothing */
 	struct sim_change *changes;   /* how that came about, by position */
 	uint64_t changes_count;
@@ -616,13 +634,20 @@ void sim_observer_chosen(struct sim *sim, struct sim_replica *replica, uint64_t 
 			 uint32_t content);
 void sim_observer_applied(struct sim *sim, struct sim_replica *replica, uint64_t slot);
 /* observer_clients.c: a command of a slot that nobody has executed before, and what came of it. */
-void sim_observer_result(struct sim *sim, const struct synod_wire_command *command,
-			 const uint8_t *payload, const struct synod_apply_result *result);
+void sim_observer_result(struct sim *sim, const struct sim_place *place,
+			 const struct synod_wire_command *command, const uint8_t *payload,
+			 const struct synod_apply_result *result);
 void sim_observer_ack(struct sim *sim, const struct sim_op *op);
 /* A client was told what a read that is not in the log came to. */
 void sim_observer_read(struct sim *sim, const struct sim_op *op);
 /* The position at which (session, number) was executed, or 0: it was not. */
 uint64_t sim_observer_executed(struct sim *sim, uint64_t session, uint64_t number);
+
+/* sessions.c: the open session of that id, or NULL. */
+struct sim_seat *sim_sessions_find(struct sim *sim, uint64_t id);
+/* The session that a REGISTER is answered with, 0: SESSION_EVICTED. who->identity 0: nobody. */
+uint64_t sim_sessions_register(struct sim *sim, const struct sim_place *place, uint64_t nonce,
+			       const struct synod_wire_identity *who);
 
 /* store.c: executes a command of the key-value machine, and compares. */
 void sim_store_execute(struct sim *sim, const uint8_t *payload, uint32_t size,
