@@ -44,6 +44,7 @@ extern "C" {
 	X(DROP_FIELD, "drop_field", "a field is out of its range")                                 \
 	X(DROP_BATCH, "drop_batch", "batch whose commands do not add up, or checksum wrong")       \
 	X(DROP_UNPADDED, "drop_unpadded", "query shorter than the answer it asks for")             \
+	X(DROP_BOOT, "drop_boot", "datagram meant for another life of this replica")               \
 	X(DROP_STALE_BALLOT, "drop_stale_ballot", "message of a ballot that has been overtaken")   \
 	X(DROP_WINDOW, "drop_window", "slot outside the window")                                   \
 	X(DROP_UNEXPECTED, "drop_unexpected", "message that the present role has no use for")      \
@@ -51,6 +52,7 @@ extern "C" {
 	X(REFUSED_BUSY, "refused_busy", "request answered BUSY")                                   \
 	X(REFUSED_FULL, "refused_full", "request answered FULL: the journal has no room")          \
 	X(REFUSED_HALTED, "refused_halted", "request answered HALTED: the journal has failed")     \
+	X(REFUSED_BOOT, "refused_boot", "request meant for another life of this replica: BUSY")    \
 	X(REFUSED_SESSION, "refused_session", "command of an unknown or evicted session")          \
 	X(COMMANDS, "commands", "commands taken from clients")                                     \
 	X(COMMANDS_APPLIED, "commands_applied", "commands executed")                               \

@@ -74,6 +74,7 @@ struct synod_client {
 	uint64_t cluster;
 	uint64_t nonce;
 	uint64_t nonce_state;
+	uint32_t boots[SYNOD_REPLICAS_MAX + 1]; /* by replica, as its last answer said */
 	uint32_t spread;   /* random, this client's: keeps it apart from others */
 	uint64_t identity; /* 0: anonymous */
 	uint64_t incarnation;

@@ -329,6 +329,7 @@ static void on_datagram(struct synod_client *client, const struct synod_datagram
 		client->counters.bad_datagrams++;
 		return;
 	}
+	client->boots[view.header->sender] = view.header->boot;
 	reply.from = view.header->sender;
 	reply.leader = view.header->argument;
 	reply.now_ns = now_ns;

@@ -21,6 +21,7 @@ int synod_client_packet_send(struct synod_client *client, uint32_t to)
 	header->type = SYNOD_REQUEST;
 	header->cluster = client->cluster;
 	header->receiver = (uint16_t)to;
+	header->boot = client->boots[to];
 	synod_wire_seal(header, NULL, client->packet + sizeof(*header), body_size);
 	client->packet_size = 0;
 	error = client->transport->send(client->transport->context, to, client->packet,

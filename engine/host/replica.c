@@ -189,6 +189,9 @@ static int make_pipeline(struct synod_replica *replica, char *error, size_t erro
 		pipeline.batch_size_max = SYNOD_BATCH_SIZE_MAX;
 	if (getrandom(&pipeline.core.seed, sizeof(pipeline.core.seed), 0) < 0)
 		pipeline.core.seed = synod_host_now_ns();
+	while (!pipeline.boot) /* at most twice, in this life and the next thousand */
+		if (getrandom(&pipeline.boot, sizeof(pipeline.boot), 0) < 0)
+			pipeline.boot = (uint32_t)(synod_host_now_ns() ^ pipeline.core.seed) | 1;
 	pipeline.apply = synod_apply_init(replica->apply_memory,
 					  synod_machine_find(config->machine), config->sessions);
 	if (synod_pipeline_create(&replica->pipeline, &pipeline) != 0) {

@@ -240,6 +240,12 @@ static void on_request(struct synod_pipeline *p, const struct synod_wire_view *v
 		refuse(p, view, from, SYNOD_NOT_LEADER, now_ns);
 		return;
 	}
+	if (view->header->boot != p->config.boot) {
+		/* Of a former run, or the client's first: with the answer it knows better. */
+		synod_count(counters, SYNOD_REFUSED_BOOT, (uint64_t)count);
+		refuse(p, view, from, SYNOD_BUSY, now_ns);
+		return;
+	}
 	if (load(&p->published.journal_room) < SYNOD_RESERVE_LEADER) {
 		synod_count(counters, SYNOD_REFUSED_FULL, (uint64_t)count);
 		refuse(p, view, from, SYNOD_FULL, now_ns);
@@ -253,7 +259,7 @@ static void on_request(struct synod_pipeline *p, const struct synod_wire_view *v
 
 /* A peer's message becomes an item; the packet's bytes stay where they are. Takes the mbuf. */
 static void on_replica_message(struct synod_pipeline *p, const struct synod_packet *packet,
-			       const struct synod_wire_view *view)
+			       const struct synod_wire_view *view, uint64_t now_ns)
 {
 	struct synod_counters *counters = &p->ingress.counters;
 	struct synod_item *item;
@@ -264,8 +270,7 @@ static void on_replica_message(struct synod_pipeline *p, const struct synod_pack
 		rte_pktmbuf_free(packet->mbuf);
 		return;
 	}
-	if (view->header->shape != p->config.shape) {
-		synod_count(counters, SYNOD_DROP_SHAPE, 1);
+	if (synod_hello_check(p, view->header, now_ns) || view->header->type == SYNOD_HELLO) {
 		rte_pktmbuf_free(packet->mbuf);
 		return;
 	}
@@ -336,8 +341,8 @@ static void on_packet(struct synod_pipeline *p, const struct synod_packet *packe
 		synod_wire_decode(rte_pktmbuf_mtod(packet->mbuf, void *), packet->mbuf->data_len,
 				  p->config.cluster, p->config.replica, &view);
 
-	if (!wrong && view.header->type < SYNOD_REPLICA_TYPES_END) {
-		on_replica_message(p, packet, &view);
+	if (!wrong && view.header->type <= SYNOD_HELLO) {
+		on_replica_message(p, packet, &view, now_ns);
 		return;
 	}
 	if (wrong)
@@ -380,6 +385,7 @@ static void every_period(struct synod_pipeline *p, uint64_t now_ns)
 		return;
 	p->ingress.period_ns = now_ns;
 	synod_refuse_pace(p, now_ns);
+	synod_hello_poll(p, now_ns);
 	p->config.net.poll_links(p->config.net.context, now_ns);
 }
 

@@ -129,8 +129,8 @@ static void send_learn(struct synod_pipeline *p, const struct synod_journal_reco
 	header->type = SYNOD_LEARN;
 	header->cluster = p->config.cluster;
 	header->sender = (uint16_t)p->config.replica;
-	header->shape = p->config.shape;
 	header->receiver = (uint16_t)to;
+	header->boot = atomic_load_explicit(&p->published.boots[to], memory_order_relaxed);
 	header->ballot = record->ballot;
 	header->slot = record->slot;
 	header->chosen_through =

@@ -24,8 +24,8 @@ static void fill_header(const struct synod_pipeline *p, struct synod_wire_header
 	header->flags = (uint16_t)message->flags;
 	header->cluster = p->config.cluster;
 	header->sender = (uint16_t)p->config.replica;
-	header->shape = p->config.shape;
 	header->receiver = message->to;
+	header->boot = atomic_load_explicit(&p->published.boots[message->to], memory_order_relaxed);
 	header->ballot = message->ballot;
 	header->slot = message->slot;
 	header->chosen_through = message->chosen_through;

@@ -182,6 +182,7 @@ void synod_pipeline_answer(struct synod_pipeline *p, struct rte_ring *out,
 
 	header->cluster = p->config.cluster;
 	header->sender = (uint16_t)p->config.replica;
+	header->boot = p->config.boot;
 	header->ballot = atomic_load_explicit(&p->published.ballot, memory_order_relaxed);
 	header->chosen_through =
 		atomic_load_explicit(&p->published.slot_chosen, memory_order_relaxed);

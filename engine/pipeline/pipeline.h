@@ -61,8 +61,9 @@ struct synod_pipeline_config {
 	uint64_t cluster;
 	uint32_t replica;
 	uint32_t replicas;
-	uint32_t shape; /* a replica's message with another is refused; see engine/host */
+	uint32_t shape; /* nobody hears a replica of another; see hello.c, engine/host */
 	uint64_t incarnation;
+	uint32_t boot;		 /* random, not 0: this life of the replica; see hello.c */
 	uint32_t durability;	 /* enum synod_durability, as obtained */
 	uint32_t batch_size_max; /* bytes of a batch that fits it, at most SYNOD_BATCH_SIZE_MAX */
 	uint64_t slots_max;	 /* slots that the journal can index */
@@ -124,6 +125,9 @@ struct synod_ingress {
 	uint64_t paced_ns;	  /* when that was measured last, or there was nothing to do */
 	uint64_t paced_submitted; /* published.submitted then */
 	uint64_t reads_asked;	  /* linearizable reads given to apply, and announced to order */
+	/* By peer: the last datagram that was meant for us, and the last HELLO to it. */
+	uint64_t heard_ns[SYNOD_REPLICAS_MAX + 1];
+	uint64_t hello_ns[SYNOD_REPLICAS_MAX + 1];
 };
 
 struct synod_order {
@@ -194,7 +198,8 @@ struct synod_published {
 	_Atomic uint64_t slot_chosen;
 	_Atomic uint64_t slot_proposed;
 	_Atomic uint64_t voters;
-	_Alignas(64) _Atomic uint64_t reads_asked; /* ingress -> order */
+	_Alignas(64) _Atomic uint64_t reads_asked;	/* ingress -> order */
+	_Atomic uint32_t boots[SYNOD_REPLICAS_MAX + 1]; /* ingress -> order, journal: by peer */
 	_Alignas(64) _Atomic int failed; /* journal -> all: 0, or -errno: the replica stops */
 	_Atomic uint64_t failed_ns;	 /* journal -> host: when; set before failed */
 };
@@ -299,6 +304,14 @@ void synod_refuse_commands(struct synod_pipeline *pipeline, const uint8_t *bytes
 			   const struct synod_address *from, uint16_t status, uint64_t now_ns);
 void synod_refuse_open(struct synod_pipeline *pipeline, uint16_t status, uint64_t now_ns);
 void synod_refuse_pace(struct synod_pipeline *pipeline, uint64_t now_ns);
+
+/*
+ * hello.c: 0 if a peer's datagram was meant for this life of ours; else it is to be dropped, and is
+ * counted. poll: now and then. Ingress's.
+ */
+int synod_hello_check(struct synod_pipeline *pipeline, const struct synod_wire_header *header,
+		      uint64_t now_ns) __attribute__((warn_unused_result));
+void synod_hello_poll(struct synod_pipeline *pipeline, uint64_t now_ns);
 
 /* tail.c: the positions' index, and the queries over it. Apply's. */
 void synod_tail_note_slot(struct synod_pipeline *pipeline, uint64_t slot);

@@ -105,7 +105,7 @@ static int entry_allowed(unsigned int type, int has_entry)
 
 static int check_sender(const struct synod_wire_header *header, uint32_t self)
 {
-	int from_replica = header->type < SYNOD_REPLICA_TYPES_END || header->type == SYNOD_REPLY ||
+	int from_replica = header->type <= SYNOD_HELLO || header->type == SYNOD_REPLY ||
 			   header->type == SYNOD_STATUS || header->type == SYNOD_TAIL ||
 			   header->type == SYNOD_HANDOVER_ANSWER;
 
@@ -123,12 +123,11 @@ static int check_type(const struct synod_wire_header *header)
 
 	if (type < SYNOD_CANVASS || type >= SYNOD_TYPES_END)
 		return SYNOD_DROP_TYPE;
-	if (type >= SYNOD_REPLICA_TYPES_END && type < SYNOD_REQUEST)
+	if (type >= SYNOD_REPLICA_TYPES_END && type < SYNOD_HELLO)
 		return SYNOD_DROP_TYPE;
 	if (!entry_allowed(type, header->flags & SYNOD_FLAG_ENTRY))
 		return SYNOD_DROP_FIELD;
-	if (header->group != 0 || header->flags > 7 ||
-	    (header->shape != 0 && type >= SYNOD_REPLICA_TYPES_END))
+	if (header->group != 0 || header->flags > 7)
 		return SYNOD_DROP_FIELD;
 	return 0;
 }

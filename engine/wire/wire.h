@@ -51,6 +51,10 @@ enum synod_wire_type {
 	SYNOD_CONFIRMED,
 	SYNOD_REPLICA_TYPES_END,
 
+	/* Between replicas, but not of the protocol: engine/pipeline/hello.c. argument: the
+	 * sender's boot; slot: the shape of its configuration. */
+	SYNOD_HELLO = 31,
+
 	/* Between clients and replicas. sender is 0 from a client. */
 	SYNOD_REQUEST = 32, /* body: commands */
 	SYNOD_REPLY,	    /* slot: session; argument: leader or 0; body: results */
@@ -77,7 +81,8 @@ struct synod_wire_header {
 	uint64_t chosen_through;
 	uint64_t argument;
 	uint32_t size;	 /* bytes after this header: entry and body */
-	uint32_t shape;	 /* between replicas: what their configurations agree on; else 0 */
+	uint32_t boot;	 /* to a replica: the receiver's, as the sender knows it, or 0; to a client:
+			* the sender's. What a boot is: engine/pipeline/hello.c */
 	uint8_t tag[16]; /* CRC32C in the first four, else 0 */
 } SYNOD_WIRE_UNALIGNED;
 

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 #
 # Every datagram of a former session, between replicas and from clients, sent again: at the running
-# cluster after leadership changed, and after all replicas were restarted. It changes nothing: no
-# command is executed twice, position and state stay what they were.
+# cluster after leadership changed, after all replicas were restarted, and at a cluster that was
+# made anew under the same id. It changes nothing: no command is executed twice, position and state
+# stay what they were.
 
 # shellcheck source=tests/cluster/history.sh
 source "$(dirname "$0")/history.sh"
@@ -61,3 +62,15 @@ cluster restart "$leader"
 replayed_without_effect 'after another change of leader'
 for id in 1 2 3; do cluster restart "$id"; done
 replayed_without_effect 'after a restart of all'
+
+# The same configuration, other journals: here the old log could be taken for this one's.
+cluster down
+for id in 1 2 3; do "$synod" format --config "$config" --id "$id" --force >/dev/null; done
+cluster up >/dev/null
+replayed_without_effect 'in another cluster under the same id, empty'
+each counters >"$data/counters"
+grep -Eq "'drop_boot': [1-9]" "$data/counters" || fail 'nobody counted drop_boot'
+grep -Eq "'refused_boot': [1-9]" "$data/counters" || fail 'nobody counted refused_boot'
+start_load
+stop_load
+replayed_without_effect 'in another cluster under the same id, begun'

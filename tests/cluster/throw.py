@@ -36,7 +36,7 @@ def crc32c(data):
     return crc ^ 0xFFFFFFFF
 
 
-def datagram(rng, cluster, version=1, size=None, good_checksum=True):
+def datagram(rng, cluster, boot=0, version=1, size=None, good_checksum=True):
     body = rng.randbytes(rng.choice((0, 8, 24, 32, 64, 200)))
     kind = rng.choice((1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 32, 32, 32, 33, 34, 36, rng.randrange(256)))
     fields = [
@@ -44,14 +44,14 @@ def datagram(rng, cluster, version=1, size=None, good_checksum=True):
         rng.choice((0, 1, 2, 3, 9)), rng.choice((0, 1, 2, 3, 9)),
         rng.getrandbits(rng.choice((8, 16, 64))), rng.getrandbits(rng.choice((1, 8, 64))),
         rng.getrandbits(64), rng.getrandbits(64),
-        len(body) if size is None else size, 0, bytes(16),
+        len(body) if size is None else size, boot, bytes(16),
     ]
     head = HEADER.pack(*fields)
     crc = crc32c(head[:64] + body) if good_checksum else rng.getrandbits(32)
     return head[:64] + struct.pack("<I12x", crc) + body
 
 
-def throw(rng, cluster):
+def throw(rng, cluster, boot):
     kind = rng.randrange(7)
     if kind == 0:
         return rng.randbytes(rng.randrange(0, 1400))
@@ -66,7 +66,18 @@ def throw(rng, cluster):
     if kind == 5:
         whole = datagram(rng, cluster)
         return whole[: rng.randrange(len(whole))]
-    return datagram(rng, cluster)
+    return datagram(rng, cluster, rng.choice((0, boot, boot, boot)))
+
+
+def learn_boots(sock, boots):
+    """Notes whose life the answers speak of: without it a request is not looked at."""
+    try:
+        while True:
+            answer, (address, _) = sock.recvfrom(2048, socket.MSG_DONTWAIT)
+            if len(answer) >= HEADER.size:
+                boots[address] = HEADER.unpack_from(answer)[13]
+    except OSError:  # no more, or a replica said no
+        pass
 
 
 def main():
@@ -77,13 +88,16 @@ def main():
     out = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     end = time.monotonic() + float(seconds)
     count = 0
+    boots = {}
     while time.monotonic() < end:
         try:
-            out.sendto(throw(rng, int(cluster, 0)), (rng.choice(targets), int(port)))
+            target = rng.choice(targets)
+            out.sendto(throw(rng, int(cluster, 0), boots.get(target, 0)), (target, int(port)))
         except OSError:  # the interface's queue is full, or a replica said no: go on
             pass
         count += 1
         if count % 64 == 0:
+            learn_boots(out, boots)
             time.sleep(0.001)
     print(f"throw.py: {count} thrown")
     return 0

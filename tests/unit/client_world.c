@@ -98,6 +98,7 @@ static void answer_send(struct answer *answer)
 	header->sender = (uint16_t)answer->from;
 	header->slot = answer->session;
 	header->argument = answer->world->hint;
+	header->boot = answer->world->boot;
 	synod_wire_seal(header, NULL, answer->bytes + SYNOD_HEADER_SIZE, answer->size);
 	put_faulty(answer->world, 0, answer->from, answer->bytes, SYNOD_HEADER_SIZE + answer->size);
 }
@@ -199,6 +200,11 @@ static void on_request(struct world *world, const struct world_datagram *datagra
 	}
 	if (datagram->to != world->leader) {
 		refuse(&answer, &view, SYNOD_NOT_LEADER);
+		return;
+	}
+	if (view.header->boot != world->boot) {
+		world->refused_boot++;
+		refuse(&answer, &view, SYNOD_BUSY);
 		return;
 	}
 	if (world->full || chance(world, world->busy_percent)) {

@@ -42,6 +42,8 @@ struct world {
 	uint32_t hint;	 /* what the others say who leads; 0: they do not know */
 	uint32_t dead;	 /* bit mask by replica */
 	uint32_t busy_percent;
+	uint32_t boot;		/* of the replicas; requests with another are refused */
+	uint32_t refused_boot;	/* datagrams */
 	uint32_t retry_us;	/* what a BUSY says when to come again; 0: nothing */
 	uint32_t halted;	/* bit mask by replica: its journal has failed */
 	uint32_t full;		/* 1: the leader's journal has no room */
