@@ -226,7 +226,7 @@ void sim_client_timer(struct sim *sim, struct sim_client *client)
 		return;
 	}
 	arm(sim, client);
-	if (sim->phase != SIM_CONVERGENCE)
+	if (sim->phase < SIM_CALM)
 		submit_some(sim, client);
 	turn(sim, client);
 }

@@ -4,6 +4,7 @@
  *
  *   safety       everything that the seed drew goes wrong; nothing wrong may be said or chosen
  *   liveness     a majority is healed, the rest stays broken: 100 new commands in 10 seconds
+ *   calm         clients are silent, nothing changes: whoever leads goes on leading
  *   convergence  all are healed: every replica executes the same log to its end in 10 seconds
  */
 #include "tests/sim/sim.h"
@@ -14,10 +15,12 @@
 #include <string.h>
 
 enum {
-	LIVENESS_COMMANDS = 100
+	LIVENESS_COMMANDS = 100,
+	CALM_LEADERS = 2, /* a hand-over that was under way, and a higher priority that caught up */
 };
 
 #define LIVENESS_NS	    (10 * SIM_SECOND)
+#define CALM_NS		    (2 * SIM_SECOND)
 #define CONVERGENCE_NS	    (10 * SIM_SECOND)
 #define CONVERGENCE_LOOK_NS (50 * SIM_MS)
 #define REPAIR_NS	    (2 * SIM_SECOND) /* for the operators, once all is calm */
@@ -127,11 +130,17 @@ static int is_of_process(const struct sim *sim, const struct sim_event *event)
 	}
 }
 
+static int stays_broken(const struct sim *sim, const struct sim_replica *replica)
+{
+	return (sim->phase == SIM_LIVENESS || sim->phase == SIM_CALM) &&
+	       !(sim->core_set >> replica->id & 1);
+}
+
 static void on_restart(struct sim *sim, struct sim_replica *replica, uint32_t life)
 {
 	if (replica->up || replica->life != life)
 		return;
-	if (sim->phase == SIM_LIVENESS && !(sim->core_set >> replica->id & 1))
+	if (stays_broken(sim, replica))
 		return; /* it stays broken */
 	sim_replica_start(sim, replica);
 }
@@ -140,7 +149,7 @@ static void on_repair(struct sim *sim, struct sim_replica *replica, uint32_t lif
 {
 	if (replica->up || replica->life != life)
 		return;
-	if (sim->phase == SIM_LIVENESS && !(sim->core_set >> replica->id & 1))
+	if (stays_broken(sim, replica))
 		return;
 	sim_replica_repair(sim, replica);
 }
@@ -298,6 +307,25 @@ static void run_liveness(struct sim *sim)
 		  (unsigned long long)(sim->observer.positions_count - before));
 }
 
+/*
+ * Whoever leads a healed majority goes on leading it: neither a replica that is half cut off nor
+ * one with stale news unseats it again and again (B12; Howard and Abraham on links that work one
+ * way).
+ */
+static void run_calm(struct sim *sim)
+{
+	uint64_t before = sim->observer.leaders;
+
+	sim->phase = SIM_CALM;
+	if (is_full(sim))
+		return;
+	run_until(sim, sim->now + CALM_NS);
+	sim_check(sim, sim->observer.leaders - before <= CALM_LEADERS,
+		  "B12: %llu new leaders in %llu s in which nothing changed",
+		  (unsigned long long)(sim->observer.leaders - before),
+		  (unsigned long long)(CALM_NS / SIM_SECOND));
+}
+
 static void run_convergence(struct sim *sim)
 {
 	uint64_t end;
@@ -395,6 +423,7 @@ int sim_cluster_run(struct sim *sim, uint64_t seed)
 	start(sim);
 	run_until(sim, sim->params.safety_ns);
 	run_liveness(sim);
+	run_calm(sim);
 	run_convergence(sim);
 	sim_workload_check(sim);
 	for (uint32_t id = 1; id <= sim->params.replicas; id++)

@@ -181,11 +181,8 @@ void sim_disk_tear(struct sim *sim, struct sim_disk *disk, const struct synod_wr
 				     bytes + (size_t)i * SIM_SECTOR, SIM_SECTOR);
 }
 
-/*
- * The highest promise of the copies that are whole and not being written, and the second: what two
- * say outlives the loss of any one.
- */
-static uint64_t promise_of_copies(const struct sim_disk *disk, uint64_t *second)
+/* The highest promise of these copies, and the second: what two say outlives the loss of one. */
+static uint64_t promise_of_copies(const struct sim_disk *disk, uint32_t copies, uint64_t *second)
 {
 	uint64_t best = 0;
 
@@ -194,7 +191,7 @@ static uint64_t promise_of_copies(const struct sim_disk *disk, uint64_t *second)
 	for (uint32_t copy = 0; copy < SYNOD_SUPERBLOCK_COPIES; copy++) {
 		uint64_t promised = disk->copy_promised[copy];
 
-		if (!(disk->copies_stable & ~disk->copies_damaged & 1u << copy))
+		if (!(copies >> copy & 1))
 			continue;
 		if (promised > best) {
 			*second = best;
@@ -210,7 +207,9 @@ static uint64_t promise_of_copies(const struct sim_disk *disk, uint64_t *second)
 static void check_promise_kept(struct sim *sim, const struct sim_replica *replica)
 {
 	uint64_t second;
-	uint64_t best = promise_of_copies(&replica->disk, &second);
+	uint64_t best = promise_of_copies(
+		&replica->disk, replica->disk.copies_stable & ~replica->disk.copies_damaged,
+		&second);
 
 	sim_check(sim, larger(best, replica->disk.promised_groups) >= replica->disk.promised,
 		  "I3: replica %u writes over the only copies of its promise %llx", replica->id,
@@ -226,7 +225,8 @@ void sim_disk_copy_landed(struct sim_disk *disk, const struct synod_format_super
 	disk->copy_durable[copy] = sector->durable_group;
 	disk->copies_stable |= 1u << copy;
 	disk->copies_damaged &= ~(1u << copy);
-	(void)promise_of_copies(disk, &second);
+	/* Both of a pair may have landed though one of them has gone bad since. */
+	(void)promise_of_copies(disk, disk->copies_stable, &second);
 	disk->promised = larger(disk->promised, second);
 }
 

@@ -30,9 +30,28 @@ static struct sim_replica *any_replica(struct sim *sim)
 	return &sim->replicas[1 + sim_below(sim, sim->params.replicas)];
 }
 
-static void crash_one(struct sim *sim)
+/*
+ * Whom a fault strikes: half of the time somebody who thinks that it leads. Half-done work, on
+ * which consensus stands or falls, is the leader's: what only some accepted, what nobody was told.
+ */
+static struct sim_replica *victim(struct sim *sim)
 {
 	struct sim_replica *replica = any_replica(sim);
+
+	if (sim_below(sim, 2))
+		return replica;
+	for (uint32_t i = 0; i < sim->params.replicas; i++) {
+		uint32_t id = (replica->id - 1 + i) % sim->params.replicas + 1;
+
+		if (sim->replicas[id].up && sim->replicas[id].core.role == SYNOD_ROLE_LEADER)
+			return &sim->replicas[id];
+	}
+	return replica;
+}
+
+static void crash_one(struct sim *sim)
+{
+	struct sim_replica *replica = victim(sim);
 
 	if (!replica->up)
 		return;
@@ -62,7 +81,9 @@ static void cut_groups(struct sim *sim, uint32_t group, int one_way)
 
 static void partition(struct sim *sim)
 {
-	uint32_t group = (uint32_t)sim_below(sim, 1u << sim->params.replicas) << 1;
+	uint32_t group = sim_below(sim, 2)
+				 ? (uint32_t)sim_below(sim, 1u << sim->params.replicas) << 1
+				 : 1u << victim(sim)->id | 1u << any_replica(sim)->id;
 	uint32_t from = 1 + (uint32_t)sim_below(sim, sim->params.replicas);
 	uint32_t to = 1 + (uint32_t)sim_below(sim, sim->params.replicas);
 
@@ -150,7 +171,7 @@ static void narrow_links(struct sim *sim)
 
 static void pause_one(struct sim *sim)
 {
-	struct sim_replica *replica = any_replica(sim);
+	struct sim_replica *replica = victim(sim);
 	int is_long = sim_below(sim, 8) == 0;
 	uint64_t until = sim->now + (is_long ? sim_between(sim, 3 * SIM_SECOND, 60 * SIM_SECOND)
 					     : sim_between(sim, SIM_MS, 3 * SIM_SECOND));
@@ -221,7 +242,7 @@ void sim_faults_next(struct sim *sim, enum sim_hazard hazard)
 		clock_jump(sim);
 		break;
 	case SIM_HAZARD_DISK_STUCK:
-		any_replica(sim)->disk.stuck_until =
+		victim(sim)->disk.stuck_until =
 			sim->now + sim_between(sim, 100 * SIM_MS, 2 * SIM_SECOND);
 		break;
 	case SIM_HAZARD_DISK_DAMAGE:
@@ -277,6 +298,20 @@ static void break_replica(struct sim *sim, struct sim_replica *replica)
 	}
 }
 
+/* Where a majority is left without either end of it, a link inside the healed set stays cut. */
+static void break_link(struct sim *sim)
+{
+	uint32_t from = 1 + (uint32_t)sim_below(sim, sim->params.voters);
+	uint32_t to = 1 + (uint32_t)sim_below(sim, sim->params.voters);
+
+	if (sim_votes(sim, sim->core_set) <= sim_quorum(sim) || sim_below(sim, 2) ||
+	    !(sim->core_set >> from & 1) || !(sim->core_set >> to & 1) || from == to)
+		return;
+	sim->cut[from][to] = 1;
+	sim->cut[to][from] = (uint8_t)sim_below(sim, 2);
+	sim_tell(sim, "link %u->%u stays cut", from, to);
+}
+
 void sim_faults_end(struct sim *sim)
 {
 	uint32_t healthy = 0;
@@ -306,6 +341,7 @@ void sim_faults_end(struct sim *sim)
 		else
 			break_replica(sim, &sim->replicas[id]);
 	}
+	break_link(sim);
 }
 
 void sim_faults_heal_all(struct sim *sim)

@@ -83,9 +83,7 @@ static void encode(struct sim *sim, const struct synod_message *message, uint32_
 		       batch->size);
 }
 
-/*
- * I13's little sister: no flipped bit, or missing tail is ever taken for a message.
- */
+/* I13's little sister: no flipped bit and no missing tail is ever taken for a message. */
 static void damage(struct sim *sim, const struct synod_message *message, uint32_t content,
 		   enum sim_fault fault)
 {
@@ -142,8 +140,33 @@ static void deliver_later(struct sim *sim, const struct synod_message *message, 
 			       .at = at, .kind = SIM_PACKET, .who = message->to, .a = packet });
 }
 
+/*
+ * A copy that comes to somebody else, or says that it is from somebody else: whoever gets it must
+ * drop it before using any id in it (B14).
+ */
+static void stray(struct sim *sim, const struct synod_message *message, uint32_t content)
+{
+	const uint8_t nobody[] = { 0, (uint8_t)(sim->params.replicas + 1), SYNOD_REPLICAS_MAX + 1,
+				   message->to, UINT8_MAX };
+	uint32_t who = 1 + (uint32_t)sim_below(sim, sim->params.replicas);
+	uint32_t packet = sim_net_packet(sim);
+
+	sim->packets[packet].kind = SIM_PACKET_MESSAGE;
+	sim->packets[packet].content = content;
+	sim->packets[packet].message = *message;
+	if (who == message->to)
+		sim->packets[packet].message.from = nobody[sim_below(sim, sizeof(nobody))];
+	sim_queue_push(sim, (struct sim_event){ .at = sim->now + sim_net_delay(sim),
+						.kind = SIM_PACKET,
+						.who = (uint8_t)who,
+						.a = packet });
+	sim_count(sim, SIM_FAULT_STRAY);
+}
+
 void sim_net_send(struct sim *sim, const struct synod_message *message, uint32_t content)
 {
+	if (sim->phase == SIM_SAFETY && sim_chance(sim, sim->params.stray))
+		stray(sim, message, content);
 	if (sim->cut[message->from][message->to])
 		return;
 	if (sim->phase == SIM_SAFETY) {

@@ -23,6 +23,7 @@ void sim_observer_reset(struct sim *sim)
 	if (observer->slots_capacity)
 		memset(observer->slots, 0, observer->slots_capacity * sizeof(*observer->slots));
 	observer->slot_last = 0;
+	observer->leaders = 0;
 	observer->chosen_prefix = 0;
 	observer->applied_last = 0;
 	observer->proposals_count = 0;

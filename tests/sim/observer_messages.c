@@ -47,6 +47,7 @@ static void check_leads(struct sim *sim, const struct sim_replica *replica,
 		  "replica %u leads at " BALLOT_FORMAT " with promises of %x only", replica->id,
 		  BALLOT(message->ballot), promises >> 1);
 	ballot->led = 1;
+	sim->observer.leaders++;
 }
 
 /* The entry of a PROMISE is what the disk holds for the slot. */

@@ -37,6 +37,19 @@ static void draw_shape(struct sim *sim)
 			params->priorities[id] = (uint8_t)sim_below(sim, 3);
 }
 
+/* Mean time between faults of a kind: none, often or seldom. */
+static uint64_t mean(struct sim *sim, uint64_t least_ms)
+{
+	switch (sim_below(sim, 4)) {
+	case 0:
+		return sim_between(sim, least_ms, 5 * least_ms) * SIM_MS;
+	case 1:
+		return sim_between(sim, 5 * least_ms, 25 * least_ms) * SIM_MS;
+	default:
+		return 0;
+	}
+}
+
 static void draw_limits(struct sim *sim)
 {
 	struct sim_params *params = &sim->params;
@@ -80,6 +93,7 @@ static void draw_net(struct sim *sim)
 	params->copy = (uint32_t)sometimes(sim, 1, 200);
 	params->corrupt = (uint32_t)sometimes(sim, 1, 20);
 	params->truncate = (uint32_t)sometimes(sim, 1, 20);
+	params->stray = (uint32_t)sometimes(sim, 1, 20);
 	params->mtu = SYNOD_HEADER_SIZE + SYNOD_ENTRY_SIZE + sim_between(sim, 0, 400);
 	params->spike = (uint32_t)sometimes(sim, 1, 200);
 	params->spike_max = sim_between(sim, 5, 500) * SIM_MS;
@@ -168,16 +182,16 @@ void sim_params_draw(struct sim *sim)
 	draw_clients(sim);
 	params->crash_sending = (uint32_t)sometimes(sim, 1, 100);
 	params->crash_durable = (uint32_t)sometimes(sim, 1, 200);
-	params->hazard_mean[SIM_HAZARD_CRASH] = sometimes(sim, 200, 5000) * SIM_MS;
-	params->hazard_mean[SIM_HAZARD_CRASH_ALL] = sometimes(sim, 2000, 10000) * SIM_MS;
-	params->hazard_mean[SIM_HAZARD_PARTITION] = sometimes(sim, 500, 5000) * SIM_MS;
-	params->hazard_mean[SIM_HAZARD_CLOG] = sometimes(sim, 500, 5000) * SIM_MS;
-	params->hazard_mean[SIM_HAZARD_SWIZZLE] = sometimes(sim, 1000, 5000) * SIM_MS;
-	params->hazard_mean[SIM_HAZARD_NARROW] = sometimes(sim, 500, 5000) * SIM_MS;
+	params->hazard_mean[SIM_HAZARD_CRASH] = mean(sim, 150);
+	params->hazard_mean[SIM_HAZARD_CRASH_ALL] = mean(sim, 1000);
+	params->hazard_mean[SIM_HAZARD_PARTITION] = mean(sim, 150);
+	params->hazard_mean[SIM_HAZARD_CLOG] = mean(sim, 200);
+	params->hazard_mean[SIM_HAZARD_SWIZZLE] = mean(sim, 500);
+	params->hazard_mean[SIM_HAZARD_NARROW] = mean(sim, 200);
 	params->hazard_mean[SIM_HAZARD_CLOCK_JUMP] = sometimes(sim, 500, 5000) * SIM_MS;
-	params->hazard_mean[SIM_HAZARD_PAUSE] = sometimes(sim, 500, 5000) * SIM_MS;
-	params->hazard_mean[SIM_HAZARD_DISK_STUCK] = sometimes(sim, 500, 5000) * SIM_MS;
-	params->hazard_mean[SIM_HAZARD_DISK_DAMAGE] = sometimes(sim, 500, 5000) * SIM_MS;
+	params->hazard_mean[SIM_HAZARD_PAUSE] = mean(sim, 200);
+	params->hazard_mean[SIM_HAZARD_DISK_STUCK] = mean(sim, 200);
+	params->hazard_mean[SIM_HAZARD_DISK_DAMAGE] = mean(sim, 300);
 	params->hazard_mean[SIM_HAZARD_STORM] = sometimes(sim, 1000, 5000) * SIM_MS;
 	params->hazard_mean[SIM_HAZARD_CLIENT_RESTART] = sometimes(sim, 500, 5000) * SIM_MS;
 	params->hazard_mean[SIM_HAZARD_HANDOVER] = sometimes(sim, 200, 5000) * SIM_MS;

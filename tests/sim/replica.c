@@ -307,6 +307,11 @@ void sim_replica_message(struct sim *sim, struct sim_replica *replica,
 	if (sim->trace)
 		sim_effects_trace(sim, message, "recv", content);
 	sim_replica_step(sim, replica, &event);
+	if (message->to != replica->id || message->from < 1 || message->from == replica->id ||
+	    message->from > sim->params.replicas)
+		sim_check(sim, sim->effects.dropped == SYNOD_DROP_SENDER,
+			  "B14: replica %u takes a message from %u to %u", replica->id,
+			  message->from, message->to);
 	if (replica->up && sim->effects.dropped)
 		sim_tell(sim, "%u %s", replica->id,
 			 synod_counter_name((enum synod_counter)sim->effects.dropped));

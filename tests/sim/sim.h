@@ -74,6 +74,7 @@ enum {
 	X(CORRUPT, "corrupt")                     \
 	X(TRUNCATE, "truncate")                   \
 	X(OVERSIZE, "oversize")                   \
+	X(STRAY, "stray")                         \
 	X(PARTITION, "partition")                 \
 	X(PARTITION_ONE_WAY, "partition_one_way") \
 	X(PARTITION_LINK, "partition_link")       \
@@ -309,6 +310,7 @@ struct sim_observer {
 	struct sim_slot *slots;
 	uint64_t slots_capacity;
 	uint64_t slot_last;
+	uint64_t leaders;	/* ballots that anybody led at */
 	uint64_t chosen_prefix; /* every slot up to it has a quorum of durable votes */
 	uint64_t applied_last;
 	struct sim_proposal *proposals;
@@ -360,6 +362,7 @@ struct sim_params {
 	uint32_t spike;
 	uint32_t corrupt;
 	uint32_t truncate;
+	uint32_t stray;
 	uint32_t disk_slow;
 	uint32_t disk_read_error; /* a start that cannot read */
 	uint32_t disk_rot_read;	  /* a start that reads one bit wrong */
@@ -416,6 +419,7 @@ enum sim_hazard {
 enum sim_phase {
 	SIM_SAFETY,
 	SIM_LIVENESS,
+	SIM_CALM,
 	SIM_CONVERGENCE
 };
 

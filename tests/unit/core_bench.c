@@ -184,3 +184,17 @@ uint32_t bench_sent(const struct bench *bench, unsigned int type)
 		count += bench->fx.sends[i].type == type;
 	return count;
 }
+
+void bench_check_handles(const struct bench *bench)
+{
+	uint32_t held = 0;
+
+	for (uint32_t i = 0; i < bench->core.config.window; i++) {
+		const struct synod_core_slot *place = &bench->core.slots[i];
+
+		check_value(bench, &place->value);
+		check_value(bench, &place->found);
+		held += (place->value.handle != 0) + (place->found.handle != 0);
+	}
+	assert_int_equal(held, bench->handles_live);
+}

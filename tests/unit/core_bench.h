@@ -52,6 +52,8 @@ void bench_applied(struct bench *bench);
 void bench_lead(struct bench *bench);
 /* ACCEPTED from a replica, at the core's ballot, through a slot. */
 void bench_accepted(struct bench *bench, uint32_t from, uint64_t through);
+/* Each handle that is live is held by exactly one place of the ring: none leaks. */
+void bench_check_handles(const struct bench *bench);
 /* How many messages of a type the last step sent. */
 uint32_t bench_sent(const struct bench *bench, unsigned int type);
 

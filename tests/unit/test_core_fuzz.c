@@ -166,6 +166,8 @@ static void no_message_reaches_an_assertion(void **state)
 		any_start(life);
 		for (uint32_t step = 0; step < STEPS_A_LIFE; step++) {
 			any_step();
+			if (step % 256 == 0)
+				bench_check_handles(&bench);
 			leaders += bench.core.role == SYNOD_ROLE_LEADER;
 		}
 		chosen += bench.chosen_last;
