@@ -8,10 +8,12 @@
  * written from
  *   - the promise of the old one (its superblock, four copies, is whole, or it could not be
  *   opened);
- *   - every slot that another replica's journal knows to be chosen, as chosen, from there;
- *   - every later record of the old journal, as it is.
- * All slots that the corrupt groups held must be known and lie in the first range; else it refuses
- * and says what to wait for. The old file is kept beside the new one.
+ *   - every slot that another replica's journal vouches for (known to be chosen, and intact there),
+ *   as chosen, from there;
+ *   - every other record of the old journal, as it is.
+ * All slots that the corrupt groups held must be known and be vouched for by one of the others;
+ * else it refuses and says what to wait for. The rule is engine/journal/recovery.h. The old file is
+ * kept beside the new one.
  */
 #include "engine/journal/uring.h"
 #include "tools/synod.h"
@@ -19,16 +21,18 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 struct repair {
 	struct synod_journal *old;
-	struct synod_journal *other;
+	struct synod_journal *others[SYNOD_REPLICAS_MAX];
 	struct synod_journal *fresh;
 	struct synod_journal_port port;
 	struct synod_journal_recovery old_found;
-	struct synod_journal_recovery other_found;
+	struct synod_journal_recovery others_found[SYNOD_REPLICAS_MAX];
+	struct synod_repair rule;
 	uint64_t ticket;
 	char error[1024];
 };
@@ -50,21 +54,18 @@ static int open_for_reading(struct repair *repair, struct synod_journal **journa
 	return synod_journal_open(journal, &options, found, repair->error, sizeof(repair->error));
 }
 
-/* 0 if what the corrupt groups held is known, and known to be chosen over there; or a complaint. */
-static int check_repairable(struct repair *repair, const char *path, const char *other_path)
+/* 0 if what the corrupt groups held is known, and vouched for by the others; or a complaint. */
+static int check_repairable(struct repair *repair, const char *path)
 {
 	uint64_t slot;
 
 	if (repair->old_found.locked)
 		return synod_tool_complain("%s is open in a running replica: stop it first", path);
-	switch (synod_repair_check(&repair->old_found, &repair->other_found, &slot)) {
+	switch (synod_repair_check(&repair->rule, &slot)) {
 	case SYNOD_REPAIR_POSSIBLE:
 		return 0;
 	case SYNOD_REPAIR_NOT_NEEDED:
 		return synod_tool_complain("%s is not corrupt: nothing to repair", path);
-	case SYNOD_REPAIR_OTHER_CORRUPT:
-		return synod_tool_complain("%s is corrupt too: repair from another replica",
-					   other_path);
 	case SYNOD_REPAIR_SLOTS_UNKNOWN:
 		return synod_tool_complain(
 			"%s: not all slots of the corrupt groups are known: what was "
@@ -74,9 +75,10 @@ static int check_repairable(struct repair *repair, const char *path, const char 
 		break;
 	}
 	return synod_tool_complain("%s: slot %" PRIu64
-				   " is corrupt, and %s knows slots only up to %" PRIu64
-				   " to be chosen: let the others serve a little, then try again",
-				   path, slot, other_path, repair->other_found.chosen_through);
+				   " is corrupt, and no replica of --from holds it whole and knows "
+				   "it to be chosen: name more of them, or let them serve a little "
+				   "and try again",
+				   path, slot);
 }
 
 /* Hands one write to the new journal and waits until it was taken. */
@@ -110,22 +112,22 @@ static int settle(struct repair *repair)
 	return 0;
 }
 
-static int copy_slot(struct repair *repair, uint64_t slot)
+static int copy_slot(struct repair *repair, const struct synod_repair_copy *copy)
 {
-	int chosen = synod_repair_from_other(&repair->other_found, slot);
+	const int chosen = copy->from != SYNOD_REPAIR_FROM_OLD;
 	struct synod_journal_record record;
 	struct synod_journal_write write;
-	int failed = synod_journal_read_sync(chosen ? repair->other : repair->old, slot, &record);
+	int failed = synod_journal_read_sync(chosen ? repair->others[copy->from] : repair->old,
+					     copy->slot, &record);
 
 	if (failed)
-		return failed == -ENOENT && !chosen ? 0 : failed;
+		return failed == -ENOENT && copy->optional ? 0 : failed;
 	write = (struct synod_journal_write){
 		.kind = SYNOD_WRITE_RECORD,
 		.chosen = chosen || record.chosen,
-		.slot = slot,
+		.slot = copy->slot,
 		.ballot = record.ballot,
-		.chosen_through =
-			synod_repair_chosen(&repair->old_found, &repair->other_found, slot),
+		.chosen_through = copy->chosen_through,
 		.value = record.value,
 		.body = record.body,
 	};
@@ -134,17 +136,17 @@ static int copy_slot(struct repair *repair, uint64_t slot)
 
 static int copy_all(struct repair *repair)
 {
-	uint64_t last = synod_repair_last(&repair->old_found, &repair->other_found);
 	struct synod_journal_write promise = {
 		.kind = SYNOD_WRITE_PROMISE,
 		.ballot = repair->old_found.promised,
 	};
+	struct synod_repair_copy copy;
 	int failed = 0;
 
 	if (repair->old_found.promised)
 		failed = give(repair, &promise);
-	for (uint64_t slot = 1; !failed && slot <= last; slot++)
-		failed = copy_slot(repair, slot);
+	while (!failed && synod_repair_next(&repair->rule, &copy))
+		failed = copy_slot(repair, &copy);
 	return failed ? failed : settle(repair);
 }
 
@@ -170,16 +172,12 @@ static int write_fresh(struct repair *repair, const char *path)
 	return 0;
 }
 
-static int run(struct repair *repair, const char *path, const char *other_path)
+static int run(struct repair *repair, const char *path)
 {
 	char fresh[SYNOD_CONFIG_PATH_SIZE + 16];
 	char kept[SYNOD_CONFIG_PATH_SIZE + 16];
-	int status;
+	int status = check_repairable(repair, path);
 
-	if (open_for_reading(repair, &repair->old, path, &repair->old_found) ||
-	    open_for_reading(repair, &repair->other, other_path, &repair->other_found))
-		return synod_tool_complain("%s", repair->error);
-	status = check_repairable(repair, path, other_path);
 	if (status)
 		return status;
 	snprintf(fresh, sizeof(fresh), "%s.repaired", path);
@@ -191,9 +189,40 @@ static int run(struct repair *repair, const char *path, const char *other_path)
 	if (rename(path, kept) || rename(fresh, path))
 		return synod_tool_complain("%s: %s; the repaired journal is %s", path,
 					   strerror(errno), fresh);
-	printf("%s: slots 1 to %" PRIu64 " from %s, the old file is %s\n", path,
-	       repair->other_found.chosen_through, other_path, kept);
+	printf("%s: repaired, slots 1 to %" PRIu64 " are chosen; the old file is %s\n", path,
+	       repair->rule.chosen, kept);
 	return synod_tool_finish();
+}
+
+/* The journals of "2" or "2,3,5", opened. 0 or the exit status. */
+static int open_others(struct repair *repair, const struct synod_config *config, uint64_t id,
+		       const char *from)
+{
+	char *end;
+
+	for (const char *rest = from;; rest = end + 1) {
+		const uint32_t count = repair->rule.others_count;
+		const unsigned long number = strtoul(rest, &end, 10);
+
+		if (end == rest || (*end && *end != ',') || count == SYNOD_REPLICAS_MAX) {
+			synod_tool_complain("--from %s: numbers of replicas, as 2 or 2,3", from);
+			return SYNOD_TOOL_USAGE;
+		}
+		if (synod_tool_check_id(config, number, "from"))
+			return SYNOD_TOOL_USAGE;
+		if (number == id) {
+			synod_tool_complain("--from %lu is the corrupt one; name another", number);
+			return SYNOD_TOOL_USAGE;
+		}
+		if (open_for_reading(repair, &repair->others[count],
+				     synod_config_replica(config, (uint32_t)number)->journal,
+				     &repair->others_found[count]))
+			return synod_tool_complain("%s", repair->error);
+		repair->rule.others[count] = &repair->others_found[count];
+		repair->rule.others_count++;
+		if (!*end)
+			return 0;
+	}
 }
 
 int synod_tool_repair(int argc, char **argv)
@@ -201,16 +230,17 @@ int synod_tool_repair(int argc, char **argv)
 	static struct synod_config config;
 	static struct repair repair;
 	const char *path = NULL;
+	const char *from = NULL;
 	uint64_t id = 0;
-	uint64_t from = 0;
 	const struct synod_command command = {
-		"repair", "", "Rewrites the corrupt journal of a stopped replica from another's.",
-		"Keeps every promise and vote. The other replica may run; the old file is kept.\n"
+		"repair", "", "Rewrites the corrupt journal of a stopped replica from others'.",
+		"Keeps every promise and vote. The others may run, and may be corrupt in other\n"
+		"slots; the old file is kept.\n"
 	};
 	const struct synod_option options[] = {
 		{ "config", SYNOD_OPTION_TEXT, &path, "FILE", "the cluster's configuration", 1 },
 		{ "id", SYNOD_OPTION_NUMBER, &id, "N", "whose journal is corrupt", 1 },
-		{ "from", SYNOD_OPTION_NUMBER, &from, "M", "whose journal is whole", 1 },
+		{ "from", SYNOD_OPTION_TEXT, &from, "M[,M...]", "whose journals to take from", 1 },
 		{ 0 }
 	};
 	int status = synod_tool_parse(argc, argv, &command, options, NULL, NULL);
@@ -219,16 +249,18 @@ int synod_tool_repair(int argc, char **argv)
 		return status;
 	if (synod_tool_load(path, &config))
 		return SYNOD_TOOL_FAILED;
-	if (synod_tool_check_id(&config, id, "id") || synod_tool_check_id(&config, from, "from"))
+	if (synod_tool_check_id(&config, id, "id"))
 		return SYNOD_TOOL_USAGE;
-	if (id == from) {
-		synod_tool_complain("--from %" PRIu64 " is the corrupt one; name another", from);
-		return SYNOD_TOOL_USAGE;
-	}
-	status = run(&repair, synod_config_replica(&config, (uint32_t)id)->journal,
-		     synod_config_replica(&config, (uint32_t)from)->journal);
+	repair.rule.old = &repair.old_found;
+	path = synod_config_replica(&config, (uint32_t)id)->journal;
+	status = open_others(&repair, &config, id, from);
+	if (!status && open_for_reading(&repair, &repair.old, path, &repair.old_found))
+		status = synod_tool_complain("%s", repair.error);
+	if (!status)
+		status = run(&repair, path);
 	synod_journal_close(repair.fresh);
-	synod_journal_close(repair.other);
+	for (uint32_t i = 0; i < SYNOD_REPLICAS_MAX; i++)
+		synod_journal_close(repair.others[i]);
 	synod_journal_close(repair.old);
 	return status;
 }

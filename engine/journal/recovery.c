@@ -75,46 +75,80 @@ uint64_t synod_recovery_end(struct synod_journal_recovery *recovery, const struc
 	return 0;
 }
 
-enum synod_repair_verdict synod_repair_check(const struct synod_journal_recovery *old,
-					     const struct synod_journal_recovery *other,
-					     uint64_t *slot)
+static int slots_known(const struct synod_journal_recovery *recovery)
 {
+	if (recovery->faults > SYNOD_JOURNAL_FAULTS_MAX)
+		return 0;
+	for (uint32_t i = 0; i < recovery->faults; i++) {
+		synod_assert(recovery->faulty[i].reason != SYNOD_SCAN_FINE);
+		if (!recovery->faulty[i].slots_known)
+			return 0;
+	}
+	return 1;
+}
+
+int synod_recovery_intact(const struct synod_journal_recovery *recovery, uint64_t slot)
+{
+	synod_assert(slot > 0);
+	if (!slots_known(recovery))
+		return 0;
+	for (uint32_t i = 0; i < recovery->faults; i++)
+		if (slot >= recovery->faulty[i].slot_first && slot <= recovery->faulty[i].slot_last)
+			return 0;
+	return 1;
+}
+
+/* Which of the others knows the slot to be chosen, and holds it? FROM_OLD: none. */
+static int who_vouches(const struct synod_repair *repair, uint64_t slot)
+{
+	synod_assert_cmp(repair->others_count, <=, (uint32_t)SYNOD_REPLICAS_MAX);
+	for (uint32_t i = 0; i < repair->others_count; i++)
+		if (slot <= repair->others[i]->chosen_through &&
+		    synod_recovery_intact(repair->others[i], slot))
+			return (int)i;
+	return SYNOD_REPAIR_FROM_OLD;
+}
+
+enum synod_repair_verdict synod_repair_check(const struct synod_repair *repair, uint64_t *slot)
+{
+	const struct synod_journal_recovery *old = repair->old;
+
+	synod_assert(repair->slot == 0);
 	*slot = 0;
 	if (old->faults == 0)
 		return SYNOD_REPAIR_NOT_NEEDED;
-	if (other->faults)
-		return SYNOD_REPAIR_OTHER_CORRUPT;
+	if (!slots_known(old))
+		return SYNOD_REPAIR_SLOTS_UNKNOWN;
 	for (uint32_t i = 0; i < old->faults; i++) {
-		if (i == SYNOD_JOURNAL_FAULTS_MAX || !old->faulty[i].slots_known)
-			return SYNOD_REPAIR_SLOTS_UNKNOWN;
-		*slot = old->faulty[i].slot_last;
-		if (*slot > other->chosen_through)
-			return SYNOD_REPAIR_NOT_YET;
+		if (old->faulty[i].slot_first == 0)
+			continue; /* a marker: it held none */
+		for (*slot = old->faulty[i].slot_first; *slot <= old->faulty[i].slot_last; ++*slot)
+			if (who_vouches(repair, *slot) == SYNOD_REPAIR_FROM_OLD)
+				return SYNOD_REPAIR_NOT_YET;
 	}
 	return SYNOD_REPAIR_POSSIBLE;
 }
 
-uint64_t synod_repair_last(const struct synod_journal_recovery *old,
-			   const struct synod_journal_recovery *other)
+int synod_repair_next(struct synod_repair *repair, struct synod_repair_copy *copy)
 {
-	synod_assert(old->faults > 0);
-	synod_assert(other->faults == 0);
-	return old->slot_last > other->chosen_through ? old->slot_last : other->chosen_through;
-}
+	const struct synod_journal_recovery *old = repair->old;
+	const uint64_t slot = repair->slot + 1;
+	const int from = who_vouches(repair, slot);
 
-int synod_repair_from_other(const struct synod_journal_recovery *other, uint64_t slot)
-{
-	synod_assert(slot > 0);
-	return slot <= other->chosen_through;
-}
-
-uint64_t synod_repair_chosen(const struct synod_journal_recovery *old,
-			     const struct synod_journal_recovery *other, uint64_t slot)
-{
-	const uint64_t chosen = old->chosen_through > other->chosen_through ? old->chosen_through
-									    : other->chosen_through;
-
-	synod_assert(slot > 0);
-	synod_assert(other->faults == 0);
-	return slot <= chosen ? slot - 1 : chosen;
+	synod_assert_cmp(repair->chosen, <=, repair->slot);
+	/* Beyond the old one's last, only what is chosen without a gap. */
+	if (slot > old->slot_last &&
+	    (from == SYNOD_REPAIR_FROM_OLD || repair->chosen != repair->slot))
+		return 0;
+	synod_assert_implies(from == SYNOD_REPAIR_FROM_OLD, synod_recovery_intact(old, slot));
+	*copy = (struct synod_repair_copy){ .slot = slot,
+					    .from = from,
+					    .optional = from == SYNOD_REPAIR_FROM_OLD &&
+							slot > old->chosen_through,
+					    .chosen_through = repair->chosen };
+	if (repair->chosen == repair->slot &&
+	    (from != SYNOD_REPAIR_FROM_OLD || slot <= old->chosen_through))
+		repair->chosen = slot;
+	repair->slot = slot;
+	return 1;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * What a scan means: what a journal held, and whether a replica may go on with it. Pure, shared by
- * the io_uring adapter and by simulated disks. Also the rule of `synod repair`: when a corrupt
- * journal can be replaced by a whole one without forgetting a promise or a vote (I13).
+ * the io_uring adapter and by simulated disks. Also the rule of `synod repair`: how a corrupt
+ * journal is replaced by a whole one without forgetting a promise or a vote (I13).
  */
 #ifndef SYNOD_JOURNAL_RECOVERY_H
 #define SYNOD_JOURNAL_RECOVERY_H
@@ -65,35 +65,54 @@ static inline int synod_recovery_whole(const struct synod_journal_recovery *reco
 	return recovery->faults == 0;
 }
 
+/*
+ * Is the record that counts for this slot here, if there is one? Not if a corrupt group may have
+ * held it.
+ */
+int synod_recovery_intact(const struct synod_journal_recovery *recovery, uint64_t slot);
+
+/*
+ * Repair: a new journal in place of a corrupt one. A chosen value stands for every vote for its
+ * slot. So each slot that the corrupt groups held must be known, and vouched for by another
+ * journal: known there to be chosen, and intact. The other journals may be corrupt themselves, in
+ * other slots.
+ */
 enum synod_repair_verdict {
 	SYNOD_REPAIR_POSSIBLE = 0,
 	SYNOD_REPAIR_NOT_NEEDED,    /* the old one is whole */
-	SYNOD_REPAIR_OTHER_CORRUPT, /* the other is not */
 	SYNOD_REPAIR_SLOTS_UNKNOWN, /* what the corrupt groups held cannot be told */
-	SYNOD_REPAIR_NOT_YET,	    /* *slot is corrupt, and not known to be chosen over there */
+	SYNOD_REPAIR_NOT_YET,	    /* nobody vouches for *slot, which is corrupt */
 };
 
+enum {
+	SYNOD_REPAIR_FROM_OLD = -1
+};
+
+struct synod_repair {
+	const struct synod_journal_recovery *old;
+	const struct synod_journal_recovery *others[SYNOD_REPLICAS_MAX];
+	uint32_t others_count;
+
+	/* How far the new journal has come: 0 at first. */
+	uint64_t slot;	 /* every slot up to it has been copied */
+	uint64_t chosen; /* every slot up to it is chosen, and in the new journal */
+};
+
+/* One slot of the new journal. */
+struct synod_repair_copy {
+	uint64_t slot;
+	int from;		 /* index of one of the others: as chosen; or FROM_OLD: as it is */
+	int optional;		 /* the old one need not have a record of it */
+	uint64_t chosen_through; /* what may be said to be chosen with it */
+};
+
+enum synod_repair_verdict synod_repair_check(const struct synod_repair *repair, uint64_t *slot);
+
 /*
- * A chosen value stands for every vote for its slot. So every slot that the corrupt groups held
- * must be known, and known by the other journal to be chosen.
+ * Of a repair that is possible: the next slot to copy. Returns 0 when all are. What the new journal
+ * says is chosen is at least what the old one said, or its last records would lie outside the
+ * window of that.
  */
-enum synod_repair_verdict synod_repair_check(const struct synod_journal_recovery *old,
-					     const struct synod_journal_recovery *other,
-					     uint64_t *slot);
-
-/* The repaired journal holds slots 1..this... */
-uint64_t synod_repair_last(const struct synod_journal_recovery *old,
-			   const struct synod_journal_recovery *other);
-
-/* ... each from the other journal, as chosen (1), or from the old one, as it is there (0). */
-int synod_repair_from_other(const struct synod_journal_recovery *other, uint64_t slot);
-
-/*
- * What the repaired journal may say is chosen when slots below this one are in it. All that either
- * says, or it would hold records beyond the window of what it knows: nothing that the old journal
- * says of slots above the other's prefix can have been corrupt.
- */
-uint64_t synod_repair_chosen(const struct synod_journal_recovery *old,
-			     const struct synod_journal_recovery *other, uint64_t slot);
+int synod_repair_next(struct synod_repair *repair, struct synod_repair_copy *copy);
 
 #endif

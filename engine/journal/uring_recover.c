@@ -173,7 +173,7 @@ static int say_corrupt(const struct synod_journal *journal,
 		error, error_size, -EBADMSG,
 		"%s: corrupt at offset %" PRIu64
 		": %s, %s: %s, though it was durable%s. Nothing was changed. The other "
-		"replicas hold these slots and go on: `synod repair` rewrites it from one of "
+		"replicas hold these slots and go on: `synod repair` rewrites it from "
 		"theirs",
 		journal->path, gap->offset, groups, slots, synod_scan_reason_text(gap->reason),
 		more);

@@ -2,51 +2,53 @@
 /*
  * The operator: `synod repair` of a stopped replica whose journal is corrupt. As the tool does it,
  * by the rules of engine/journal/recovery.h: a new journal with the old promise, the slots that
- * another replica's journal knows to be chosen, and the later records of the old one. What comes
- * out must imply every promise and every vote that the replica ever gave (I13).
+ * other replicas' journals vouch for, and the other records of the old one. What comes out must
+ * imply every promise and every vote that the replica ever gave (I13).
  */
 #include "tests/sim/sim.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* The new journal, and the look at the other's. */
+/* The new journal, and the looks at the others'. */
 static struct sim_replica fresh;
-static struct sim_found other_found;
+static struct sim_found found[SYNOD_REPLICAS_MAX];
+static const struct sim_replica *others[SYNOD_REPLICAS_MAX];
 
 void sim_repair_free(void)
 {
 	sim_disk_free(&fresh.disk);
-	free(other_found.index.entries);
+	for (int i = 0; i < SYNOD_REPLICAS_MAX; i++)
+		free(found[i].index.entries);
 }
 
-/* Whose journal will do? NULL: nobody's, now; *hopeless: and never. */
-static struct sim_replica *find_other(struct sim *sim, const struct sim_replica *replica,
-				      int *hopeless)
+/* Every other journal that can be read, in any order, corrupt or not. */
+static void look_at_others(struct sim *sim, const struct sim_replica *replica,
+			   struct synod_repair *repair)
 {
 	const uint32_t any = (uint32_t)sim_below(sim, sim->params.replicas);
-	const struct synod_journal_recovery *old = &replica->disk.found.recovery;
 
-	if (!other_found.index.entries)
-		other_found.index.entries = calloc(SIM_JOURNAL_SIZE / SYNOD_JOURNAL_SLOT_BYTES + 1,
-						   sizeof(*other_found.index.entries));
-	if (!other_found.index.entries)
-		abort();
-	*hopeless = 0;
 	for (uint32_t i = 0; i < sim->params.replicas; i++) {
-		struct sim_replica *other = &sim->replicas[1 + (any + i) % sim->params.replicas];
-		enum synod_repair_verdict verdict;
-		uint64_t slot;
+		const struct sim_replica *other =
+			&sim->replicas[1 + (any + i) % sim->params.replicas];
+		struct sim_found *look = &found[repair->others_count];
+		enum sim_halt halt;
 
-		if (other == replica ||
-		    sim_journal_look(sim, other, 1, &other_found) != SIM_HALT_NONE)
+		if (!look->index.entries)
+			look->index.entries =
+				calloc(SIM_JOURNAL_SIZE / SYNOD_JOURNAL_SLOT_BYTES + 1,
+				       sizeof(*look->index.entries));
+		if (!look->index.entries)
+			abort();
+		/* Sometimes only one is at hand. */
+		if (other == replica || (repair->others_count && sim_below(sim, 4) == 0))
 			continue;
-		verdict = synod_repair_check(old, &other_found.recovery, &slot);
-		if (verdict == SYNOD_REPAIR_POSSIBLE)
-			return other;
-		*hopeless |= verdict == SYNOD_REPAIR_SLOTS_UNKNOWN;
+		halt = sim_journal_look(sim, other, 1, look);
+		if (halt != SIM_HALT_NONE && halt != SIM_HALT_CORRUPT)
+			continue;
+		others[repair->others_count] = other;
+		repair->others[repair->others_count++] = &look->recovery;
 	}
-	return NULL;
 }
 
 /* The disk of the new journal loses nothing: it is written at leisure. */
@@ -64,26 +66,25 @@ static void carry_out(struct sim *sim, uint64_t now_ns)
 }
 
 static void copy_slot(struct sim *sim, const struct sim_replica *old,
-		      const struct sim_replica *other, uint64_t slot)
+		      const struct synod_repair_copy *copy)
 {
-	const uint64_t known =
-		synod_repair_chosen(&old->disk.found.recovery, &other_found.recovery, slot);
-	const int chosen = synod_repair_from_other(&other_found.recovery, slot);
+	const int chosen = copy->from != SYNOD_REPAIR_FROM_OLD;
 	const struct synod_format_record *record;
 	struct synod_wire_entry entry;
-	int result = chosen ? sim_journal_record(&other->disk, &other_found, slot, &record)
-			    : sim_journal_record(&old->disk, &old->disk.found, slot, &record);
+	int result = chosen ? sim_journal_record(&others[copy->from]->disk, &found[copy->from],
+						 copy->slot, &record)
+			    : sim_journal_record(&old->disk, &old->disk.found, copy->slot, &record);
 
-	if (result && !chosen)
+	if (result && copy->optional)
 		return; /* it has none */
-	sim_check(sim, result == 0, "I8: replica %u has no record of chosen slot %llu", other->id,
-		  (unsigned long long)slot);
+	sim_check(sim, result == 0, "I8: there is no record of chosen slot %llu",
+		  (unsigned long long)copy->slot);
 	entry = record->entry;
 	if (chosen)
 		entry.flags |= SYNOD_ENTRY_CHOSEN;
 	sim_check(sim,
 		  synod_writer_record(&fresh.disk.writer, fresh.disk.writer.ticket_given + 1,
-				      &entry, record + 1, known) == 0,
+				      &entry, record + 1, copy->chosen_through) == 0,
 		  "the repaired journal of replica %u is full", old->id);
 	carry_out(sim, sim->now);
 }
@@ -111,24 +112,24 @@ static void check_implied(struct sim *sim, const struct sim_replica *replica)
 	}
 }
 
-static void write_fresh(struct sim *sim, const struct sim_replica *old,
-			const struct sim_replica *other)
+static void write_fresh(struct sim *sim, const struct sim_replica *old, struct synod_repair *repair)
 {
-	const struct synod_journal_recovery *found = &old->disk.found.recovery;
-	const uint64_t last = synod_repair_last(found, &other_found.recovery);
+	struct synod_repair_copy copy;
 
 	fresh.id = old->id;
 	fresh.up = 0;
 	sim_disk_format(sim, &fresh, old->disk.size);
 	sim_check(sim, sim_journal_open(sim, &fresh, 1) == SIM_HALT_NONE,
 		  "a new journal cannot be opened");
-	if (found->promised) {
-		sim_check(sim, synod_writer_promise(&fresh.disk.writer, 1, found->promised, 0) == 0,
+	if (repair->old->promised) {
+		sim_check(sim,
+			  synod_writer_promise(&fresh.disk.writer, 1, repair->old->promised, 0) ==
+				  0,
 			  "a new journal takes no promise");
 		carry_out(sim, sim->now);
 	}
-	for (uint64_t slot = 1; slot <= last; slot++)
-		copy_slot(sim, old, other, slot);
+	while (synod_repair_next(repair, &copy))
+		copy_slot(sim, old, &copy);
 	for (int i = 0; i < 4; i++) /* the second pair, and a marker */
 		carry_out(sim, UINT64_MAX);
 	sim_check(sim, fresh.disk.writer.prefix.ticket_durable == fresh.disk.writer.ticket_given,
@@ -138,9 +139,10 @@ static void write_fresh(struct sim *sim, const struct sim_replica *old,
 int sim_repair(struct sim *sim, struct sim_replica *replica)
 {
 	enum sim_halt halt = sim_journal_look(sim, replica, 1, &replica->disk.found);
-	struct sim_replica *other;
+	struct synod_repair repair = { .old = &replica->disk.found.recovery };
+	enum synod_repair_verdict verdict;
 	struct sim_disk disk;
-	int hopeless;
+	uint64_t slot;
 
 	if (halt == SIM_HALT_NONE)
 		return 1; /* it was only read wrong */
@@ -148,14 +150,15 @@ int sim_repair(struct sim *sim, struct sim_replica *replica)
 		replica->disk.lost = 1;
 		return 0;
 	}
-	other = find_other(sim, replica, &hopeless);
-	replica->disk.lost |= (uint32_t)hopeless;
-	if (!other)
+	look_at_others(sim, replica, &repair);
+	verdict = synod_repair_check(&repair, &slot);
+	replica->disk.lost |= verdict == SYNOD_REPAIR_SLOTS_UNKNOWN; /* and will stay so */
+	if (verdict != SYNOD_REPAIR_POSSIBLE)
 		return 0;
 	sim_count(sim, SIM_FAULT_DISK_REPAIRED);
-	sim_tell(sim, "%u is repaired from %u, chosen through %llu", replica->id, other->id,
-		 (unsigned long long)other_found.recovery.chosen_through);
-	write_fresh(sim, replica, other);
+	write_fresh(sim, replica, &repair);
+	sim_tell(sim, "%u is repaired from %u others, chosen through %llu", replica->id,
+		 repair.others_count, (unsigned long long)repair.chosen);
 	check_implied(sim, replica);
 	disk = replica->disk;
 	replica->disk = fresh.disk;

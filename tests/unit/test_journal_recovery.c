@@ -58,46 +58,87 @@ static struct synod_journal_recovery corrupt(uint64_t chosen_through, uint64_t s
 	return recovery;
 }
 
-static void repair_needs_every_corrupt_slot_chosen_elsewhere(void **state)
+static void repair_needs_every_corrupt_slot_vouched_for(void **state)
 {
 	struct synod_journal_recovery old = corrupt(20, 30, 10);
 	struct synod_journal_recovery other = { .chosen_through = 9, .slot_last = 25 };
+	struct synod_repair repair = { .old = &old, .others = { &other }, .others_count = 1 };
 	uint64_t slot;
 
 	(void)state;
-	assert_int_equal(synod_repair_check(&old, &other, &slot), SYNOD_REPAIR_NOT_YET);
+	assert_int_equal(synod_repair_check(&repair, &slot), SYNOD_REPAIR_NOT_YET);
 	assert_int_equal(slot, 10);
 	other.chosen_through = 10;
-	assert_int_equal(synod_repair_check(&old, &other, &slot), SYNOD_REPAIR_POSSIBLE);
+	assert_int_equal(synod_repair_check(&repair, &slot), SYNOD_REPAIR_POSSIBLE);
 	old.faulty[0].slots_known = 0;
-	assert_int_equal(synod_repair_check(&old, &other, &slot), SYNOD_REPAIR_SLOTS_UNKNOWN);
+	assert_int_equal(synod_repair_check(&repair, &slot), SYNOD_REPAIR_SLOTS_UNKNOWN);
 	old.faults = SYNOD_JOURNAL_FAULTS_MAX + 1; /* more than are told one by one */
-	assert_int_equal(synod_repair_check(&old, &other, &slot), SYNOD_REPAIR_SLOTS_UNKNOWN);
+	assert_int_equal(synod_repair_check(&repair, &slot), SYNOD_REPAIR_SLOTS_UNKNOWN);
 	old.faults = 0;
-	assert_int_equal(synod_repair_check(&old, &other, &slot), SYNOD_REPAIR_NOT_NEEDED);
-	old.faults = 1;
-	other.faults = 1;
-	assert_int_equal(synod_repair_check(&old, &other, &slot), SYNOD_REPAIR_OTHER_CORRUPT);
+	assert_int_equal(synod_repair_check(&repair, &slot), SYNOD_REPAIR_NOT_NEEDED);
+}
+
+static void journal_that_is_corrupt_itself_vouches_for_other_slots(void **state)
+{
+	const struct synod_journal_recovery old = corrupt(20, 30, 10);
+	struct synod_journal_recovery first = corrupt(25, 25, 10);
+	struct synod_journal_recovery second = corrupt(25, 25, 11);
+	struct synod_repair repair = { .old = &old,
+				       .others = { &first, &second },
+				       .others_count = 2 };
+	struct synod_repair_copy copy;
+	uint64_t slot;
+
+	(void)state;
+	assert_int_equal(synod_repair_check(&repair, &slot), SYNOD_REPAIR_POSSIBLE);
+	while (synod_repair_next(&repair, &copy))
+		assert_int_equal(copy.from, copy.slot == 10  ? 1
+					    : copy.slot > 25 ? SYNOD_REPAIR_FROM_OLD
+							     : 0);
+	assert_int_equal(repair.slot, 30);
+	/* What its corrupt groups held is not known: any of its records may be an older one. */
+	second.faulty[0].slots_known = 0;
+	repair.slot = 0;
+	assert_int_equal(synod_repair_check(&repair, &slot), SYNOD_REPAIR_NOT_YET);
+	assert_int_equal(slot, 10);
 }
 
 /*
- * Found by the simulator: repaired from a replica that
- * lags, the journal said less was chosen than the old one had known, and its last records lay
- * outside the window of that: no replica would open it.
+ * Found by the simulator: repaired from a replica that lags, the journal said less was chosen than
+ * the old one had known, and its last records lay outside the window of that: no replica would open
+ * it.
  */
 static void repaired_journal_knows_what_the_old_one_knew_to_be_chosen(void **state)
 {
 	const struct synod_journal_recovery old = corrupt(143, 147, 120);
 	const struct synod_journal_recovery other = { .chosen_through = 130, .slot_last = 140 };
+	struct synod_repair repair = { .old = &old, .others = { &other }, .others_count = 1 };
+	struct synod_repair_copy copy;
 
 	(void)state;
-	assert_int_equal(synod_repair_last(&old, &other), 147);
-	assert_int_equal(synod_repair_from_other(&other, 130), 1);
-	assert_int_equal(synod_repair_from_other(&other, 131), 0);
-	assert_int_equal(synod_repair_chosen(&old, &other, 1), 0);
-	assert_int_equal(synod_repair_chosen(&old, &other, 131), 130);
-	assert_int_equal(synod_repair_chosen(&old, &other, 143), 142);
-	assert_int_equal(synod_repair_chosen(&old, &other, 147), 143);
+	for (uint64_t slot = 1; slot <= 147; slot++) {
+		assert_int_equal(synod_repair_next(&repair, &copy), 1);
+		assert_int_equal(copy.slot, slot);
+		assert_int_equal(copy.from, slot <= 130 ? 0 : SYNOD_REPAIR_FROM_OLD);
+		assert_int_equal(copy.optional, slot > 143);
+		assert_int_equal(copy.chosen_through, slot <= 143 ? slot - 1 : 143);
+	}
+	assert_int_equal(synod_repair_next(&repair, &copy), 0);
+}
+
+/* Slot 31 is corrupt over there: what lies behind it does not help, and must not make a gap. */
+static void repaired_journal_has_no_gap_below_what_it_calls_chosen(void **state)
+{
+	const struct synod_journal_recovery old = corrupt(20, 25, 10);
+	const struct synod_journal_recovery other = corrupt(40, 40, 31);
+	struct synod_repair repair = { .old = &old, .others = { &other }, .others_count = 1 };
+	struct synod_repair_copy copy = { 0 };
+
+	(void)state;
+	while (synod_repair_next(&repair, &copy))
+		assert_int_equal(copy.chosen_through, copy.slot - 1);
+	assert_int_equal(copy.slot, 30);
+	assert_int_equal(repair.chosen, 30);
 }
 
 int main(void)
@@ -105,8 +146,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(index_holds_the_record_that_counts),
 		cmocka_unit_test(chosen_slot_without_a_record_is_told),
-		cmocka_unit_test(repair_needs_every_corrupt_slot_chosen_elsewhere),
+		cmocka_unit_test(repair_needs_every_corrupt_slot_vouched_for),
+		cmocka_unit_test(journal_that_is_corrupt_itself_vouches_for_other_slots),
 		cmocka_unit_test(repaired_journal_knows_what_the_old_one_knew_to_be_chosen),
+		cmocka_unit_test(repaired_journal_has_no_gap_below_what_it_calls_chosen),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
