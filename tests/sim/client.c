@@ -133,6 +133,17 @@ static void look_at_counters(struct sim *sim, struct sim_client *client)
 	*before = *now;
 }
 
+/* A later life of its identity is there: it goes on as somebody else. */
+static void on_fenced(struct sim *sim, struct sim_client *client)
+{
+	sim_check(sim,
+		  client->identity && client->incarnation < sim->incarnations[client->identity - 1],
+		  "I9: client %u is told that a later life of it is there", client->id);
+	sim_count(sim, SIM_FAULT_CLIENT_FENCED);
+	client->identity = 0;
+	sim_client_restart(sim, client);
+}
+
 static void turn(struct sim *sim, struct sim_client *client)
 {
 	struct synod_client_op *done[SIM_OUTSTANDING_MAX];
@@ -143,8 +154,10 @@ static void turn(struct sim *sim, struct sim_client *client)
 	look_at_counters(sim, client);
 	for (uint32_t i = 0; i < count; i++)
 		on_completed(sim, client, (struct sim_op *)done[i]);
-	sim_check(sim, !synod_client_fenced(client->client),
-		  "I9: client %u is told that a later life of it is there", client->id);
+	if (synod_client_fenced(client->client)) {
+		on_fenced(sim, client);
+		return;
+	}
 	deadline = synod_client_deadline(client->client);
 	if (deadline == UINT64_MAX)
 		return;
@@ -156,8 +169,19 @@ static void turn(struct sim *sim, struct sim_client *client)
 void sim_client_poll(struct sim *sim, struct sim_client *client)
 {
 	client->poll_at = UINT64_MAX;
-	if (client->up && !client->retired)
+	if (!client->up || client->retired)
+		return;
+	if (client->paused_until > sim->now)
+		schedule_poll(sim, client, client->paused_until);
+	else
 		turn(sim, client);
+}
+
+void sim_client_pause(struct sim *sim, struct sim_client *client)
+{
+	client->paused_until = sim->now + sim_between(sim, 10 * SIM_MS, 2 * SIM_SECOND);
+	sim_count(sim, SIM_FAULT_CLIENT_PAUSE);
+	sim_tell(sim, "client %u pauses", client->id);
 }
 
 void sim_client_datagram(struct sim *sim, struct sim_client *client,
@@ -226,6 +250,8 @@ void sim_client_timer(struct sim *sim, struct sim_client *client)
 		return;
 	}
 	arm(sim, client);
+	if (client->paused_until > sim->now)
+		return;
 	if (sim->phase < SIM_CALM)
 		submit_some(sim, client);
 	turn(sim, client);
@@ -262,12 +288,17 @@ static void be_born(struct sim *sim, struct sim_client *client)
 					      .leader_hint = (uint32_t)sim_below(
 						      sim, sim->params.replicas + 1) };
 
+	if (client->identity) {
+		client->incarnation = ++sim->incarnation_last;
+		sim->incarnations[client->identity - 1] = client->incarnation;
+		config.incarnation = client->incarnation;
+	}
 	client->life++;
 	client->up = 1;
+	client->paused_until = 0;
 	client->inbox_count = 0;
 	client->lent_damaged = 0;
 	client->poll_at = UINT64_MAX;
-	config.incarnation = client->identity ? client->life : 0;
 	memset(client->ops, 0, sizeof(client->ops));
 	memset(&client->counted, 0, sizeof(client->counted));
 	sim_check(sim,
@@ -302,7 +333,7 @@ void sim_client_start(struct sim *sim, struct sim_client *client)
 		client->acked = 0;
 		client->poll_generation = 0;
 		client->outstanding_max = 1 + (uint32_t)sim_below(sim, SIM_OUTSTANDING_MAX);
-		client->identity = sim_below(sim, 2) ? 100 + client->id : 0;
+		client->identity = sim_below(sim, 2) ? 1 + client->id : 0;
 	}
 	be_born(sim, client);
 }
@@ -344,6 +375,17 @@ void sim_client_forget(struct sim *sim, struct sim_client *client)
 					  synod_client_session(client->client));
 }
 
+/* Sometimes it is started as another one, which was taken for dead and still runs. */
+static void maybe_take_identity(struct sim *sim, struct sim_client *client)
+{
+	const struct sim_client *other = &sim->clients[sim_below(sim, sim->params.clients)];
+
+	if (other == client || !other->up || !other->identity || sim_below(sim, 3))
+		return;
+	sim_count(sim, SIM_FAULT_CLIENT_TWO_LIVES);
+	client->identity = other->identity;
+}
+
 void sim_client_restart(struct sim *sim, struct sim_client *client)
 {
 	if (!client->up)
@@ -353,7 +395,8 @@ void sim_client_restart(struct sim *sim, struct sim_client *client)
 		  client->identity ? SIM_FAULT_CLIENT_RESTART_IDENTITY : SIM_FAULT_CLIENT_RESTART);
 	client->up = 0;
 	sim_client_forget(sim, client);
-	if (sim_below(sim, 2)) {
+	maybe_take_identity(sim, client);
+	if (sim->phase == SIM_SAFETY && sim_below(sim, 2)) {
 		sim_count(sim, SIM_FAULT_CLIENT_FORMER_LIFE);
 		for (uint32_t replica = 1; replica <= sim->params.replicas; replica++)
 			repeat_to(sim, client, replica, 4 * SIM_SECOND);

@@ -126,8 +126,9 @@ struct sim_client {
 	uint32_t up;
 	uint32_t retired; /* more clients than sessions: these go home after the safety phase */
 	uint64_t life;
-	uint64_t identity; /* 0: every life is somebody else */
-	uint64_t nonce;
+	uint64_t identity; /* 1 + the client that had it first; 0: every life is somebody else */
+	uint64_t incarnation;
+	uint64_t paused_until;
 	uint64_t submitted;
 	uint64_t acked;
 	uint64_t poll_at; /* when a SIM_CLIENT_POLL is due; UINT64_MAX: none */
@@ -176,6 +177,8 @@ void sim_client_timer(struct sim *sim, struct sim_client *client);
 void sim_client_poll(struct sim *sim, struct sim_client *client);
 void sim_client_datagram(struct sim *sim, struct sim_client *client,
 			 const struct sim_datagram *datagram);
+/* Its process stands still; what arrives meanwhile waits, as far as there is room. */
+void sim_client_pause(struct sim *sim, struct sim_client *client);
 void sim_client_storm(struct sim *sim, struct sim_client *client);
 /* It dies, and comes back a little later. */
 void sim_client_restart(struct sim *sim, struct sim_client *client);

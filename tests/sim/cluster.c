@@ -374,6 +374,8 @@ static void reset(struct sim *sim, uint64_t seed)
 	sim->origins_count = 0;
 	sim->history_count = 0;
 	sim->value_last = 0;
+	sim->incarnation_last = 0;
+	memset(sim->incarnations, 0, sizeof(sim->incarnations));
 	memset(sim->traffic, 0, sizeof(sim->traffic));
 	sim->failure[0] = 0;
 	memset(sim->faults, 0, sizeof(sim->faults));

@@ -257,6 +257,9 @@ void sim_faults_next(struct sim *sim, enum sim_hazard hazard)
 	case SIM_HAZARD_STORM:
 		sim_client_storm(sim, &sim->clients[sim_below(sim, sim->params.clients)]);
 		break;
+	case SIM_HAZARD_CLIENT_PAUSE:
+		sim_client_pause(sim, &sim->clients[sim_below(sim, sim->params.clients)]);
+		break;
 	case SIM_HAZARD_CLIENT_RESTART:
 		sim_client_restart(sim, &sim->clients[sim_below(sim, sim->params.clients)]);
 		break;

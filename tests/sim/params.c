@@ -193,6 +193,7 @@ void sim_params_draw(struct sim *sim)
 	params->hazard_mean[SIM_HAZARD_DISK_STUCK] = mean(sim, 200);
 	params->hazard_mean[SIM_HAZARD_DISK_DAMAGE] = mean(sim, 300);
 	params->hazard_mean[SIM_HAZARD_STORM] = sometimes(sim, 1000, 5000) * SIM_MS;
+	params->hazard_mean[SIM_HAZARD_CLIENT_PAUSE] = sometimes(sim, 500, 5000) * SIM_MS;
 	params->hazard_mean[SIM_HAZARD_CLIENT_RESTART] = sometimes(sim, 500, 5000) * SIM_MS;
 	params->hazard_mean[SIM_HAZARD_HANDOVER] = sometimes(sim, 200, 5000) * SIM_MS;
 	params->hazard_mean[SIM_HAZARD_READ] = sometimes(sim, 5, 500) * SIM_MS;

@@ -124,6 +124,9 @@ enum {
 	X(CLIENT_RESTART, "client_restart")                   \
 	X(CLIENT_RESTART_IDENTITY, "client_restart_identity") \
 	X(CLIENT_FORMER_LIFE, "client_former_life")           \
+	X(CLIENT_TWO_LIVES, "client_two_lives")               \
+	X(CLIENT_FENCED, "client_fenced")                     \
+	X(CLIENT_PAUSE, "client_pause")                       \
 	X(SESSION_EVICTED, "session_evicted")
 
 #define SIM_FAULTS(X)         \
@@ -411,10 +414,13 @@ enum sim_hazard {
 	SIM_HAZARD_DISK_DAMAGE,
 	SIM_HAZARD_STORM,
 	SIM_HAZARD_CLIENT_RESTART,
+	SIM_HAZARD_CLIENT_PAUSE,
 	SIM_HAZARD_HANDOVER, /* somebody asks the leader to hand over */
 	SIM_HAZARD_READ,     /* reads come in; not a fault, but at any time */
 	SIM_HAZARDS_COUNT,
 };
+
+_Static_assert(SIM_HAZARDS_COUNT <= 16, "each has a mean in struct sim_params");
 
 enum sim_phase {
 	SIM_SAFETY,
@@ -472,7 +478,9 @@ struct sim {
 	uint32_t history_count;
 	uint32_t history_capacity;
 	uint32_t history_of_capacity;
-	uint32_t value_last; /* values are numbers, each written once */
+	uint64_t incarnation_last;		/* of all identities: it only grows */
+	uint64_t incarnations[SIM_CLIENTS_MAX]; /* of each identity: its latest life's */
+	uint32_t value_last;			/* values are numbers, each written once */
 	uint64_t traffic[SIM_TRAFFIC_COUNT];
 	struct sim_observer observer;
 	struct synod_effects effects;
