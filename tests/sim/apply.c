@@ -70,6 +70,7 @@ void sim_reply_send(struct sim_reply *reply)
 	header->sender = (uint16_t)reply->replica->id;
 	header->slot = reply->session;
 	header->argument = reply->replica->core.leader;
+	header->boot = reply->replica->boot;
 	synod_wire_seal(header, NULL, datagram->bytes + SYNOD_HEADER_SIZE,
 			datagram->size - SYNOD_HEADER_SIZE);
 	sim_datagram_send(reply->sim, SIM_PACKET_REPLY, datagram);

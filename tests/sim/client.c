@@ -349,6 +349,7 @@ static void repeat_to(struct sim *sim, struct sim_client *client, uint32_t repli
 
 		copy.replica = replica;
 		header->receiver = (uint16_t)replica;
+		header->boot = sim->replicas[replica].boot; /* or it would be refused */
 		synod_wire_seal(header, NULL, copy.bytes + SYNOD_HEADER_SIZE,
 				copy.size - SYNOD_HEADER_SIZE);
 		sim_datagram_post(sim, SIM_PACKET_REQUEST, &copy,

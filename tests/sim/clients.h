@@ -33,9 +33,9 @@ enum {
  * fails, as it looked at less than it seems.
  */
 #define SIM_TRAFFIC(X)                         \
-	X(EXECUTED, "executed", 15000)         \
+	X(EXECUTED, "executed", 10000)         \
 	X(DUPLICATES, "duplicates", 1000)      \
-	X(ACKNOWLEDGED, "acknowledged", 10000) \
+	X(ACKNOWLEDGED, "acknowledged", 8000)  \
 	X(PUTS, "puts", 1000)                  \
 	X(GETS, "gets", 1000)                  \
 	X(DELETES, "deletes", 1000)            \

@@ -72,10 +72,13 @@ void sim_replica_datagram(struct sim *sim, struct sim_replica *replica,
 	request.count = (uint32_t)count;
 	request.size = view.body_size;
 	memcpy(request.bytes, view.body, view.body_size);
-	if (synod_wire_request_sort(view.body) == SYNOD_COMMAND_APPLY)
-		take(sim, replica, &request);
-	else
+	if (synod_wire_request_sort(view.body) != SYNOD_COMMAND_APPLY)
 		sim_reads_take(sim, replica, &request);
+	else if (sim->params.boots && view.header->boot != replica->boot &&
+		 replica->core.role == SYNOD_ROLE_LEADER)
+		refuse(sim, replica, &request, SYNOD_BUSY); /* with the answer it knows better */
+	else
+		take(sim, replica, &request);
 }
 
 static void append(struct sim *sim, struct sim_content *content, const struct sim_request *request)

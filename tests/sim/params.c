@@ -80,6 +80,7 @@ static void draw_clients(struct sim *sim)
 	params->client_deadline = sometimes(sim, 300, 5000) * SIM_MS;
 	params->client_datagram = (uint32_t)sim_between(sim, 192, SIM_DATAGRAM_SIZE);
 	params->send_refused = (uint32_t)sometimes(sim, 1, 50);
+	params->boots = (uint32_t)sim_below(sim, 2);
 	params->reads = (uint32_t)sometimes(sim, 1, 50);
 	params->kv = (uint32_t)sim_below(sim, 3) != 0;
 	params->keys = 1 + (uint32_t)sim_below(sim, SIM_KEYS_MAX);

@@ -244,6 +244,7 @@ void sim_replica_start(struct sim *sim, struct sim_replica *replica)
 					    .inflight = params->inflight };
 
 	replica->life++;
+	replica->boot = params->boots ? (uint32_t)synod_random_next(&sim->random) | 1 : 0;
 	if (!open_journal(sim, replica))
 		return;
 	replica->up = 1;

@@ -219,6 +219,7 @@ struct sim_replica {
 	uint32_t id;
 	uint32_t up;
 	uint32_t life; /* counts starts */
+	uint32_t boot; /* random in each life; see engine/pipeline/hello.c */
 	uint64_t paused_until;
 	uint64_t boot_at;
 	uint64_t clock_offset;
@@ -391,8 +392,9 @@ struct sim_params {
 	uint64_t client_deadline; /* of an operation; 0: none */
 	uint32_t client_datagram; /* bytes: the largest */
 	uint32_t send_refused;	  /* out of a thousand */
-	uint32_t reads;		  /* out of a hundred: operations that are reads past the log */
-	uint32_t kv;		  /* the machine is the key-value one, not the sequencer */
+	uint32_t boots; /* requests that were meant for another life of a replica are refused */
+	uint32_t reads; /* out of a hundred: operations that are reads past the log */
+	uint32_t kv;	/* the machine is the key-value one, not the sequencer */
 	uint32_t keys;
 	uint64_t drift_ppm;
 	uint64_t mtu; /* of a narrow link */
