@@ -134,7 +134,8 @@ int synod_load_init(struct synod_load **load, void *memory, const struct synod_l
 	error = synod_client_init(&made->client, at, &client_config, transport);
 	if (error)
 		return error;
-	if (synod_workload_command_max(&workload) > synod_client_command_size_max(made->client))
+	if (SYNOD_COMMAND_HEADER_SIZE + synod_workload_command_max(&workload) >
+	    synod_client_commands_size(made->client))
 		return -EINVAL;
 	at += line_round(synod_client_size());
 	made->ops = (struct load_op *)(void *)at;

@@ -8,8 +8,9 @@
  * lost, refused or repeated whole, so its commands keep their order, and so do the datagrams. With
  * --any-order many datagrams are under way, and one that is sent again may be overtaken.
  *
- * A line that is too long is told and left out; a line whose fate is not known, or that was
- * refused, ends the run, since what follows must not overtake it. Its place in the output is "-".
+ * A line that does not fit a datagram is sent in parts by the client, alone. One that is too long
+ * is told and left out; a line whose fate is not known, or that was refused, ends the run, since
+ * what follows must not overtake it. Its place in the output is "-".
  */
 #include "engine/client/client.h"
 #include "engine/wire/wire.h"
@@ -28,6 +29,8 @@
 enum {
 	OPS_MAX = SYNOD_SESSION_WINDOW / 4, /* lines under way */
 	INPUT_SIZE = 64 * 1024,
+	LINE_ROOM_KEPT = 16 * 1024, /* bytes that a line's buffer keeps for the next one */
+	HELD_MAX = 8 * 1024 * 1024, /* bytes read ahead */
 	BURST = 64,
 };
 
@@ -36,7 +39,8 @@ struct line {
 	uint64_t number; /* in the input, from 1 */
 	int done;
 	int skipped; /* too long: never submitted */
-	uint8_t bytes[SYNOD_COMMAND_SIZE_MAX];
+	size_t room; /* of bytes */
+	uint8_t *bytes;
 };
 
 /* Lines [begin, end) are read and not yet printed; those before sent are submitted. */
@@ -49,6 +53,7 @@ struct submit {
 	uint64_t end;
 	uint32_t group_size; /* bytes of commands read and not yet sent */
 	uint32_t group_size_max;
+	size_t held; /* room of all lines */
 	uint32_t line_size_max;
 	uint64_t lines_read;
 	int any_order;
@@ -89,11 +94,55 @@ static int fill_input(struct submit *submit, int wait)
 	return size > 0;
 }
 
+/* Makes room for size bytes in a line. Returns 0, or -1: no memory. */
+static int make_room(struct submit *submit, struct line *line, size_t size)
+{
+	size_t room = line->room ? line->room : 256;
+	uint8_t *bytes;
+
+	if (size <= line->room)
+		return 0;
+	while (room < size)
+		room *= 2;
+	bytes = realloc(line->bytes, room);
+	if (!bytes)
+		return -1;
+	submit->held += room - line->room;
+	line->bytes = bytes;
+	line->room = room;
+	return 0;
+}
+
+/* The line is done with; what it held beyond the usual goes back. */
+static void release(struct submit *submit, struct line *line)
+{
+	if (line->room <= LINE_ROOM_KEPT)
+		return;
+	submit->held -= line->room;
+	free(line->bytes);
+	line->bytes = NULL;
+	line->room = 0;
+}
+
+static void complain_of_size(struct submit *submit, const struct line *line, uint64_t size)
+{
+	submit->failed = 1;
+	if (size > submit->line_size_max)
+		synod_tool_complain("line %" PRIu64 ": %" PRIu64
+				    " bytes, a command has at most %u; "
+				    "left out, split it",
+				    line->number, size, submit->line_size_max);
+	else
+		synod_tool_complain("line %" PRIu64 ": no memory for %" PRIu64 " bytes; left out",
+				    line->number, size);
+}
+
 /* The rest of a line that has begun; waits for it. */
 static void read_line(struct submit *submit, struct line *line)
 {
 	uint64_t size = 0;
 	int whole = 0;
+	int fits = 1;
 
 	while (!whole && fill_input(submit, 1)) {
 		const uint8_t *from = submit->input + submit->input_at;
@@ -101,26 +150,23 @@ static void read_line(struct submit *submit, struct line *line)
 		const uint8_t *newline = memchr(from, '\n', room);
 		size_t part = newline ? (size_t)(newline - from) : room;
 
-		if (size + part <= submit->line_size_max)
+		fits = fits && size + part <= submit->line_size_max &&
+		       make_room(submit, line, size + part) == 0;
+		if (fits && part)
 			memcpy(line->bytes + size, from, part);
 		size += part;
 		submit->input_at += part + (newline != NULL);
 		whole = newline != NULL;
 	}
 	line->number = ++submit->lines_read;
-	line->skipped = size > submit->line_size_max;
+	line->skipped = !fits;
 	line->done = line->skipped;
 	memset(&line->op, 0, sizeof(line->op));
 	line->op.data = line->bytes;
 	line->op.size = line->skipped ? 0 : (uint32_t)size;
 	line->op.user_data = (uint64_t)(uintptr_t)line;
-	if (line->skipped) {
-		synod_tool_complain("line %" PRIu64 ": %" PRIu64
-				    " bytes, a command has at most %u; "
-				    "left out, split it",
-				    line->number, size, submit->line_size_max);
-		submit->failed = 1;
-	}
+	if (line->skipped)
+		complain_of_size(submit, line, size);
 }
 
 static uint32_t size_in_datagram(const struct line *line)
@@ -132,7 +178,7 @@ static uint32_t size_in_datagram(const struct line *line)
 static void read_group(struct submit *submit)
 {
 	while (submit->group_size < submit->group_size_max &&
-	       submit->end - submit->begin < OPS_MAX) {
+	       submit->end - submit->begin < OPS_MAX && submit->held < HELD_MAX) {
 		struct line *line = line_at(submit, submit->end);
 
 		/* With nothing else to do, wait for input; else only look. */
@@ -145,10 +191,11 @@ static void read_group(struct submit *submit)
 	}
 }
 
-/* Submits what may go now: all that was read, or in order one datagram's worth. */
+/* Submits what may go now: all that was read, or in order one datagram's worth, or a long line. */
 static void send_group(struct submit *submit)
 {
 	uint32_t size = 0;
+	uint64_t begin = submit->sent;
 
 	if (!submit->any_order && synod_client_outstanding(submit->client))
 		return;
@@ -158,7 +205,8 @@ static void send_group(struct submit *submit)
 
 		if (!line->skipped) {
 			size += size_in_datagram(line);
-			if (!submit->any_order && size > submit->group_size_max)
+			if (!submit->any_order && size > submit->group_size_max &&
+			    submit->sent > begin)
 				return;
 			if (synod_client_submit(submit->client, &op, 1, synod_tool_now_ns()) == 0)
 				return;
@@ -223,12 +271,13 @@ static void reap(struct submit *submit)
 			complain_of_line(submit, line);
 	}
 	while (submit->begin < submit->sent && line_at(submit, submit->begin)->done) {
-		const struct line *line = line_at(submit, submit->begin);
+		struct line *line = line_at(submit, submit->begin);
 
 		if (line->op.position)
 			printf("%" PRIu64 "\n", line->op.position);
 		else
 			printf("-\n");
+		release(submit, line);
 		submit->begin++;
 	}
 	if (submit->begin == submit->sent && fflush(stdout))
@@ -297,9 +346,11 @@ static int begin(struct submit *submit, const struct synod_config *config, uint6
 		synod_tool_complain("the client takes no such cluster");
 	else {
 		submit->line_size_max = synod_client_command_size_max(submit->client);
-		submit->group_size_max = submit->line_size_max + SYNOD_COMMAND_HEADER_SIZE;
+		submit->group_size_max = synod_client_commands_size(submit->client);
 		result = run(submit);
 	}
+	for (uint32_t i = 0; submit->lines && i < OPS_MAX; i++)
+		free(submit->lines[i].bytes);
 	free(submit->lines);
 	free(memory);
 	return result;

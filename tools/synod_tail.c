@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * synod tail: prints the ordered commands that a replica has applied, one a line, exactly as they
- * were submitted (raw bytes and a newline). From any replica; it reads them back from its journal.
+ * were submitted (raw bytes and a newline). From any replica; it reads them back from its journal,
+ * large ones piece by piece.
  */
 #include "engine/client/queries.h"
 #include "tools/synod.h"
@@ -20,6 +21,7 @@ enum {
 struct tail {
 	struct synod_query query;
 	uint64_t next;	     /* position to print next */
+	uint32_t offset;     /* bytes of it that are printed: it is a large one */
 	uint64_t left;	     /* how many more; UINT64_MAX: all that there are */
 	uint64_t timeout_ns; /* without anything new */
 	int all;
@@ -38,9 +40,14 @@ static int print_answer(struct tail *tail, const struct synod_query_tail *answer
 			return synod_tool_complain("replica %u answered position %" PRIu64
 						   " for %" PRIu64,
 						   tail->query.replica, entry.position, tail->next);
-		if (tail->positions)
+		if (tail->positions && !entry.offset)
 			printf("%" PRIu64 "\t", entry.position);
 		fwrite(data, 1, entry.size, stdout);
+		if (entry.offset + entry.size < entry.total) { /* a piece, and alone */
+			tail->offset = entry.offset + entry.size;
+			break;
+		}
+		tail->offset = 0;
 		putchar('\n');
 		tail->next++;
 		if (!tail->all)
@@ -69,8 +76,12 @@ static int run(struct tail *tail)
 	uint64_t news_ns = synod_tool_now_ns();
 
 	while (tail->left) {
-		uint64_t wanted = tail->left > UINT32_MAX ? UINT32_MAX : tail->left;
-		int result = synod_query_tail(&tail->query, tail->next, wanted, &answer);
+		const struct synod_query_range range = {
+			.position = tail->next,
+			.count = tail->left > UINT32_MAX ? UINT32_MAX : tail->left,
+			.offset = tail->offset,
+		};
+		int result = synod_query_tail(&tail->query, &range, &answer);
 
 		if (result)
 			return synod_tool_complain(

@@ -51,12 +51,14 @@ extern "C" {
 	X(REFUSED_NOT_LEADER, "refused_not_leader", "request answered NOT_LEADER")                 \
 	X(REFUSED_BUSY, "refused_busy", "request answered BUSY")                                   \
 	X(REFUSED_FULL, "refused_full", "request answered FULL: the journal has no room")          \
+	X(REFUSED_BUFFERS, "refused_buffers", "part refused: all buffers of large commands used")  \
 	X(REFUSED_HALTED, "refused_halted", "request answered HALTED: the journal has failed")     \
 	X(REFUSED_BOOT, "refused_boot", "request meant for another life of this replica: BUSY")    \
 	X(REFUSED_SESSION, "refused_session", "command of an unknown or evicted session")          \
 	X(COMMANDS, "commands", "commands taken from clients")                                     \
 	X(COMMANDS_APPLIED, "commands_applied", "commands executed")                               \
 	X(COMMANDS_DUPLICATE, "commands_duplicate", "commands answered from the session table")    \
+	X(PARTS_TAKEN, "parts_taken", "parts of large commands put together")                      \
 	X(BATCHES, "batches", "batches proposed")                                                  \
 	X(REPLIES, "replies", "reply datagrams sent")                                              \
 	X(RETRANSMITS, "retransmits", "messages sent again")                                       \

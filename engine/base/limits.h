@@ -30,6 +30,13 @@ enum {
 	SYNOD_BATCH_COMMANDS_MAX = SYNOD_BATCH_SIZE_MAX / SYNOD_COMMAND_HEADER_SIZE, /* 369 */
 	SYNOD_BATCH_ORIGINS_MAX = 64, /* request datagrams that one batch gathers */
 
+	/* Larger commands are ordered in parts and put together when they are applied. */
+	SYNOD_COMMAND_LARGE_MAX = 1 << 20,
+	SYNOD_PART_HEADER_SIZE = 8,	  /* engine/wire: where a part's bytes belong */
+	SYNOD_PART_SIZE_MIN = 64,	  /* bytes of a part but the last: bounds their number */
+	SYNOD_ASSEMBLIES = 8,		  /* buffers for commands that are put together */
+	SYNOD_ASSEMBLY_IDLE_SLOTS = 1024, /* without a part: a buffer may be taken away */
+
 	/* Sessions: a client may have this many request numbers open at once. A power of two. */
 	SYNOD_SESSION_WINDOW = 4096,
 	SYNOD_SESSIONS_MAX = 1024,
@@ -62,6 +69,10 @@ _Static_assert(14 + 20 + 8 + SYNOD_HEADER_SIZE + SYNOD_ENTRY_SIZE + SYNOD_BATCH_
 		       SYNOD_FRAME_SIZE_MAX,
 	       "a full batch fits one frame");
 _Static_assert(SYNOD_BATCH_SIZE_MAX % 8 == 0, "records stay aligned");
+_Static_assert((int)SYNOD_COMMAND_LARGE_MAX > (int)SYNOD_COMMAND_SIZE_MAX, "or nobody needs parts");
+_Static_assert((int)SYNOD_PART_HEADER_SIZE + (int)SYNOD_PART_SIZE_MIN <=
+		       (int)SYNOD_COMMAND_SIZE_MAX,
+	       "a part is a command");
 #endif
 
 #endif

@@ -63,6 +63,7 @@ int synod_client_init(struct synod_client **client, void *memory,
 	made->nonce_state = config->nonce;
 	/* An identity's nonces count up from a random one: the later registration has more. */
 	made->nonce = config->identity ? config->nonce & INT64_MAX : config->nonce;
+	made->large.window = CLIENT_PARTS_FIRST;
 	made->spread = (uint32_t)(config->nonce >> 17);
 	made->identity = config->identity;
 	made->incarnation = config->incarnation;
@@ -87,10 +88,16 @@ static int is_sane(const struct synod_client *client, const struct synod_client_
 	return op->sort == SYNOD_CLIENT_COMMAND || op->sort == SYNOD_CLIENT_READ;
 }
 
+/* A command may be sent in parts, a read fits a datagram. */
+static uint32_t size_max(const struct synod_client *client, const struct synod_client_op *op)
+{
+	return op->sort == SYNOD_CLIENT_COMMAND ? synod_client_command_size_max(client)
+						: client->body_size_max - SYNOD_COMMAND_HEADER_SIZE;
+}
+
 uint32_t synod_client_submit(struct synod_client *client, struct synod_client_op *const ops[],
 			     uint32_t n, uint64_t now_ns)
 {
-	uint32_t size_max = synod_client_command_size_max(client);
 	uint32_t taken;
 
 	for (taken = 0; taken < n; taken++) {
@@ -107,7 +114,7 @@ uint32_t synod_client_submit(struct synod_client *client, struct synod_client_op
 		op->submitted_ns = now_ns;
 		op->result_size = 0;
 		op->refusal = 0;
-		if (op->size > size_max || client->fenced || !is_sane(client, op)) {
+		if (op->size > size_max(client, op) || client->fenced || !is_sane(client, op)) {
 			op->status = client->fenced	   ? SYNOD_SESSION_EVICTED
 				     : is_sane(client, op) ? SYNOD_TOO_LARGE
 							   : SYNOD_BAD_COMMAND;
@@ -121,6 +128,7 @@ uint32_t synod_client_submit(struct synod_client *client, struct synod_client_op
 			client->stale_waiting++;
 			client->stale_due_ns = 0;
 		}
+		client->large.pending += (uint32_t)client_is_large(client, op);
 		client->number_next++;
 	}
 	return taken;
@@ -141,6 +149,8 @@ void synod_client_complete(struct synod_client *client, uint64_t number, uint16_
 	op->refusal = slot->refusal;
 	op->completed_ns = now_ns;
 	client->stale_waiting -= client_is_stale(slot) != 0;
+	if (client_is_large(client, op))
+		synod_client_large_ended(client, number);
 	slot->op = NULL;
 	push_completed(client, op);
 	/* Each number is stepped over once in its life: constant time an operation. */
@@ -151,6 +161,16 @@ void synod_client_complete(struct synod_client *client, uint64_t number, uint16_
 		client->number_cursor = client->number_oldest;
 }
 
+/* 0: it is in parts, and no copy of the last one, which executes it, ever left. */
+static int last_part_sent(struct synod_client *client, uint64_t number)
+{
+	const struct synod_client_op *op = client_slot(client, number)->op;
+
+	if (!client_is_large(client, op))
+		return 1;
+	return number == client->large.number && client->large.sent == op->size;
+}
+
 /* Ends an operation that was not answered, with the most that is known of it. */
 void synod_client_give_up(struct synod_client *client, uint64_t number, uint64_t now_ns)
 {
@@ -159,7 +179,8 @@ void synod_client_give_up(struct synod_client *client, uint64_t number, uint64_t
 
 	if (slot->copies == 0)
 		status = slot->refusal == SYNOD_FULL ? SYNOD_FULL : SYNOD_NOT_LEADER;
-	else if (slot->refusal == SYNOD_FULL && slot->refusals >= slot->copies)
+	else if (slot->refusal == SYNOD_FULL &&
+		 (slot->refusals >= slot->copies || !last_part_sent(client, number)))
 		status = SYNOD_FULL;
 	synod_client_complete(client, number, status, 0, now_ns);
 }
@@ -187,6 +208,7 @@ void synod_client_follow(struct synod_client *client)
 	client->silent = 0;
 	client->asked_ns = 0;
 	client->number_cursor = client->number_oldest;
+	synod_client_large_follow(client);
 }
 
 /*
@@ -240,7 +262,8 @@ uint64_t synod_client_deadline(const struct synod_client *client)
 		return client->stale_due_ns;
 	if (client->seeking && (unanswered || !client->session))
 		return client->probe_ns < client->tick_ns ? client->probe_ns : client->tick_ns;
-	if (!client->seeking && client->number_cursor < client->number_next)
+	if (!client->seeking &&
+	    (client->number_cursor < client->number_next || synod_client_large_ready(client, 0)))
 		return 0;
 	return unanswered ? client->tick_ns : UINT64_MAX;
 }
@@ -267,7 +290,14 @@ uint32_t synod_client_outstanding(const struct synod_client *client)
 
 uint32_t synod_client_command_size_max(const struct synod_client *client)
 {
-	return client->body_size_max - SYNOD_COMMAND_HEADER_SIZE;
+	return synod_client_part_size(client) >= SYNOD_PART_SIZE_MIN
+		       ? SYNOD_COMMAND_LARGE_MAX
+		       : client->body_size_max - SYNOD_COMMAND_HEADER_SIZE;
+}
+
+uint32_t synod_client_commands_size(const struct synod_client *client)
+{
+	return client->body_size_max;
 }
 
 const struct synod_client_counters *synod_client_counters(const struct synod_client *client)

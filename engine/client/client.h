@@ -55,6 +55,11 @@ extern "C" {
 
 struct synod_client;
 
+/*
+ * An operation that does not fit a datagram is sent in parts, one such operation at a time, up to
+ * SYNOD_COMMAND_LARGE_MAX bytes; the others overtake it. It is executed once and whole, like any.
+ */
+
 /* One command and its fate. Set everything else to 0. */
 struct synod_client_op {
 	/* In: the caller's. */
@@ -94,7 +99,9 @@ enum synod_client_sort {
 /*
  * What an operation's status may be:
  *   OK, BAD_COMMAND, NOT_FOUND, MISMATCH, NO_SPACE  executed, at position
- *   TOO_LARGE        not sent; so too BAD_COMMAND at position 0: no such sort, or no such replica
+ *   TOO_LARGE        not sent: larger than synod_client_command_size_max, or a read larger than a
+ *                    datagram. Or sent in datagrams larger than the replicas' batches (their mtu),
+ *                    and not executed. So too BAD_COMMAND at position 0: no such sort, or replica
  *   NOT_LEADER       the deadline passed before it was ever sent: no leader was found
  *   FULL             refused: the journal has no room. (Each copy that was answered was refused; a
  *                    network that duplicates datagrams may still deliver another.)
@@ -139,6 +146,8 @@ struct synod_client_counters {
 	uint64_t stray_replies; /* results nobody waits for: late, repeated, another session's */
 	uint64_t commands_sent; /* copies of operations in datagrams */
 	uint64_t commands_repeated;  /* of those, not the first copy */
+	uint64_t parts_sent;	     /* of operations that do not fit a datagram */
+	uint64_t parts_repeated;     /* of those, sent before */
 	uint64_t completed;	     /* operations handed to poll */
 	uint64_t refused_not_leader; /* results with that status, or HALTED … */
 	uint64_t refused_busy;
@@ -189,6 +198,9 @@ int synod_client_fenced(const struct synod_client *client); /* 1: a later life t
 uint32_t synod_client_leader(const struct synod_client *client);      /* 0: it seeks one */
 uint32_t synod_client_outstanding(const struct synod_client *client); /* submitted, not polled */
 uint32_t synod_client_command_size_max(const struct synod_client *client);
+/* Bytes of commands (24 each, and their data padded to 8) that one datagram holds; a longer command
+ * is sent in parts. */
+uint32_t synod_client_commands_size(const struct synod_client *client);
 const struct synod_client_counters *synod_client_counters(const struct synod_client *client);
 
 #ifdef __cplusplus

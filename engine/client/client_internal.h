@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The client's state, shared by client.c (interface), client_send.c (what leaves, and when) and
- * client_receive.c (what comes back). Included by nobody else; tests use client.h.
+ * The client's state, shared by client.c (interface), client_send.c (what leaves, and when),
+ * client_large.c (operations in parts) and client_receive.c (what comes back). Included by nobody
+ * else; tests use client.h.
  *
  *      number   1 … oldest … cursor … next
  *                   │        │        └ the next operation submitted gets this
@@ -24,6 +25,8 @@ enum {
 	CLIENT_SEND_MAX = 64,	       /* datagrams that one poll sends: what a ring can take */
 	CLIENT_BACKOFF_SHIFT_MAX = 3,  /* retries wait retry_ns times 1, 2, 4, 8, 8, … */
 	CLIENT_TICKS_PER_RETRY = 8,    /* timers are looked at this often in a retry_ns */
+	CLIENT_PARTS_FIRST = 8,	       /* parts of a large operation under way, at first … */
+	CLIENT_PARTS_MAX = 32,	       /* … and at most */
 	CLIENT_SILENT_RETRIES = 2,     /* a silent replica is not asked on hearsay for so long */
 	CLIENT_RETRY_NS_DEFAULT = 20 * 1000 * 1000,
 };
@@ -36,6 +39,21 @@ struct client_slot {
 	uint8_t refusals;	    /* of those, answered with a refusal; stays at 255 */
 	uint16_t refusal;	    /* the last one, or 0 */
 	uint32_t waits;		    /* 1: BUSY or FULL, not to be sent before due_ns */
+};
+
+/* The large operation in transfer: see client_large.c. */
+struct client_large {
+	uint64_t number;   /* 0: none */
+	uint32_t pending;  /* large operations without an answer, this one included */
+	uint32_t have;	   /* bytes that the replicas have */
+	uint32_t next;	   /* byte to be sent next */
+	uint32_t recover;  /* where next was when it went back; 0: it did not */
+	uint32_t reported; /* what the last answer said they have */
+	uint32_t sent;	   /* bytes of which a copy was ever sent */
+	uint32_t stalls;   /* times the timer ran out since have went on */
+	uint32_t window;   /* parts under way at most; kept from one operation to the next */
+	uint32_t answers;  /* that brought something new, since window grew */
+	uint64_t due_ns;   /* when it does */
 };
 
 struct synod_client {
@@ -68,6 +86,8 @@ struct synod_client {
 	uint64_t probed_ns; /* when the last probe left */
 	uint64_t asked_ns;  /* the first sending to target since it was last heard; 0: none */
 	uint64_t tick_ns;   /* when timers are looked at next */
+
+	struct client_large large;
 
 	/* Cold: set at init, or once a session. */
 	const struct synod_transport *transport;
@@ -110,6 +130,24 @@ int synod_client_doubts(const struct synod_client *client, uint64_t now_ns);
 /* 1 if anything unanswered is the leader's business. */
 int synod_client_asks_leader(struct synod_client *client);
 
+/* 1: a command that does not fit a datagram. */
+static inline int client_is_large(const struct synod_client *client,
+				  const struct synod_client_op *op)
+{
+	return op->sort == SYNOD_CLIENT_COMMAND &&
+	       SYNOD_COMMAND_HEADER_SIZE + op->size > client->body_size_max;
+}
+
+/* 1: an operation of that sort and size fits behind what is in the packet. */
+static inline int client_packet_holds(const struct synod_client *client, uint32_t sort,
+				      uint32_t size)
+{
+	if (client->packet_size && client->packet_sort != sort)
+		return 0;
+	return client->packet_size + SYNOD_COMMAND_HEADER_SIZE + SYNOD_WIRE_ALIGN(size) <=
+	       client->body_size_max;
+}
+
 /* client.c */
 void synod_client_complete(struct synod_client *client, uint64_t number, uint16_t status,
 			   uint64_t position, uint64_t now_ns);
@@ -121,10 +159,36 @@ uint32_t synod_client_next_replica(struct synod_client *client, uint64_t now_ns)
 /* client_send.c */
 /* Seals and sends what is in the packet. Returns 0, or the transport's -errno. */
 int synod_client_packet_send(struct synod_client *client, uint32_t to);
+/* The same, to whom we follow, or ask whether to. */
+int synod_client_target_send(struct synod_client *client, uint64_t now_ns);
 /* One more copy of an operation into the packet, which has room for it. */
 void synod_client_pack(struct synod_client *client, uint64_t number, uint64_t now_ns);
 void synod_client_send(struct synod_client *client, uint64_t now_ns);
 void synod_client_tick(struct synod_client *client, uint64_t now_ns);
+
+struct client_bytes {
+	const void *data;
+	uint32_t size;
+};
+
+/* Appends a command whose payload comes in count pieces. It fits. */
+void synod_client_packet_append(struct synod_client *client,
+				const struct synod_wire_command *command,
+				const struct client_bytes *pieces, uint32_t count);
+
+/* client_large.c */
+uint32_t synod_client_part_size(const struct synod_client *client); /* bytes; 0: none fits */
+int synod_client_large_ready(const struct synod_client *client, uint64_t now_ns); /* to send */
+void synod_client_large_send(struct synod_client *client, uint64_t now_ns);
+/* The next part into the packet, if number is the one in transfer and the packet has room. */
+void synod_client_large_probe(struct synod_client *client, uint64_t number);
+void synod_client_large_follow(struct synod_client *client);
+/* The replicas have that much of it. Returns 0, or -1: nobody asked. */
+int synod_client_large_progress(struct synod_client *client, uint64_t number, uint32_t have,
+				uint64_t now_ns);
+/* Looks at the timer. */
+void synod_client_large_tick(struct synod_client *client, uint64_t now_ns);
+void synod_client_large_ended(struct synod_client *client, uint64_t number);
 
 /* client_receive.c */
 void synod_client_receive(struct synod_client *client, uint64_t now_ns);

@@ -162,6 +162,31 @@ static void on_stale_result(struct synod_client *client, const struct reply *rep
 	}
 }
 
+/* It executes what it is asked. One given up as silent that does after all was only slow. */
+static void on_executed(struct synod_client *client, const struct reply *reply)
+{
+	if (!client->seeking || (!is_target(client, reply) && reply->from != client->silent))
+		return;
+	client->target = reply->from;
+	synod_client_follow(client);
+}
+
+static void on_partial(struct synod_client *client, const struct reply *reply,
+		       const struct synod_wire_result *result, const void *data)
+{
+	uint32_t have;
+
+	if (result->size != sizeof(have)) {
+		client->counters.stray_replies++;
+		return;
+	}
+	memcpy(&have, data, sizeof(have));
+	if (synod_client_large_progress(client, result->number, have, reply->now_ns))
+		client->counters.stray_replies++;
+	else
+		on_executed(client, reply);
+}
+
 /* One result for an operation of the open session. */
 static void on_result(struct synod_client *client, const struct reply *reply,
 		      const struct synod_wire_result *result, const void *data)
@@ -188,16 +213,14 @@ static void on_result(struct synod_client *client, const struct reply *reply,
 	case SYNOD_SESSION_EVICTED:
 		on_evicted(client, reply);
 		return;
+	case SYNOD_PARTIAL:
+		on_partial(client, reply, result, data);
+		return;
 	default:
 		copy_result(slot->op, data, result->size);
 		synod_client_complete(client, number, result->status, result->position,
 				      reply->now_ns);
-		/* One given up as silent that executes after all was only slow. */
-		if (client->seeking &&
-		    (is_target(client, reply) || reply->from == client->silent)) {
-			client->target = reply->from;
-			synod_client_follow(client);
-		}
+		on_executed(client, reply);
 	}
 }
 

@@ -33,8 +33,7 @@ int synod_client_packet_send(struct synod_client *client, uint32_t to)
 	return error;
 }
 
-/* To whom we follow, or ask whether to. */
-static int packet_send(struct synod_client *client, uint64_t now_ns)
+int synod_client_target_send(struct synod_client *client, uint64_t now_ns)
 {
 	int nothing = client->packet_size == 0;
 	int error = synod_client_packet_send(client, client->target);
@@ -44,8 +43,9 @@ static int packet_send(struct synod_client *client, uint64_t now_ns)
 	return error;
 }
 
-static void packet_append(struct synod_client *client, const struct synod_wire_command *command,
-			  const void *data)
+void synod_client_packet_append(struct synod_client *client,
+				const struct synod_wire_command *command,
+				const struct client_bytes *pieces, uint32_t count)
 {
 	uint8_t *to = client->packet + SYNOD_HEADER_SIZE + client->packet_size;
 
@@ -55,18 +55,14 @@ static void packet_append(struct synod_client *client, const struct synod_wire_c
 	to += sizeof(*command);
 	if (command->size % 8) /* the padding; the data overwrites the rest */
 		memset(to + (command->size & ~7u), 0, 8);
-	if (data && command->size)
-		memcpy(to, data, command->size);
+	for (; count; count--, pieces++) {
+		if (pieces->size)
+			memcpy(to, pieces->data, pieces->size);
+		to += pieces->size;
+	}
 	client->packet_size += synod_wire_command_size(command);
-	client->packet_sort = command->kind;
-}
-
-static int packet_holds(const struct synod_client *client, const struct synod_client_op *op)
-{
-	if (client->packet_size && client->packet_sort != op->sort)
-		return 0;
-	return client->packet_size + SYNOD_COMMAND_HEADER_SIZE + SYNOD_WIRE_ALIGN(op->size) <=
-	       client->body_size_max;
+	client->packet_sort =
+		command->kind == SYNOD_COMMAND_PART ? SYNOD_CLIENT_COMMAND : command->kind;
 }
 
 void synod_client_pack(struct synod_client *client, uint64_t number, uint64_t now_ns)
@@ -78,10 +74,11 @@ void synod_client_pack(struct synod_client *client, uint64_t number, uint64_t no
 		.size = slot->op->size,
 		.kind = (uint8_t)slot->op->sort,
 	};
+	const struct client_bytes bytes = { slot->op->data, slot->op->size };
 	uint32_t shift =
 		slot->copies < CLIENT_BACKOFF_SHIFT_MAX ? slot->copies : CLIENT_BACKOFF_SHIFT_MAX;
 
-	packet_append(client, &command, slot->op->data);
+	synod_client_packet_append(client, &command, &bytes, 1);
 	client->counters.commands_sent++;
 	client->counters.commands_repeated += slot->copies != 0;
 	slot->copies = (uint8_t)(slot->copies + (slot->copies < UINT8_MAX));
@@ -97,7 +94,8 @@ static void unpack(struct synod_client *client, uint64_t first)
 	for (number = first; number < client->number_cursor; number++) {
 		struct client_slot *slot = client_slot(client, number);
 
-		if (!slot->op || client_is_stale(slot) || slot->waits || slot->copies == UINT8_MAX)
+		if (!slot->op || client_is_stale(slot) || client_is_large(client, slot->op) ||
+		    slot->waits || slot->copies == UINT8_MAX)
 			continue;
 		slot->copies--;
 		client->counters.commands_sent--;
@@ -116,9 +114,10 @@ static void send_from_cursor(struct synod_client *client, uint64_t now_ns)
 		uint64_t number = client->number_cursor;
 		const struct client_slot *slot = client_slot(client, number);
 
-		if (slot->op && !client_is_stale(slot) && !(slot->waits && slot->due_ns > now_ns)) {
-			if (!packet_holds(client, slot->op)) {
-				if (packet_send(client, now_ns)) {
+		if (slot->op && !client_is_stale(slot) && !client_is_large(client, slot->op) &&
+		    !(slot->waits && slot->due_ns > now_ns)) {
+			if (!client_packet_holds(client, slot->op->sort, slot->op->size)) {
+				if (synod_client_target_send(client, now_ns)) {
 					unpack(client, packet_first);
 					return;
 				}
@@ -130,7 +129,7 @@ static void send_from_cursor(struct synod_client *client, uint64_t now_ns)
 		}
 		client->number_cursor++;
 	}
-	if (packet_send(client, now_ns))
+	if (synod_client_target_send(client, now_ns))
 		unpack(client, packet_first);
 }
 
@@ -140,14 +139,15 @@ static void send_register(struct synod_client *client, uint64_t now_ns)
 		.identity = client->identity,
 		.incarnation = client->incarnation,
 	};
+	const struct client_bytes bytes = { &identity, client->identity ? sizeof(identity) : 0 };
 	struct synod_wire_command command = {
 		.number = client->nonce,
 		.size = client->identity ? sizeof(identity) : 0,
 		.kind = SYNOD_COMMAND_REGISTER,
 	};
 
-	packet_append(client, &command, &identity);
-	packet_send(client, now_ns);
+	synod_client_packet_append(client, &command, &bytes, 1);
+	(void)synod_client_target_send(client, now_ns);
 }
 
 /* The oldest operations, as many as one datagram holds. Returns how many. */
@@ -161,12 +161,16 @@ static uint32_t send_oldest(struct synod_client *client, uint64_t now_ns)
 
 		if (!slot->op || client_is_stale(slot))
 			continue;
-		if (!packet_holds(client, slot->op))
+		if (client_is_large(client, slot->op)) {
+			synod_client_large_probe(client, number);
+			continue;
+		}
+		if (!client_packet_holds(client, slot->op->sort, slot->op->size))
 			break;
 		synod_client_pack(client, number, now_ns);
 		count++;
 	}
-	packet_send(client, now_ns);
+	(void)synod_client_target_send(client, now_ns);
 	return count;
 }
 
@@ -199,10 +203,13 @@ void synod_client_send(struct synod_client *client, uint64_t now_ns)
 	synod_assert_cmp(client->packet_size, ==, 0);
 	synod_assert_cmp(client->number_cursor, >=, client->number_oldest);
 	synod_client_stale_send(client, now_ns);
-	if (client->seeking)
+	if (client->seeking) {
 		probe(client, now_ns);
-	else
-		send_from_cursor(client, now_ns);
+		return;
+	}
+	send_from_cursor(client, now_ns);
+	if (!client->packet_size)
+		synod_client_large_send(client, now_ns);
 	if (!client->seeking && synod_client_doubts(client, now_ns)) {
 		send_register(client, now_ns);
 		client->doubt_ns = now_ns + client->retry_ns;
@@ -247,13 +254,14 @@ static void repeat(struct synod_client *client, uint64_t now_ns)
 	for (number = client->number_oldest; number < client->number_cursor; number++) {
 		const struct client_slot *slot = client_slot(client, number);
 
-		if (!slot->op || client_is_stale(slot) || slot->due_ns > now_ns)
+		if (!slot->op || client_is_stale(slot) || client_is_large(client, slot->op) ||
+		    slot->due_ns > now_ns)
 			continue;
-		if (!packet_holds(client, slot->op))
-			packet_send(client, now_ns);
+		if (!client_packet_holds(client, slot->op->sort, slot->op->size))
+			(void)synod_client_target_send(client, now_ns);
 		synod_client_pack(client, number, now_ns);
 	}
-	packet_send(client, now_ns);
+	(void)synod_client_target_send(client, now_ns);
 }
 
 void synod_client_tick(struct synod_client *client, uint64_t now_ns)
@@ -263,8 +271,10 @@ void synod_client_tick(struct synod_client *client, uint64_t now_ns)
 		expire(client, now_ns);
 	if (client->seeking)
 		return;
-	if (client->asked_ns && now_ns - client->asked_ns >= client->retry_ns)
+	if (client->asked_ns && now_ns - client->asked_ns >= client->retry_ns) {
 		give_up_leader(client, now_ns);
-	else
-		repeat(client, now_ns);
+		return;
+	}
+	repeat(client, now_ns);
+	synod_client_large_tick(client, now_ns);
 }

@@ -162,6 +162,18 @@ int synod_query_tail_next(const struct synod_query_tail *tail, uint32_t *at,
 	return 1;
 }
 
+/* A whole command, or the only entry and a piece from the byte asked for. */
+static int entry_sane(const struct synod_query_tail *tail, const struct synod_wire_tail *entry)
+{
+	if (entry->position != tail->position_first + tail->count ||
+	    entry->total > SYNOD_COMMAND_LARGE_MAX || entry->offset > entry->total ||
+	    entry->size > entry->total - entry->offset)
+		return 0;
+	if (entry->size == entry->total)
+		return 1;
+	return tail->count == 0 && entry->size && entry->offset == tail->offset_first;
+}
+
 static int take_tail(void *into, const struct synod_wire_view *view)
 {
 	struct synod_query_tail *tail = into;
@@ -177,14 +189,14 @@ static int take_tail(void *into, const struct synod_wire_view *view)
 	tail->size = view->body_size;
 	memcpy(tail->entries, view->body, view->body_size);
 	while (synod_query_tail_next(tail, &at, &entry, &data)) {
-		if (entry.position != tail->position_first + tail->count)
+		if (!entry_sane(tail, &entry))
 			return -1;
 		tail->count++;
 	}
 	return at == tail->size ? 0 : -1;
 }
 
-int synod_query_tail(const struct synod_query *query, uint64_t first, uint64_t count,
+int synod_query_tail(const struct synod_query *query, const struct synod_query_range *range,
 		     struct synod_query_tail *tail)
 {
 	uint32_t size = query->transport->datagram_size_max < SYNOD_FRAME_SIZE_MAX
@@ -193,14 +205,16 @@ int synod_query_tail(const struct synod_query *query, uint64_t first, uint64_t c
 	struct question question = {
 		.type = SYNOD_TAIL_QUERY,
 		.answer_type = SYNOD_TAIL,
-		.slot = first,
-		.argument = count,
+		.slot = range->position,
+		.argument = (uint64_t)range->offset << 32 | range->count,
 		.take = take_tail,
 		.into = tail,
 	};
 
-	if (!first || !count || size < SYNOD_HEADER_SIZE)
+	if (!range->position || !range->count || range->count > UINT32_MAX ||
+	    size < SYNOD_HEADER_SIZE)
 		return -EINVAL;
+	tail->offset_first = range->offset;
 	question.body_size = (size - SYNOD_HEADER_SIZE) & ~7u;
 	return ask(query, &question);
 }

@@ -45,9 +45,21 @@ int synod_query_status(const struct synod_query *query, struct synod_wire_status
 int synod_query_handover(const struct synod_query *query, uint64_t to, uint64_t *status)
 	__attribute__((warn_unused_result));
 
-/* Commands of the sequence, in order and without gaps, as they came in one answer. */
+/* Which commands: from one on, and of the first from that byte on. */
+struct synod_query_range {
+	uint64_t position; /* from 1 */
+	uint64_t count;	   /* at most, 1..UINT32_MAX */
+	uint32_t offset;   /* 0 but to go on in a long command */
+	uint32_t reserved;
+};
+
+/*
+ * Commands of the sequence, in order and without gaps, as they came in one answer: whole ones, or
+ * one piece of one that is longer (entry.total > entry.size), from the byte asked for.
+ */
 struct synod_query_tail {
 	uint64_t position_first;   /* as asked */
+	uint32_t offset_first;	   /* as asked; 0 in answers of whole commands */
 	uint64_t position_applied; /* the replica's last; more than the entries: ask on */
 	uint32_t count;		   /* entries; 0: the replica has none there (yet, or any more) */
 	uint32_t size;		   /* bytes used of entries */
@@ -55,10 +67,10 @@ struct synod_query_tail {
 };
 
 /*
- * Asks for up to count commands from position first (from 1). Fewer may come: ask on at first + the
- * answer's count. Returns 0, -ETIMEDOUT, -EINVAL (first or count is 0) or the transport's error.
+ * Asks for commands. Fewer may come: ask on behind the last, or behind the piece. Returns 0,
+ * -ETIMEDOUT, -EINVAL (position or count is out of its range) or the transport's error.
  */
-int synod_query_tail(const struct synod_query *query, uint64_t first, uint64_t count,
+int synod_query_tail(const struct synod_query *query, const struct synod_query_range *range,
 		     struct synod_query_tail *tail) __attribute__((warn_unused_result));
 
 /*

@@ -22,6 +22,7 @@ struct synod_replica {
 	uint64_t *positions;
 	size_t positions_size;
 	uint64_t *skips;
+	struct synod_pipeline_part *parts;
 	struct synod_net *net;
 	struct synod_net_config net_config;
 	struct synod_pipeline *pipeline;

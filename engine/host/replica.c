@@ -116,8 +116,9 @@ static int take_memory(struct synod_replica *replica, char *error, size_t error_
 	replica->positions_size = (status.slots_max + 2) * sizeof(uint64_t);
 	replica->positions = take_pages(replica->positions_size);
 	replica->skips = take_pages(SYNOD_PIPELINE_SKIPS_MAX * sizeof(uint64_t));
+	replica->parts = take_pages(SYNOD_PIPELINE_PARTS_MAX * sizeof(*replica->parts));
 	if (!replica->apply_memory || replica->positions == MAP_FAILED ||
-	    replica->skips == MAP_FAILED) {
+	    replica->skips == MAP_FAILED || replica->parts == MAP_FAILED) {
 		snprintf(error, error_size,
 			 "no memory for %u sessions (%zu bytes): lower sessions in [cluster]",
 			 replica->config.sessions, apply_size);
@@ -172,6 +173,7 @@ static int make_pipeline(struct synod_replica *replica, char *error, size_t erro
 		.journal = synod_journal_port(replica->journal),
 		.positions = replica->positions,
 		.skips = replica->skips,
+		.parts = replica->parts,
 		.mbufs = replica->mbufs,
 		.header_mbufs = replica->header_mbufs,
 		.net_counters = &replica->net_counters,
@@ -239,6 +241,8 @@ void synod_replica_close(struct synod_replica *replica)
 	synod_net_close(replica->net);
 	synod_pipeline_destroy(replica->pipeline);
 	synod_journal_close(replica->journal);
+	if (replica->parts && replica->parts != MAP_FAILED)
+		munmap(replica->parts, SYNOD_PIPELINE_PARTS_MAX * sizeof(*replica->parts));
 	if (replica->skips && replica->skips != MAP_FAILED)
 		munmap(replica->skips, SYNOD_PIPELINE_SKIPS_MAX * sizeof(uint64_t));
 	if (replica->positions && replica->positions != MAP_FAILED)

@@ -2,14 +2,16 @@
 /*
  * Batches in, results out. The state is one flat block, so that it can be copied and compared:
  *
- *   | struct synod_apply | session table | machine's state |
+ *   | struct synod_apply | session table | assemblies of large commands | machine's state |
  *
  * Only the pointer to the machine's functions points outside, and no hash reads it.
  */
 #include "engine/machine/apply.h"
 
 #include "engine/base/assert.h"
+#include "engine/base/crc32c.h"
 #include "engine/base/limits.h"
+#include "engine/machine/assembly.h"
 #include "engine/machine/fold.h"
 #include "engine/machine/session.h"
 #include "engine/wire/wire.h"
@@ -27,6 +29,7 @@ struct synod_apply {
 	uint64_t hash;
 	/* Offsets in bytes from the beginning of this struct. */
 	uint64_t at_sessions;
+	uint64_t at_assemblies;
 	uint64_t at_machine;
 };
 
@@ -40,19 +43,53 @@ static struct synod_sessions *sessions_of(const struct synod_apply *apply)
 	return (struct synod_sessions *)((uintptr_t)apply + apply->at_sessions);
 }
 
+static struct synod_assemblies *assemblies_of(const struct synod_apply *apply)
+{
+	return (struct synod_assemblies *)((uintptr_t)apply + apply->at_assemblies);
+}
+
 static void *machine_of(const struct synod_apply *apply)
 {
 	return (void *)((uintptr_t)apply + apply->at_machine);
 }
 
-size_t synod_apply_size(const struct synod_machine *machine, uint32_t sessions)
+struct synod_apply_limits synod_apply_limits(uint32_t sessions)
 {
-	return line_round(sizeof(struct synod_apply)) + synod_session_table_size(sessions) +
-	       line_round(machine->size());
+	return (struct synod_apply_limits){
+		.sessions = sessions,
+		.assemblies = SYNOD_ASSEMBLIES,
+		.assembly_size = SYNOD_COMMAND_LARGE_MAX,
+	};
 }
 
-struct synod_apply *synod_apply_init(void *memory, const struct synod_machine *machine,
-				     uint32_t sessions)
+/* Fills in the offsets; returns the size of it all. */
+static size_t lay_out(struct synod_apply *apply, const struct synod_machine *machine,
+		      const struct synod_apply_limits *limits)
+{
+	apply->at_sessions = line_round(sizeof(*apply));
+	apply->at_assemblies = apply->at_sessions + synod_session_table_size(limits->sessions);
+	apply->at_machine = apply->at_assemblies +
+			    synod_assemblies_size(limits->assemblies, limits->assembly_size);
+	return apply->at_machine + line_round(machine->size());
+}
+
+size_t synod_apply_size_within(const struct synod_machine *machine,
+			       const struct synod_apply_limits *limits)
+{
+	struct synod_apply apply;
+
+	return lay_out(&apply, machine, limits);
+}
+
+size_t synod_apply_size(const struct synod_machine *machine, uint32_t sessions)
+{
+	const struct synod_apply_limits limits = synod_apply_limits(sessions);
+
+	return synod_apply_size_within(machine, &limits);
+}
+
+struct synod_apply *synod_apply_init_within(void *memory, const struct synod_machine *machine,
+					    const struct synod_apply_limits *limits)
 {
 	struct synod_apply *apply = memory;
 
@@ -61,11 +98,19 @@ struct synod_apply *synod_apply_init(void *memory, const struct synod_machine *m
 	apply->slot = 0;
 	apply->position = 0;
 	apply->hash = 0;
-	apply->at_sessions = line_round(sizeof(*apply));
-	apply->at_machine = apply->at_sessions + synod_session_table_size(sessions);
-	synod_session_table_init(sessions_of(apply), sessions);
+	lay_out(apply, machine, limits);
+	synod_session_table_init(sessions_of(apply), limits->sessions);
+	synod_assemblies_init(assemblies_of(apply), limits->assemblies, limits->assembly_size);
 	machine->init(machine_of(apply));
 	return apply;
+}
+
+struct synod_apply *synod_apply_init(void *memory, const struct synod_machine *machine,
+				     uint32_t sessions)
+{
+	const struct synod_apply_limits limits = synod_apply_limits(sessions);
+
+	return synod_apply_init_within(memory, machine, &limits);
 }
 
 static void apply_register(struct synod_apply *apply, uint64_t slot, uint32_t index,
@@ -91,6 +136,8 @@ static void apply_register(struct synod_apply *apply, uint64_t slot, uint32_t in
 		result->status = SYNOD_SESSION_EVICTED; /* a later life is there */
 	if (!evicted && synod_session_count(sessions_of(apply)) == count)
 		return; /* it was open, or is refused: nothing changed */
+	if (evicted)
+		synod_assembly_drop_session(assemblies_of(apply), evicted);
 	apply->hash = synod_fold(synod_fold(apply->hash, opening.identity), opening.incarnation);
 	apply->hash = synod_fold(synod_fold(apply->hash, opening.nonce), result->position);
 	apply->hash = synod_fold(apply->hash, evicted);
@@ -151,6 +198,86 @@ static void apply_command(struct synod_apply *apply, uint64_t slot, const void *
 	}
 }
 
+/* A part of a number that was not executed: into its buffer; the last one executes it. */
+static void assemble(struct synod_apply *apply, const struct synod_assembly_part *part,
+		     struct synod_session_entry *entry, struct synod_apply_result *result)
+{
+	struct synod_assemblies *assemblies = assemblies_of(apply);
+	struct synod_assembly_progress progress;
+	enum synod_assembly_verdict verdict = synod_assembly_add(assemblies, part, &progress);
+
+	result->have = progress.have;
+	if (verdict == SYNOD_ASSEMBLY_TAKEN || verdict == SYNOD_ASSEMBLY_WHOLE) {
+		result->part = SYNOD_APPLY_PART_TAKEN;
+		result->buffer = (uint8_t)progress.buffer;
+		result->offset = part->offset;
+		synod_session_touch(sessions_of(apply), part->slot);
+		apply->hash = synod_fold(apply->hash ^ result->session, result->number);
+		apply->hash = synod_fold(apply->hash, progress.have);
+		apply->hash = synod_fold(apply->hash, synod_crc32c(part->bytes, part->size));
+	}
+	if (verdict == SYNOD_ASSEMBLY_WHOLE) {
+		execute(apply, part->slot, synod_assembly_bytes(assemblies, progress.buffer),
+			part->total, entry, result);
+		synod_assembly_drop(assemblies, part->session, part->number);
+	} else if (verdict == SYNOD_ASSEMBLY_NO_BUFFER) {
+		result->status = SYNOD_BUSY;
+	} else if (verdict == SYNOD_ASSEMBLY_TOO_LARGE) {
+		result->status = SYNOD_TOO_LARGE;
+	} else {
+		result->status = SYNOD_PARTIAL;
+		result->size = sizeof(result->have);
+		result->data = &result->have;
+	}
+}
+
+static void apply_part(struct synod_apply *apply, uint64_t slot, const uint8_t *payload,
+		       uint32_t size, struct synod_apply_result *result)
+{
+	struct synod_session_entry *entry = NULL;
+	struct synod_wire_part header;
+	struct synod_assembly_part part = {
+		.session = result->session,
+		.number = result->number,
+		.slot = slot,
+		.bytes = payload + sizeof(header),
+		.size = size - (uint32_t)sizeof(header),
+	};
+
+	synod_assert_cmp(size, >, sizeof(header));
+	memcpy(&header, payload, sizeof(header));
+	part.offset = header.offset;
+	part.total = header.total;
+	result->part = SYNOD_APPLY_PART_LEFT;
+	switch (synod_session_check(sessions_of(apply), result->session, result->number, &entry)) {
+	case SYNOD_SESSION_NEW:
+		assemble(apply, &part, entry, result);
+		return;
+	case SYNOD_SESSION_DUPLICATE:
+		/* The bytes are no longer there: a machine that would look at them sees none. */
+		repeat(apply, NULL, 0, entry, result);
+		break;
+	case SYNOD_SESSION_TOO_OLD:
+		result->status = SYNOD_STALE;
+		break;
+	case SYNOD_SESSION_NONE:
+		result->status = SYNOD_SESSION_EVICTED;
+		return;
+	}
+	synod_assembly_drop(assemblies_of(apply), result->session, result->number);
+}
+
+/* What is no ordinary command. */
+static void apply_other(struct synod_apply *apply, uint64_t slot, uint32_t index,
+			const struct synod_wire_command *command, const uint8_t *payload,
+			struct synod_apply_result *result)
+{
+	if (command->kind == SYNOD_COMMAND_REGISTER)
+		apply_register(apply, slot, index, payload, command->size, result);
+	else
+		apply_part(apply, slot, payload, command->size, result);
+}
+
 void synod_apply_batch(struct synod_apply *apply, uint64_t slot, const void *body, uint32_t size,
 		       synod_apply_sink sink, void *context)
 {
@@ -172,12 +299,12 @@ void synod_apply_batch(struct synod_apply *apply, uint64_t slot, const void *bod
 			.number = command.number,
 			.status = SYNOD_OK,
 		};
-		if (command.kind == SYNOD_COMMAND_REGISTER)
-			apply_register(apply, slot, index, bytes + at + sizeof(command),
-				       command.size, &result);
-		else
+		if (command.kind == SYNOD_COMMAND_APPLY)
 			apply_command(apply, slot, bytes + at + sizeof(command), command.size,
 				      &result);
+		else
+			apply_other(apply, slot, index, &command, bytes + at + sizeof(command),
+				    &result);
 		if (sink)
 			sink(context, index, &result);
 		at += synod_wire_command_size(&command);

@@ -4,7 +4,8 @@
  * thread; every replica that applies the same slots has the same bytes here (I7, I9).
  *
  * A position is given to each command that is executed: not to a REGISTER, not to a duplicate, not
- * to a command of an unknown session. So the sequence that users see has no gaps and no repeats.
+ * to a command of an unknown session, not to a part but the last. So the sequence that users see
+ * has no gaps and no repeats.
  */
 #ifndef SYNOD_MACHINE_APPLY_H
 #define SYNOD_MACHINE_APPLY_H
@@ -29,17 +30,43 @@ struct synod_apply_result {
 	uint8_t executed;  /* 1: took position; 0: registration, duplicate, refused */
 	uint8_t duplicate; /* 1: answered from the session table */
 	uint32_t size;
-	const void *data; /* valid until the next command is applied: copy it in the sink */
+	const void *data; /* valid until the sink returns */
+	/* Of a part of a large command; the last one's outcome is the command's. */
+	uint8_t part;	 /* enum synod_apply_part */
+	uint8_t buffer;	 /* TAKEN: which buffer it went to, from 0 */
+	uint32_t offset; /* TAKEN: where in the command */
+	uint32_t have;	 /* PARTIAL: bytes of the command there are; the data points to it */
+};
+
+enum synod_apply_part {
+	SYNOD_APPLY_WHOLE = 0,	/* no part at all */
+	SYNOD_APPLY_PART_LEFT,	/* a part that changed nothing */
+	SYNOD_APPLY_PART_TAKEN, /* one that was put behind those before it */
 };
 
 /* Called once a command, in order. index: place in the batch, from 0. */
 typedef void (*synod_apply_sink)(void *context, uint32_t index,
 				 const struct synod_apply_result *result);
 
-/* Bytes needed for a table of that many sessions (1..SYNOD_SESSIONS_MAX) over that machine. */
+/* What the state holds at most; the same on all replicas, since outcomes depend on it. */
+struct synod_apply_limits {
+	uint32_t sessions;	/* 1..SYNOD_SESSIONS_MAX */
+	uint32_t assemblies;	/* large commands put together at once: 1..SYNOD_ASSEMBLIES */
+	uint32_t assembly_size; /* bytes of one: at most SYNOD_COMMAND_LARGE_MAX */
+	uint32_t reserved;
+};
+
+/* That many sessions, and the rest as large as it may be: a replica's. */
+struct synod_apply_limits synod_apply_limits(uint32_t sessions);
+
+/* Bytes needed, over that machine. */
+size_t synod_apply_size_within(const struct synod_machine *machine,
+			       const struct synod_apply_limits *limits);
 size_t synod_apply_size(const struct synod_machine *machine, uint32_t sessions);
 
 /* Makes the first state in zeroed, 64-byte-aligned memory of that size. Returns it, typed. */
+struct synod_apply *synod_apply_init_within(void *memory, const struct synod_machine *machine,
+					    const struct synod_apply_limits *limits);
 struct synod_apply *synod_apply_init(void *memory, const struct synod_machine *machine,
 				     uint32_t sessions);
 

@@ -325,6 +325,14 @@ enum synod_session_verdict synod_session_check(struct synod_sessions *table, uin
 	return found->number == number ? SYNOD_SESSION_DUPLICATE : SYNOD_SESSION_NEW;
 }
 
+void synod_session_touch(struct synod_sessions *table, uint64_t slot)
+{
+	uint64_t *used = column(table, table->at_used);
+
+	synod_assert_cmp(slot, >=, used[table->place_last]);
+	used[table->place_last] = slot;
+}
+
 void synod_session_store(struct synod_sessions *table, struct synod_session_entry *entry,
 			 uint64_t number, uint64_t position, uint16_t status, uint64_t slot)
 {

@@ -21,9 +21,9 @@
  * the client it means: newest outstanding number - oldest outstanding number < window.
  *
  * The table has a fixed number of places, filled in order. When all are taken a REGISTER evicts the
- * session whose last executed command (or registration) has the lowest slot; ties go to the lowest
- * place. Commands of an evicted session are refused, never executed: their client does not know
- * whether they were done, and is told so.
+ * session whose last executed command (or part taken, or registration) has the lowest slot; ties go
+ * to the lowest place. Commands of an evicted session are refused, never executed: their client
+ * does not know whether they were done, and is told so.
  *
  * Identity. A client that may come back after a restart says who it is: an identity of its own (not
  * 0) and the incarnation of this life, a number that only grows from one life to the next. At most
@@ -103,6 +103,9 @@ void synod_session_store(struct synod_sessions *table, struct synod_session_entr
 
 /* 1 if there is such a session. */
 int synod_session_is_open(const struct synod_sessions *table, uint64_t session);
+
+/* The session that the last check found was used in slot: it is evicted the later. */
+void synod_session_touch(struct synod_sessions *table, uint64_t slot);
 
 /* Sessions open. */
 uint32_t synod_session_count(const struct synod_sessions *table);

@@ -47,6 +47,7 @@ void synod_apply_stage_answer(struct synod_pipeline *p, const struct synod_origi
 		.position = result->position,
 		.status = result->status,
 		.size = (uint16_t)result->size,
+		.retry_us = result->status == SYNOD_BUSY ? SYNOD_PIPELINE_ASSEMBLY_RETRY_US : 0,
 	};
 	char *to;
 
@@ -73,8 +74,12 @@ static void sink(void *context, uint32_t index, const struct synod_apply_result 
 
 	if (result->executed)
 		synod_count(&stage->counters, SYNOD_COMMANDS_APPLIED, 1);
-	else
-		synod_tail_note_skip(p, stage->slot, index);
+	if (!result->executed || result->part)
+		synod_tail_note_result(p, stage->slot, index, result);
+	if (result->part == SYNOD_APPLY_PART_TAKEN)
+		synod_count(&stage->counters, SYNOD_PARTS_TAKEN, 1);
+	if (result->status == SYNOD_BUSY)
+		synod_count(&stage->counters, SYNOD_REFUSED_BUFFERS, 1);
 	if (result->duplicate)
 		synod_count(&stage->counters, SYNOD_COMMANDS_DUPLICATE, 1);
 	if (result->status == SYNOD_SESSION_EVICTED)

@@ -328,7 +328,9 @@ static void on_tail_query(struct synod_pipeline *p, const struct synod_wire_view
 	item->kind = SYNOD_ITEM_TAIL;
 	item->from = *from;
 	item->tail_first = view->header->slot;
-	item->tail_count = view->header->argument;
+	item->tail_count = view->header->argument & UINT32_MAX;
+	item->tail_offset = (uint32_t)(view->header->argument >> 32);
+	item->tail_part = 0;
 	item->tail_room = view->body_size;
 	if (rte_ring_enqueue(p->to_tail, item) != 0)
 		synod_item_put(&p->items, item);

@@ -49,7 +49,8 @@ struct synod_item {
 	uint64_t tail_last;	 /* TAIL: last position appended */
 	struct rte_mbuf *answer; /* TAIL: under construction */
 	uint32_t tail_room;	 /* bytes that the answer may still grow */
-	uint32_t reserved;
+	uint32_t tail_offset;	 /* TAIL: byte of the first command to begin with */
+	uint64_t tail_part;	 /* TAIL: slot << 16 | index of the part wanted; 0: commands */
 	struct synod_origin origins[SYNOD_BATCH_ORIGINS_MAX];
 };
 

@@ -69,6 +69,7 @@ int synod_pipeline_create(struct synod_pipeline **pipeline,
 	p->apply.apply = config->apply;
 	p->apply.positions = config->positions;
 	p->apply.skips = config->skips;
+	p->apply.parts = config->parts;
 	*pipeline = p;
 	return 0;
 }
@@ -100,8 +101,7 @@ static void replay_sink(void *context, uint32_t index, const struct synod_apply_
 {
 	struct synod_pipeline *p = context;
 
-	if (!result->executed)
-		synod_tail_note_skip(p, p->apply.slot, index);
+	synod_tail_note_result(p, p->apply.slot, index, result);
 }
 
 void synod_pipeline_replay(struct synod_pipeline *p, uint64_t slot, const void *body, uint32_t size)

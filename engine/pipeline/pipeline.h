@@ -55,6 +55,18 @@ enum {
 	SYNOD_PIPELINE_HALT_NS = 250 * 1000 * 1000,
 	SYNOD_PIPELINE_SKIPS_MAX = 1
 				   << 20, /* commands without a position that tail can step over */
+	SYNOD_PIPELINE_PARTS_MAX = 1 << 20, /* parts of large commands that tail can find */
+	SYNOD_PIPELINE_PART_NONE = UINT32_MAX,
+	/* When to try again while all buffers of large commands are in use. */
+	SYNOD_PIPELINE_ASSEMBLY_RETRY_US = 20 * 1000,
+};
+
+/* A part of a large command that was taken. */
+struct synod_pipeline_part {
+	uint64_t place; /* slot << 16 | index in the batch; ascending */
+	uint32_t offset : 31;
+	uint32_t is_last : 1; /* it made the command whole, and has its position */
+	uint32_t before;      /* index of the part before it, or SYNOD_PIPELINE_PART_NONE */
 };
 
 struct synod_pipeline_config {
@@ -74,6 +86,7 @@ struct synod_pipeline_config {
 	struct synod_apply *apply;		 /* fresh */
 	uint64_t *positions;			 /* slots_max + 2 of them, zeroed */
 	uint64_t *skips;			 /* SYNOD_PIPELINE_SKIPS_MAX of them */
+	struct synod_pipeline_part *parts;	 /* SYNOD_PIPELINE_PARTS_MAX of them */
 	struct rte_mempool *mbufs;		 /* room for any frame */
 	struct rte_mempool *header_mbufs;	 /* SYNOD_PIPELINE_HEADER_ROOM */
 	struct synod_counters *net_counters;	 /* of the net port: for status */
@@ -158,7 +171,10 @@ struct synod_apply_stage {
 	uint64_t *positions; /* by slot: last position before it; slots_max + 2 of them */
 	uint64_t *skips;     /* slot << 16 | index of commands that took no position, ascending */
 	uint64_t skips_count;
-	uint64_t skips_full_slot; /* from this slot on the table knows nothing; 0: it knows all */
+	struct synod_pipeline_part *parts;
+	uint32_t parts_count;
+	uint32_t part_latest[SYNOD_ASSEMBLIES]; /* by buffer: index of the part taken last */
+	uint64_t full_slot; /* from this slot on skips or parts know nothing; 0: they know all */
 	/* The reply under construction. */
 	struct rte_mbuf *reply;
 	struct synod_address reply_to;
@@ -315,7 +331,8 @@ void synod_hello_poll(struct synod_pipeline *pipeline, uint64_t now_ns);
 
 /* tail.c: the positions' index, and the queries over it. Apply's. */
 void synod_tail_note_slot(struct synod_pipeline *pipeline, uint64_t slot);
-void synod_tail_note_skip(struct synod_pipeline *pipeline, uint64_t slot, uint32_t index);
+void synod_tail_note_result(struct synod_pipeline *pipeline, uint64_t slot, uint32_t index,
+			    const struct synod_apply_result *result);
 int synod_tail_poll(struct synod_pipeline *pipeline);
 
 /* apply_stage.c: one result more for a client; what does not fit the datagram begins another. */

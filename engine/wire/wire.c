@@ -44,6 +44,7 @@ static int register_sane(const struct synod_wire_command *command, const uint8_t
 {
 	struct synod_wire_identity identity;
 
+	synod_assert_cmp(command->kind, ==, SYNOD_COMMAND_REGISTER);
 	if (command->session)
 		return 0;
 	if (command->size != sizeof(identity))
@@ -67,6 +68,39 @@ unsigned int synod_wire_request_sort(const void *body)
 	return sort_of(command.kind);
 }
 
+/* Bytes there are, all of them inside the command, and not too few where more follow. */
+static int part_sane(const struct synod_wire_command *command, const uint8_t *payload)
+{
+	struct synod_wire_part part;
+	uint32_t size;
+
+	synod_assert_cmp(command->kind, ==, SYNOD_COMMAND_PART);
+	if (command->size <= sizeof(part))
+		return 0;
+	memcpy(&part, payload, sizeof(part));
+	size = command->size - (uint32_t)sizeof(part);
+	if (part.total > SYNOD_COMMAND_LARGE_MAX || part.offset > part.total ||
+	    size > part.total - part.offset)
+		return 0;
+	return size >= SYNOD_PART_SIZE_MIN || size == part.total - part.offset;
+}
+
+static int kind_sane(const struct synod_wire_command *command, const uint8_t *payload)
+{
+	switch (command->kind) {
+	case SYNOD_COMMAND_APPLY:
+	case SYNOD_COMMAND_READ:
+	case SYNOD_COMMAND_READ_STALE:
+		return 1;
+	case SYNOD_COMMAND_REGISTER:
+		return register_sane(command, payload);
+	case SYNOD_COMMAND_PART:
+		return part_sane(command, payload);
+	default:
+		return 0;
+	}
+}
+
 int synod_wire_commands_check(const void *body, uint32_t size)
 {
 	const uint8_t *bytes = body;
@@ -81,13 +115,9 @@ int synod_wire_commands_check(const void *body, uint32_t size)
 			return -1;
 		memcpy(&command, bytes + at, sizeof(command));
 		if (command.size > SYNOD_COMMAND_SIZE_MAX ||
-		    command.kind > SYNOD_COMMAND_READ_STALE ||
-		    sort_of(command.kind) != synod_wire_request_sort(body))
-			return -1;
-		if (synod_wire_command_size(&command) > size - at)
-			return -1;
-		if (command.kind == SYNOD_COMMAND_REGISTER &&
-		    !register_sane(&command, bytes + at + sizeof(command)))
+		    sort_of(command.kind) != synod_wire_request_sort(body) ||
+		    synod_wire_command_size(&command) > size - at ||
+		    !kind_sane(&command, bytes + at + sizeof(command)))
 			return -1;
 		at += synod_wire_command_size(&command);
 		count++;
@@ -233,7 +263,7 @@ const char *synod_status_name(unsigned int status)
 	static const char *const names[SYNOD_STATUSES_COUNT] = {
 		"OK",	    "NOT_LEADER", "BUSY",	 "FULL",      "SESSION_EVICTED",
 		"STALE",    "TOO_LARGE",  "BAD_COMMAND", "NOT_FOUND", "MISMATCH",
-		"NO_SPACE", "UNKNOWN",	  "HALTED",
+		"NO_SPACE", "UNKNOWN",	  "HALTED",	 "PARTIAL",
 	};
 
 	return status < SYNOD_STATUSES_COUNT ? names[status] : "?";

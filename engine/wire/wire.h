@@ -60,7 +60,9 @@ enum synod_wire_type {
 	SYNOD_REPLY,	    /* slot: session; argument: leader or 0; body: results */
 	SYNOD_STATUS_QUERY, /* body: padding to the size of the answer; argument: echoed */
 	SYNOD_STATUS,	    /* body: struct synod_wire_status */
-	SYNOD_TAIL_QUERY,   /* slot: first position; argument: how many; body: padding */
+	/* slot: first position; argument: how many, and << 32 from which byte of the first; body:
+	 * padding to the size of the answer */
+	SYNOD_TAIL_QUERY,
 	SYNOD_TAIL, /* slot: first position asked; argument: last applied; body: tail entries */
 	SYNOD_HANDOVER_ASK,    /* slot: to whom, 0: the leader chooses */
 	SYNOD_HANDOVER_ANSWER, /* slot: as asked; argument: enum synod_status */
@@ -121,6 +123,15 @@ enum {
 	/* Reads; they never enter the log. Of an open session, whose machine they do not change. */
 	SYNOD_COMMAND_READ = 2,	      /* linearizable: of the leader, confirmed by a quorum */
 	SYNOD_COMMAND_READ_STALE = 3, /* of whoever is asked, as it stands there */
+	SYNOD_COMMAND_PART = 4, /* a part of a large command; payload: struct synod_wire_part and
+				 * bytes. number is the command's: all parts share it, and the last
+				 * one executes it */
+};
+
+/* Where a part's bytes, which follow, belong. */
+struct synod_wire_part {
+	uint32_t offset; /* in the command */
+	uint32_t total;	 /* bytes of the command, at most SYNOD_COMMAND_LARGE_MAX */
 };
 
 /* What a REGISTER may carry: who the client is, and in which of its lives. */
@@ -138,10 +149,15 @@ struct synod_wire_result {
 	uint32_t retry_us; /* with BUSY: when trying again makes sense; 0: no idea */
 };
 
-/* One command in a TAIL; followed by size bytes, padded to 8. */
+/*
+ * A command in a TAIL, or a piece of one; followed by size bytes, padded to 8. A TAIL holds whole
+ * commands, or one piece of one that is longer, from the byte that was asked for.
+ */
 struct synod_wire_tail {
 	uint64_t position;
-	uint32_t size;
+	uint32_t size;	 /* bytes here */
+	uint32_t offset; /* in the command */
+	uint32_t total;	 /* bytes of the command; > size: a piece */
 	uint32_t reserved;
 };
 
@@ -161,6 +177,7 @@ enum synod_status {
 	SYNOD_NO_SPACE = 10,   /* kv: the table is full */
 	SYNOD_UNKNOWN = 11,    /* the client's deadline passed; whether it was done is not known */
 	SYNOD_HALTED = 12,     /* the replica's disk has failed and it stops; try another */
+	SYNOD_PARTIAL = 13, /* a part: not the last; data (u32): bytes of the command there are */
 	SYNOD_STATUSES_COUNT,
 };
 
@@ -219,9 +236,10 @@ SYNOD_WIRE_AT(result, status, 16);
 _Static_assert(sizeof(struct synod_wire_header) == SYNOD_HEADER_SIZE, "no padding");
 _Static_assert(sizeof(struct synod_wire_entry) == SYNOD_ENTRY_SIZE, "no padding");
 _Static_assert(sizeof(struct synod_wire_command) == SYNOD_COMMAND_HEADER_SIZE, "no padding");
+_Static_assert(sizeof(struct synod_wire_part) == SYNOD_PART_HEADER_SIZE, "no padding");
 _Static_assert(sizeof(struct synod_wire_identity) == 16, "no padding");
 _Static_assert(sizeof(struct synod_wire_result) == 24, "no padding");
-_Static_assert(sizeof(struct synod_wire_tail) == 16, "no padding");
+_Static_assert(sizeof(struct synod_wire_tail) == 24, "no padding");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "structs are the bytes");
 #endif
 

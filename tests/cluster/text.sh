@@ -13,7 +13,7 @@ cluster up --size 128M >/dev/null
 	make_text 20000
 	printf '\n\n'                              # empty commands
 	printf 'nul \0 byte, \377\376 no text\r\n' # any bytes but the newline
-	head -c 8832 /dev/zero | tr '\0' x         # the longest command
+	head -c 8832 /dev/zero | tr '\0' x         # the longest that a datagram holds
 	printf '\n'
 	make_text 20000
 	printf 'the last one\n'
@@ -31,13 +31,13 @@ sed -n '1001,1007p' "$data/text" | cmp - "$data/part" || fail "the middle is not
 # A line too long: told, left out, its place kept; without a newline at the end.
 {
 	echo before
-	head -c 9000 /dev/zero | tr '\0' y
+	head -c 1048577 /dev/zero | tr '\0' y
 	printf '\nbehind'
 } >"$data/long"
 status=0
 "$synod" submit --config "$config" <"$data/long" >"$data/positions" 2>"$data/complaint" || status=$?
 [[ $status == 1 ]] || fail "a line too long: exit $status"
-grep -q 'line 2: 9000 bytes' "$data/complaint" || fail "not told: $(cat "$data/complaint")"
+grep -q 'line 2: 1048577 bytes' "$data/complaint" || fail "not told: $(cat "$data/complaint")"
 printf '%s\n-\n%s\n' $((lines + 1)) $((lines + 2)) | cmp - "$data/positions" ||
 	fail "its place is not kept"
 printf 'before\nbehind\n' >>"$data/text"

@@ -69,11 +69,11 @@ static uint32_t put_results(const struct synod_wire_view *view, uint64_t *sessio
 static uint32_t put_tail(const struct synod_wire_view *view)
 {
 	uint64_t position = view->header->slot;
-	uint64_t end = position + view->header->argument;
+	uint64_t end = position + (view->header->argument & UINT32_MAX);
 	uint32_t size = 0;
 
-	for (; position < end && position <= APPLIED && size + 24 <= view->body_size; position++) {
-		struct synod_wire_tail entry = { .position = position, .size = 5 };
+	for (; position < end && position <= APPLIED && size + 32 <= view->body_size; position++) {
+		struct synod_wire_tail entry = { .position = position, .size = 5, .total = 5 };
 
 		memcpy(reply + SYNOD_HEADER_SIZE + size, &entry, sizeof(entry));
 		memcpy(reply + SYNOD_HEADER_SIZE + size + sizeof(entry), "hello\0\0", 8);
@@ -257,6 +257,7 @@ static void the_whole_sequence_is_read_by_asking_on(void **state)
 {
 	static struct synod_query_tail tail;
 	struct synod_query query = query_of(2, 5000);
+	struct synod_query_range range = { .count = 10000 };
 	uint64_t position = 1;
 	uint32_t answers = 0;
 
@@ -266,7 +267,8 @@ static void the_whole_sequence_is_read_by_asking_on(void **state)
 		const void *data;
 		uint32_t at = 0;
 
-		assert_int_equal(synod_query_tail(&query, position, 10000, &tail), 0);
+		range.position = position;
+		assert_int_equal(synod_query_tail(&query, &range, &tail), 0);
 		assert_int_equal(tail.position_applied, APPLIED);
 		while (synod_query_tail_next(&tail, &at, &entry, &data)) {
 			assert_int_equal(entry.position, position++);
@@ -277,8 +279,11 @@ static void the_whole_sequence_is_read_by_asking_on(void **state)
 	} while (tail.count);
 	assert_int_equal(position, APPLIED + 1);
 	assert_true(answers > 10);
-	assert_int_equal(synod_query_tail(&query, 0, 1, &tail), -EINVAL);
-	assert_int_equal(synod_query_tail(&query, 1, 0, &tail), -EINVAL);
+	range.position = 0;
+	assert_int_equal(synod_query_tail(&query, &range, &tail), -EINVAL);
+	range.position = 1;
+	range.count = 0;
+	assert_int_equal(synod_query_tail(&query, &range, &tail), -EINVAL);
 }
 
 static void strangers_datagrams_are_dropped_and_counted(void **state)

@@ -191,13 +191,12 @@ static void make_pipeline(struct bench *bench)
 		.apply = bench->apply,
 		.positions = bench->positions,
 		.skips = bench->skips,
+		.parts = bench->parts,
 		.mbufs = bench->mbufs,
 		.header_mbufs = bench->header_mbufs,
 	};
-	const struct synod_pipeline_start start = { .now_ns = bench->now_ns };
 
 	synod_assert(synod_pipeline_create(&bench->pipeline, &config) == 0);
-	synod_pipeline_recover(bench->pipeline, &start);
 }
 
 static void *take_memory(size_t size)
@@ -238,6 +237,7 @@ int bench_eal_end(void **state)
 struct bench *bench_make(void)
 {
 	struct bench *bench = take_memory(sizeof(*bench));
+	struct synod_pipeline_start start = { 0 };
 
 	bench->now_ns = 1000000000;
 	bench->mbufs = make_pool("bench.mbufs", RTE_PKTMBUF_HEADROOM + 9216);
@@ -246,13 +246,40 @@ struct bench *bench_make(void)
 	bench->records = take_memory(BENCH_SLOTS_MAX * sizeof(*bench->records));
 	bench->positions = take_memory(BENCH_SLOTS_MAX * sizeof(uint64_t));
 	bench->skips = take_memory(SYNOD_PIPELINE_SKIPS_MAX * sizeof(uint64_t));
+	bench->parts = take_memory(SYNOD_PIPELINE_PARTS_MAX * sizeof(*bench->parts));
 	bench->apply = synod_apply_init(
 		take_memory(synod_apply_size(&synod_sequencer_machine, BENCH_SESSIONS)),
 		&synod_sequencer_machine, BENCH_SESSIONS);
 	make_pipeline(bench);
+	start.now_ns = bench->now_ns;
+	synod_pipeline_recover(bench->pipeline, &start);
 	bench_run(bench, 1000);
 	synod_assert_cmp(bench->pipeline->order.core.role, ==, SYNOD_ROLE_LEADER);
 	return bench;
+}
+
+void bench_restart(struct bench *bench)
+{
+	uint64_t last = synod_apply_slot(bench->apply);
+	uint64_t promised = bench->pipeline->order.core.promised;
+	size_t size = synod_apply_size(&synod_sequencer_machine, BENCH_SESSIONS);
+	struct synod_pipeline_start start = { .promised = promised, .chosen_through = last };
+
+	synod_pipeline_destroy(bench->pipeline);
+	memset(bench->apply, 0, size);
+	memset(bench->positions, 0, BENCH_SLOTS_MAX * sizeof(uint64_t));
+	memset(bench->skips, 0, SYNOD_PIPELINE_SKIPS_MAX * sizeof(uint64_t));
+	memset(bench->parts, 0, SYNOD_PIPELINE_PARTS_MAX * sizeof(*bench->parts));
+	bench->apply = synod_apply_init(bench->apply, &synod_sequencer_machine, BENCH_SESSIONS);
+	bench->tickets_given = bench->tickets_durable = 0;
+	make_pipeline(bench);
+	for (uint64_t slot = 1; slot <= last; slot++)
+		synod_pipeline_replay(bench->pipeline, slot, bench->records[slot].body,
+				      bench->records[slot].value.size);
+	start.now_ns = bench->now_ns;
+	synod_pipeline_recover(bench->pipeline, &start);
+	bench_run(bench, 1000);
+	synod_assert_cmp(bench->pipeline->order.core.role, ==, SYNOD_ROLE_LEADER);
 }
 
 void bench_free(struct bench *bench)
@@ -268,6 +295,7 @@ void bench_free(struct bench *bench)
 	free(bench->records);
 	free(bench->positions);
 	free(bench->skips);
+	free(bench->parts);
 	free(bench->apply);
 	free(bench);
 }

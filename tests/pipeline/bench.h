@@ -41,6 +41,7 @@ struct bench {
 	struct synod_apply *apply;
 	uint64_t *positions;
 	uint64_t *skips;
+	struct synod_pipeline_part *parts;
 	uint64_t now_ns;
 
 	struct synod_packet packets[BENCH_PACKETS_MAX]; /* to be received */
@@ -70,6 +71,9 @@ int bench_eal_end(void **state);
 /* The sequencer; it leads before this returns. */
 struct bench *bench_make(void);
 void bench_free(struct bench *bench);
+
+/* The process ends and starts again, on the same journal; it leads again before this returns. */
+void bench_restart(struct bench *bench);
 
 /* A datagram of that type from a client at that address. argument and slot as in wire.h. */
 void bench_put(struct bench *bench, uint64_t from, const struct synod_wire_header *header,

@@ -3,6 +3,7 @@
 #include "tests/unit/client_world.h"
 
 #include "engine/base/assert.h"
+#include "engine/base/crc32c.h"
 #include "engine/base/random.h"
 #include "engine/wire/wire.h"
 
@@ -13,7 +14,6 @@
 /* A reply under construction. */
 struct answer {
 	struct world *world;
-	const uint8_t *commands;
 	uint64_t session;
 	uint32_t from;
 	uint32_t size; /* of the results */
@@ -33,7 +33,8 @@ static void put(struct world *world, uint32_t to, uint32_t from, const void *byt
 		return; /* lost */
 	datagram = &world->datagrams[world->used++];
 	datagram->at_ns =
-		world->now_ns + 1 + synod_random_below(&world->random, world->delay_ns_max + 1);
+		world->now_ns + 1 +
+		(world->in_order ? 0 : synod_random_below(&world->random, world->delay_ns_max + 1));
 	datagram->to = to;
 	datagram->from = from;
 	datagram->size = size;
@@ -55,19 +56,19 @@ void world_inject(struct world *world, uint32_t from, const void *bytes, uint32_
 	put(world, 0, from, bytes, size);
 }
 
-static void answer_add(struct answer *answer, uint64_t number, uint64_t position, uint16_t status)
+static void answer_add(struct answer *answer, const struct synod_apply_result *from)
 {
 	struct synod_wire_result result = {
-		.number = number,
-		.position = position,
-		.status = status,
-		.retry_us = status == SYNOD_BUSY ? answer->world->retry_us : 0,
+		.number = from->number,
+		.position = from->position,
+		.status = from->status,
+		.retry_us = from->status == SYNOD_BUSY ? answer->world->retry_us : 0,
 	};
+	uint8_t *to = answer->bytes + SYNOD_HEADER_SIZE + answer->size;
 
-	synod_assert_cmp(SYNOD_HEADER_SIZE + answer->size + sizeof(result), <=,
-			 sizeof(answer->bytes));
-	memcpy(answer->bytes + SYNOD_HEADER_SIZE + answer->size, &result, sizeof(result));
 	answer->size += (uint32_t)sizeof(result);
+	synod_assert_cmp(SYNOD_HEADER_SIZE + answer->size, <=, sizeof(answer->bytes));
+	memcpy(to, &result, sizeof(result));
 }
 
 /* What the machine gave besides, behind the result added last. */
@@ -103,32 +104,32 @@ static void answer_send(struct answer *answer)
 	put_faulty(answer->world, 0, answer->from, answer->bytes, SYNOD_HEADER_SIZE + answer->size);
 }
 
-static void note_executed(struct world *world, const struct synod_apply_result *result,
-			  const uint8_t *payload, uint32_t size)
+/* Whose commands are being executed: a machine knows nothing of worlds. */
+static struct world *executing;
+
+/* The world's machine, and besides notes what it was given to execute. */
+static void recorder_apply(void *state, uint64_t position, const void *command, uint32_t size,
+			   struct synod_outcome *outcome)
 {
 	uint32_t id;
 
+	executing->machine->apply(state, position, command, size, outcome);
 	if (size < sizeof(id))
 		return;
-	memcpy(&id, payload, sizeof(id));
+	memcpy(&id, command, sizeof(id));
 	if (id >= WORLD_OPS_MAX)
 		return; /* a test that does not look at these */
-	world->executed[id]++;
-	world->position[id] = result->position;
+	executing->executed[id]++;
+	executing->position[id] = position;
+	executing->crc[id] = synod_crc32c(command, size);
 }
 
 static void on_applied(void *context, uint32_t index, const struct synod_apply_result *result)
 {
 	struct answer *answer = context;
-	struct synod_wire_command command;
 
 	(void)index;
-	memcpy(&command, answer->commands, sizeof(command));
-	if (result->executed)
-		note_executed(answer->world, result, answer->commands + sizeof(command),
-			      command.size);
-	answer->commands += synod_wire_command_size(&command);
-	answer_add(answer, result->number, result->position, result->status);
+	answer_add(answer, result);
 	answer_data(answer, result);
 }
 
@@ -138,10 +139,12 @@ static void refuse(struct answer *answer, const struct synod_wire_view *view, ui
 	uint32_t at = 0;
 
 	while (at < view->body_size) {
+		struct synod_apply_result result = { .status = status };
 		struct synod_wire_command command;
 
 		memcpy(&command, view->body + at, sizeof(command));
-		answer_add(answer, command.number, 0, status);
+		result.number = command.number;
+		answer_add(answer, &result);
 		at += synod_wire_command_size(&command);
 	}
 	answer_send(answer);
@@ -167,7 +170,7 @@ static void serve_reads(struct answer *answer, const struct synod_wire_view *vie
 			world->reads_stale[answer->from]++;
 		else
 			world->reads++;
-		answer_add(answer, result.number, result.position, result.status);
+		answer_add(answer, &result);
 		answer_data(answer, &result);
 		at += synod_wire_command_size(&command);
 	}
@@ -211,14 +214,25 @@ static void on_request(struct world *world, const struct world_datagram *datagra
 		refuse(&answer, &view, world->full ? SYNOD_FULL : SYNOD_BUSY);
 		return;
 	}
-	answer.commands = view.body;
 	if (first.kind == SYNOD_COMMAND_READ) {
 		serve_reads(&answer, &view, 0);
 		return;
 	}
+	executing = world;
 	synod_apply_batch(world->apply, synod_apply_slot(world->apply) + 1, view.body,
 			  view.body_size, on_applied, &answer);
 	answer_send(&answer);
+}
+
+static void remove_at(struct world *world, uint32_t index)
+{
+	struct world_datagram *at = &world->datagrams[index];
+
+	world->used--;
+	if (world->in_order)
+		memmove(at, at + 1, (world->used - index) * sizeof(*at));
+	else
+		*at = world->datagrams[world->used];
 }
 
 void world_pass(struct world *world, uint64_t ns)
@@ -235,7 +249,7 @@ void world_pass(struct world *world, uint64_t ns)
 			continue;
 		}
 		arrived = *datagram;
-		*datagram = world->datagrams[--world->used];
+		remove_at(world, index);
 		on_request(world, &arrived);
 	}
 }
@@ -274,7 +288,7 @@ static unsigned int world_receive(void *context, struct synod_datagram *datagram
 			continue;
 		}
 		world->taken[count] = *datagram;
-		*datagram = world->datagrams[--world->used];
+		remove_at(world, index);
 		datagrams[count].data = world->taken[count].bytes;
 		datagrams[count].size = world->taken[count].size;
 		datagrams[count].replica = world->taken[count].from;
@@ -296,12 +310,19 @@ struct world *world_make(uint64_t seed, uint32_t sessions)
 struct world *world_make_of(uint64_t seed, uint32_t sessions, const struct synod_machine *machine)
 {
 	struct world *world = calloc(1, sizeof(*world));
-	size_t size = synod_apply_size(machine, sessions);
+	/* One buffer for large commands: there is one client, and it works on one at a time. */
+	const struct synod_apply_limits limits = { .sessions = sessions,
+						   .assemblies = 1,
+						   .assembly_size = SYNOD_COMMAND_LARGE_MAX };
+	size_t size = synod_apply_size_within(machine, &limits);
 	void *memory = aligned_alloc(64, size);
 
 	synod_assert(world && memory);
 	memset(memory, 0, size);
-	world->apply = synod_apply_init(memory, machine, sessions);
+	world->machine = machine;
+	world->recorder = *machine;
+	world->recorder.apply = recorder_apply;
+	world->apply = synod_apply_init_within(memory, &world->recorder, &limits);
 	world->random = seed;
 	world->now_ns = 1000000000;
 	world->delay_ns_max = 100000;
@@ -350,4 +371,30 @@ uint64_t world_open_identity(struct world *world, uint64_t nonce,
 
 	synod_apply_batch(world->apply, slot, &batch, sizeof(batch), NULL, NULL);
 	return slot << 16 | 1;
+}
+
+void world_take_buffer(struct world *world)
+{
+	uint64_t slot = synod_apply_slot(world->apply) + SYNOD_ASSEMBLY_IDLE_SLOTS;
+	struct {
+		struct synod_wire_command command;
+		struct synod_wire_part part;
+		uint8_t bytes[64];
+	} batch = {
+		.command = { .session = world_open_session(world, 900),
+			     .number = 1,
+			     .size = sizeof(batch.part) + sizeof(batch.bytes),
+			     .kind = SYNOD_COMMAND_PART },
+		.part = { .total = 2 * sizeof(batch.bytes) },
+	};
+
+	memset(batch.bytes, 0xff, sizeof(batch.bytes)); /* no operation of a test */
+	executing = world;
+	while (synod_apply_slot(world->apply) < slot)
+		synod_apply_batch(world->apply, synod_apply_slot(world->apply) + 1, NULL, 0, NULL,
+				  NULL);
+	for (uint32_t part = 0; part < 2; part++) {
+		batch.part.offset = part * (uint32_t)sizeof(batch.bytes);
+		synod_apply_batch(world->apply, ++slot, &batch, sizeof(batch), NULL, NULL);
+	}
 }

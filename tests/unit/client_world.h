@@ -37,6 +37,7 @@ struct world {
 	uint32_t loss_percent;
 	uint32_t repeat_percent;
 	uint64_t delay_ns_max;
+	uint32_t in_order; /* 1: datagrams arrive in the order they left, without delay */
 	uint32_t replicas;
 	uint32_t leader; /* 0: nobody leads */
 	uint32_t hint;	 /* what the others say who leads; 0: they do not know */
@@ -53,13 +54,16 @@ struct world {
 
 	/* What happened. */
 	struct synod_apply *apply;
+	const struct synod_machine *machine;
+	struct synod_machine recorder;	  /* the same, which also notes what it executes */
 	uint32_t asked[8];		  /* requests that reached each replica */
 	uint32_t lags;			  /* bit mask: replicas that know of no session yet */
 	uint32_t reads;			  /* answered, linearizable */
 	uint32_t reads_stale[8];	  /* answered, by replica */
 	uint32_t executed[WORLD_OPS_MAX]; /* times, by the operation's id in its payload */
 	uint64_t position[WORLD_OPS_MAX];
-	uint64_t numbers_last; /* highest number that reached the leader */
+	uint32_t crc[WORLD_OPS_MAX]; /* of what was executed */
+	uint64_t numbers_last;	     /* highest number that reached the leader */
 	uint64_t number_gap_max;
 
 	struct world_datagram datagrams[WORLD_DATAGRAMS_MAX];
@@ -80,6 +84,9 @@ void world_pass(struct world *world, uint64_t ns);
 uint64_t world_open_session(struct world *world, uint64_t nonce);
 uint64_t world_open_identity(struct world *world, uint64_t nonce,
 			     const struct synod_wire_identity *identity);
+
+/* Another client, after a long silence of the others, has a large command put together. */
+void world_take_buffer(struct world *world);
 
 /* Puts a datagram on its way to the client. */
 void world_inject(struct world *world, uint32_t from, const void *bytes, uint32_t size);

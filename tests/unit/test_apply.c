@@ -210,6 +210,165 @@ static void the_session_used_longest_ago_is_evicted(void **state)
 	free(apply);
 }
 
+/* A part of a command of total bytes that all are letter. */
+static void add_part(uint64_t session, uint64_t number, char letter, uint32_t offset,
+		     uint32_t total, uint32_t size)
+{
+	const struct synod_wire_part part = { .offset = offset, .total = total };
+	uint8_t payload[SYNOD_COMMAND_SIZE_MAX];
+
+	memcpy(payload, &part, sizeof(part));
+	memset(payload + sizeof(part), letter, size);
+	add_bytes(SYNOD_COMMAND_PART, session, number, payload, (uint32_t)sizeof(part) + size);
+}
+
+static void expect_result(uint32_t index, uint16_t status, uint64_t position, uint32_t have)
+{
+	assert_int_equal(results.result[index].status, status);
+	assert_int_equal(results.result[index].position, position);
+	if (status == SYNOD_PARTIAL)
+		assert_int_equal(results.result[index].have, have);
+}
+
+/* The machine's is the last of the block: the sequencer's 16 bytes, rounded up to a line. */
+static const uint8_t *machine_state(const struct synod_apply *apply)
+{
+	return (const uint8_t *)apply + synod_apply_size(&synod_sequencer_machine, SESSIONS) - 64;
+}
+
+static void a_large_command_is_executed_once_and_by_its_last_part(void **state)
+{
+	struct synod_apply *parts = make();
+	struct synod_apply *whole = make();
+	uint64_t session = open_session(parts, 1);
+
+	(void)state;
+	add_part(session, 1, 'x', 0, 1000, 400);
+	add_part(session, 1, 'x', 600, 1000, 400); /* not its turn */
+	add_part(session, 1, 'x', 400, 1000, 400);
+	add(SYNOD_COMMAND_APPLY, session, 2, "between");
+	add_part(session, 1, 'x', 800, 1000, 200);
+	add_part(session, 1, 'x', 800, 1000, 200); /* a copy of the last, and of the first */
+	add_part(session, 1, 'x', 0, 1000, 400);
+	add(SYNOD_COMMAND_APPLY, session, 1, "the same number");
+	apply_next(parts);
+	expect_result(0, SYNOD_PARTIAL, 0, 400);
+	expect_result(1, SYNOD_PARTIAL, 0, 400);
+	expect_result(2, SYNOD_PARTIAL, 0, 800);
+	expect_result(3, SYNOD_OK, 1, 0);
+	expect_result(4, SYNOD_OK, 2, 0);
+	for (uint32_t index = 5; index < 8; index++) {
+		expect_result(index, SYNOD_OK, 2, 0);
+		assert_int_equal(results.result[index].duplicate, 1);
+		assert_int_equal(results.result[index].executed, 0);
+	}
+	assert_int_equal(results.result[4].executed, 1);
+	assert_int_equal(results.result[1].part, SYNOD_APPLY_PART_LEFT);
+	assert_int_equal(results.result[4].part, SYNOD_APPLY_PART_TAKEN);
+	assert_int_equal(results.result[4].offset, 800);
+	assert_int_equal(synod_apply_position(parts), 2);
+	/* The machine saw what it would have seen in one piece: the sequencer hashes it. */
+	session = open_session(whole, 1);
+	add(SYNOD_COMMAND_APPLY, session, 2, "between");
+	apply_next(whole);
+	add_part(session, 1, 'x', 0, 1000, 1000);
+	apply_next(whole);
+	assert_memory_equal(machine_state(parts), machine_state(whole), 16);
+	free(parts);
+	free(whole);
+}
+
+static void parts_of_others_and_of_nobody_are_refused(void **state)
+{
+	struct synod_apply *apply = make();
+	uint64_t session = open_session(apply, 1);
+	uint64_t other = open_session(apply, 2);
+
+	(void)state;
+	add_part(session + 7, 1, 'a', 0, 200, 100);
+	add_part(0, 1, 'a', 0, 200, 100);
+	add_part(session, 0, 'a', 0, 200, 100);
+	add_part(other, 1, 'b', 0, 200, 100);
+	add_part(session, 1, 'a', 100, 200, 100); /* the other one's is no beginning of it */
+	apply_next(apply);
+	expect_result(0, SYNOD_SESSION_EVICTED, 0, 0);
+	expect_result(1, SYNOD_SESSION_EVICTED, 0, 0);
+	expect_result(2, SYNOD_STALE, 0, 0);
+	expect_result(3, SYNOD_PARTIAL, 0, 100);
+	expect_result(4, SYNOD_PARTIAL, 0, 0);
+	assert_int_equal(synod_apply_position(apply), 0);
+	free(apply);
+}
+
+static void a_session_that_goes_takes_its_half_command_with_it(void **state)
+{
+	struct synod_apply *apply = make();
+	uint64_t session;
+
+	(void)state;
+	add_life(7, 1, 1);
+	apply_next(apply);
+	session = results.result[0].position;
+	add_part(session, 1, 'a', 0, 200, 100);
+	add_life(7, 2, 1);
+	add_part(session, 1, 'a', 100, 200, 100); /* the rest, delayed: of a former life */
+	apply_next(apply);
+	expect_result(2, SYNOD_SESSION_EVICTED, 0, 0);
+	session = results.result[1].position;
+	add_part(session, 1, 'b', 0, 200, 100);
+	add_part(session, 1, 'b', 100, 200, 100);
+	apply_next(apply);
+	expect_result(1, SYNOD_OK, 1, 0);
+	free(apply);
+}
+
+static void when_all_buffers_are_used_a_part_is_refused_until_one_is_free(void **state)
+{
+	const struct synod_apply_limits limits = { .sessions = SESSIONS,
+						   .assemblies = 1,
+						   .assembly_size = 256 };
+	size_t size = synod_apply_size_within(&synod_sequencer_machine, &limits);
+	void *memory = aligned_alloc(64, size);
+	struct synod_apply *apply;
+	uint64_t session;
+	uint64_t other;
+
+	(void)state;
+	assert_non_null(memory);
+	memset(memory, 0, size);
+	apply = synod_apply_init_within(memory, &synod_sequencer_machine, &limits);
+	session = open_session(apply, 1);
+	other = open_session(apply, 2);
+	add_part(session, 1, 'a', 0, 200, 100);
+	add_part(other, 1, 'b', 0, 200, 100);
+	add_part(other, 2, 'b', 0, 300, 100);
+	add_part(session, 1, 'a', 100, 200, 100);
+	add_part(other, 1, 'b', 0, 200, 100);
+	apply_next(apply);
+	expect_result(1, SYNOD_BUSY, 0, 0);
+	expect_result(2, SYNOD_TOO_LARGE, 0, 0);
+	expect_result(3, SYNOD_OK, 1, 0);
+	expect_result(4, SYNOD_PARTIAL, 0, 100);
+	free(apply);
+}
+
+static void a_command_being_put_together_keeps_its_session(void **state)
+{
+	struct synod_apply *apply = make();
+	uint64_t session = open_session(apply, 1);
+
+	(void)state;
+	for (uint64_t nonce = 2; nonce <= SESSIONS; nonce++)
+		open_session(apply, nonce);
+	add_part(session, 1, 'a', 0, 200, 100);
+	apply_next(apply);
+	open_session(apply, 99); /* somebody has to go, and it is not the oldest */
+	add_part(session, 1, 'a', 100, 200, 100);
+	apply_next(apply);
+	expect_result(0, SYNOD_OK, 1, 0);
+	free(apply);
+}
+
 static void a_no_op_moves_the_slot_and_nothing_else(void **state)
 {
 	struct synod_apply *apply = make();
@@ -232,6 +391,9 @@ static void add_random(uint64_t *random)
 
 		if (synod_random_below(random, 5) == 0)
 			add(SYNOD_COMMAND_REGISTER, 0, synod_random_below(random, 8), "");
+		else if (synod_random_below(random, 5) == 0)
+			add_part(session, synod_random_below(random, 50), 'z',
+				 64 * (uint32_t)synod_random_below(random, 3), 192, 64);
 		else if (synod_random_below(random, 10) == 0)
 			add_life(1 + synod_random_below(random, 3), synod_random_below(random, 50),
 				 synod_random_below(random, 8));
@@ -374,6 +536,11 @@ int main(void)
 			what_a_former_life_sent_is_refused_once_the_later_one_is_registered),
 		cmocka_unit_test(a_session_opened_in_a_batch_serves_later_commands_of_it),
 		cmocka_unit_test(the_session_used_longest_ago_is_evicted),
+		cmocka_unit_test(a_large_command_is_executed_once_and_by_its_last_part),
+		cmocka_unit_test(parts_of_others_and_of_nobody_are_refused),
+		cmocka_unit_test(a_session_that_goes_takes_its_half_command_with_it),
+		cmocka_unit_test(when_all_buffers_are_used_a_part_is_refused_until_one_is_free),
+		cmocka_unit_test(a_command_being_put_together_keeps_its_session),
 		cmocka_unit_test(a_no_op_moves_the_slot_and_nothing_else),
 		cmocka_unit_test(what_changes_nothing_leaves_the_hash_alone),
 		cmocka_unit_test(equal_histories_give_equal_bytes_and_a_lost_one_another_hash),

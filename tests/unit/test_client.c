@@ -527,22 +527,6 @@ static void nonsense_and_strangers_datagrams_are_counted_and_change_nothing(void
 	destroy(user);
 }
 
-static void too_large_a_command_is_refused_without_being_sent(void **state)
-{
-	struct user *user = make(16, 2);
-	static const uint8_t large[4096];
-
-	(void)state;
-	user->ops[0].data = large;
-	user->ops[0].size = synod_client_command_size_max(user->client) + 1;
-	user->ops[1].data = large;
-	user->ops[1].size = synod_client_command_size_max(user->client);
-	run(user, 1000);
-	assert_int_equal(user->ops[0].status, SYNOD_TOO_LARGE);
-	assert_int_equal(user->ops[1].status, SYNOD_OK);
-	destroy(user);
-}
-
 static void a_wrong_configuration_is_refused(void **state)
 {
 	struct user *user = make(17, 0);
@@ -604,7 +588,6 @@ int main(void)
 		cmocka_unit_test(a_former_life_that_still_runs_is_fenced),
 		cmocka_unit_test(an_identity_evicted_for_want_of_places_registers_again),
 		cmocka_unit_test(nonsense_and_strangers_datagrams_are_counted_and_change_nothing),
-		cmocka_unit_test(too_large_a_command_is_refused_without_being_sent),
 		cmocka_unit_test(a_wrong_configuration_is_refused),
 	};
 

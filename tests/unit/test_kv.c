@@ -164,6 +164,20 @@ static void a_query_gets_and_does_nothing_else(void **state)
 	assert_int_equal(machine->hash(world.kv), hash);
 }
 
+static void a_command_larger_than_any_of_its_own_is_refused_and_takes_its_position(void **state)
+{
+	uint8_t *command = calloc(1, SYNOD_COMMAND_LARGE_MAX);
+	struct synod_kv_request put = request_of(SYNOD_KV_PUT, "q", "", "x");
+	struct synod_outcome outcome;
+
+	(void)state;
+	assert_non_null(command);
+	assert_true(synod_kv_encode(&put, command, SYNOD_COMMAND_LARGE_MAX) > 0);
+	machine->apply(world.kv, ++world.position, command, SYNOD_COMMAND_LARGE_MAX, &outcome);
+	assert_int_equal(outcome.status, SYNOD_BAD_COMMAND);
+	free(command);
+}
+
 static void commands_of_any_bytes_are_executed_or_refused_and_take_their_position(void **state)
 {
 	uint64_t random = 3;
@@ -303,6 +317,7 @@ int main(void)
 		TEST(each_operation_does_what_the_header_says),
 		TEST(a_duplicate_repeats_its_status_and_a_read_looks_again),
 		TEST(a_query_gets_and_does_nothing_else),
+		TEST(a_command_larger_than_any_of_its_own_is_refused_and_takes_its_position),
 		TEST(commands_of_any_bytes_are_executed_or_refused_and_take_their_position),
 		TEST(encoding_and_decoding_are_inverse_and_strict),
 		TEST(random_commands_equal_the_naive_twin),

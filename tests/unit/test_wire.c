@@ -337,6 +337,39 @@ static void a_batch_for_the_log_has_no_reads(void **state)
 	assert_int_equal(decode_copy(datagram.bytes, datagram.size, SELF), SYNOD_DROP_BATCH);
 }
 
+/* What the check says of a part of size bytes at that offset. */
+static int check_part(uint32_t offset, uint32_t total, uint32_t size)
+{
+	static uint8_t body[SYNOD_BATCH_SIZE_MAX];
+	const struct synod_wire_part part = { .offset = offset, .total = total };
+	uint32_t whole = put_command(body, 5, 1, (uint32_t)sizeof(part) + size, SYNOD_COMMAND_PART);
+
+	memcpy(body + SYNOD_COMMAND_HEADER_SIZE, &part, sizeof(part));
+	return synod_wire_commands_check(body, whole);
+}
+
+static void a_part_lies_within_its_command_and_is_not_too_small(void **state)
+{
+	const uint32_t most = SYNOD_COMMAND_SIZE_MAX - SYNOD_PART_HEADER_SIZE;
+	uint8_t body[64];
+
+	(void)state;
+	assert_int_equal(check_part(0, SYNOD_COMMAND_LARGE_MAX, most), 1);
+	assert_int_equal(check_part(SYNOD_COMMAND_LARGE_MAX - 64, SYNOD_COMMAND_LARGE_MAX, 64), 1);
+	assert_int_equal(check_part(SYNOD_COMMAND_LARGE_MAX - 1, SYNOD_COMMAND_LARGE_MAX, 1), 1);
+	assert_int_equal(check_part(SYNOD_COMMAND_LARGE_MAX - 1, SYNOD_COMMAND_LARGE_MAX, 2), -1);
+	assert_int_equal(check_part(0, SYNOD_COMMAND_LARGE_MAX + 1, 64), -1);
+	assert_int_equal(check_part(0, 1000, 63), -1);
+	assert_int_equal(check_part(937, 1000, 63), 1);
+	assert_int_equal(check_part(1001, 1000, 64), -1);
+	assert_int_equal(check_part(UINT32_MAX - 32, 1000, 64), -1);
+	assert_int_equal(check_part(1000, 1000, 0), -1);
+	put_command(body, 5, 1, 8, SYNOD_COMMAND_PART); /* no bytes */
+	assert_int_equal(synod_wire_commands_check(body, 32), -1);
+	put_command(body, 5, 1, 0, SYNOD_COMMAND_PART);
+	assert_int_equal(synod_wire_commands_check(body, 24), -1);
+}
+
 static void names_are_there_for_every_number(void **state)
 {
 	size_t index;
@@ -364,6 +397,7 @@ int main(void)
 		cmocka_unit_test(a_register_carries_nothing_or_an_identity_that_is_one),
 		cmocka_unit_test(a_request_is_all_reads_of_one_kind_or_none),
 		cmocka_unit_test(a_batch_for_the_log_has_no_reads),
+		cmocka_unit_test(a_part_lies_within_its_command_and_is_not_too_small),
 		cmocka_unit_test(names_are_there_for_every_number),
 	};
 
