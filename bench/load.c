@@ -66,6 +66,8 @@ static struct synod_workload_config workload_config(const struct synod_load_conf
 		.keys = config->keys,
 		.prefix = config->key_prefix,
 		.mix = config->mix,
+		.reads = config->reads,
+		.replicas = config->replicas,
 	};
 }
 
@@ -230,11 +232,18 @@ static void note_gap(struct synod_load *load, uint64_t now_ns)
 	result->gaps_count++;
 }
 
+/* The machine spoke: a command was executed, or a read was served (perhaps before position 1). */
+static int answered(const struct synod_client_op *op)
+{
+	return op->position || (op->sort != SYNOD_CLIENT_COMMAND &&
+				(op->status == SYNOD_OK || op->status == SYNOD_NOT_FOUND));
+}
+
 static void account(struct synod_load *load, const struct load_op *op, uint64_t now_ns)
 {
 	struct synod_load_result *result = &load->result;
 
-	if (op->op.position == 0) {
+	if (!answered(&op->op)) {
 		if (op->op.status == SYNOD_UNKNOWN)
 			result->unknown++;
 		else if (op->op.status == SYNOD_FULL || op->op.status == SYNOD_NOT_LEADER)
@@ -247,7 +256,7 @@ static void account(struct synod_load *load, const struct load_op *op, uint64_t 
 	result->acked_measured += load->phase == SYNOD_LOAD_MEASURING;
 	if (op->measured)
 		synod_histogram_record(&load->latency, now_ns - op->due_ns);
-	if (!load->config.acked)
+	if (!load->config.acked || op->op.sort != SYNOD_CLIENT_COMMAND)
 		return;
 	if (load->acked_noted == load->config.acked_max) {
 		result->notes_lost++;

@@ -44,6 +44,7 @@ struct synod_load_config {
 	uint32_t keys;	       /* kv, as the next two: see workload.h */
 	const char *key_prefix;
 	struct synod_workload_mix mix;
+	enum synod_client_sort reads;
 	uint32_t constant; /* open loop: 1: constant gaps; 0: Poisson */
 	double rate_per_s; /* 0: closed loop */
 	uint64_t nonce;	   /* random */

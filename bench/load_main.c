@@ -42,6 +42,8 @@ struct main_options {
 	const char *workload;
 	const char *key_prefix;
 	const char *mix_text;
+	const char *reads_text;
+	enum synod_client_sort reads;
 	struct synod_workload_mix mix;
 	uint64_t keys;
 	uint64_t first_client;
@@ -62,6 +64,7 @@ static struct main_options options = {
 	.workload = "append",
 	.key_prefix = "key",
 	.mix_text = "40,30,20,10",
+	.reads_text = "log",
 	.keys = 16,
 	.first_client = 1,
 	.seconds = 10,
@@ -100,6 +103,8 @@ static int parse(int argc, char **argv)
 		  "kv: of the keys' names (key)", 0 },
 		{ "mix", SYNOD_OPTION_TEXT, &options.mix_text, "G,P,C,D",
 		  "kv: shares of get, put, cas, delete (40,30,20,10)", 0 },
+		{ "reads", SYNOD_OPTION_TEXT, &options.reads_text, "HOW",
+		  "kv: gets by log, linearizable (no log write), or stale (log)", 0 },
 		{ "outstanding", SYNOD_OPTION_NUMBER, &options.outstanding, "N",
 		  "commands under way at most (1024)", 0 },
 		{ "rate", SYNOD_OPTION_NUMBER, &options.rate, "OPS",
@@ -153,6 +158,21 @@ static int check_mix(void)
 	return SYNOD_TOOL_USAGE;
 }
 
+static int check_reads(void)
+{
+	const char *how = options.reads_text;
+
+	if (!strcmp(how, "linearizable"))
+		options.reads = SYNOD_CLIENT_READ;
+	else if (!strcmp(how, "stale"))
+		options.reads = SYNOD_CLIENT_READ_STALE;
+	else if (strcmp(how, "log") != 0) {
+		synod_tool_complain("--reads %s is none of log, linearizable, stale", how);
+		return SYNOD_TOOL_USAGE;
+	}
+	return check_mix();
+}
+
 static int check_workload(void)
 {
 	int kv = strcmp(options.workload, "kv") == 0;
@@ -173,7 +193,7 @@ static int check_workload(void)
 		wrong = check_range("keys", options.keys, 1, SYNOD_KV_ENTRIES);
 	if (!wrong)
 		wrong = check_range("first-client", options.first_client, 1, 1ull << 52);
-	return wrong ? wrong : check_mix();
+	return wrong ? wrong : check_reads();
 }
 
 static int check_options(void)
@@ -207,6 +227,7 @@ static struct synod_load_config load_config(const struct synod_config *config,
 		.keys = (uint32_t)options.keys,
 		.key_prefix = options.key_prefix,
 		.mix = options.mix,
+		.reads = options.reads,
 		.constant = (uint32_t)options.constant,
 		.rate_per_s = (double)options.rate,
 		.nonce = synod_tool_random(),

@@ -34,6 +34,7 @@ struct synod_workload {
 	struct synod_workload_config config;
 	uint64_t sequence;
 	uint64_t random;
+	uint64_t stale_reads;
 	uint32_t mix_sum;
 	char prefix[SYNOD_WORKLOAD_PREFIX_MAX + 1];
 	/* In the memory that follows this struct. */
@@ -61,8 +62,9 @@ static int config_sane(const struct synod_workload_config *config)
 		return 1;
 	return config->payload_size >= SYNOD_WORKLOAD_VALUE_MIN &&
 	       config->payload_size <= SYNOD_KV_VALUE_SIZE_MAX && config->keys >= 1 &&
-	       config->keys <= SYNOD_KV_ENTRIES && mix->get <= 1000 && mix->put <= 1000 &&
-	       mix->cas <= 1000 && mix->delete <= 1000 &&
+	       config->keys <= SYNOD_KV_ENTRIES &&
+	       (config->reads != SYNOD_CLIENT_READ_STALE || config->replicas >= 1) &&
+	       mix->get <= 1000 && mix->put <= 1000 && mix->cas <= 1000 && mix->delete <= 1000 &&
 	       mix->get + mix->put + mix->cas + mix->delete > 0 &&
 	       (!config->prefix || strnlen(config->prefix, SYNOD_WORKLOAD_PREFIX_MAX + 1) <=
 					   SYNOD_WORKLOAD_PREFIX_MAX);
@@ -207,7 +209,17 @@ static void make_value(const struct synod_workload *workload, uint64_t sequence,
 	memcpy(value, id, SYNOD_WORKLOAD_VALUE_MIN);
 }
 
-static uint32_t make_command(struct synod_workload *workload, uint32_t lane)
+/* Only GETs: the rest are commands. */
+static void choose_sort(struct synod_workload *workload, uint8_t operation,
+			struct synod_client_op *op)
+{
+	op->sort = operation == SYNOD_KV_GET ? workload->config.reads : SYNOD_CLIENT_COMMAND;
+	if (op->sort == SYNOD_CLIENT_READ_STALE)
+		op->replica = 1 + (uint32_t)(workload->stale_reads++ % workload->config.replicas);
+}
+
+static uint32_t make_command(struct synod_workload *workload, uint32_t lane,
+			     struct synod_client_op *op)
 {
 	struct lane *own = &workload->lanes[lane];
 	struct synod_kv_request request = { .operation = draw_operation(workload) };
@@ -216,6 +228,7 @@ static uint32_t make_command(struct synod_workload *workload, uint32_t lane)
 	const struct seen *seen;
 	int size;
 
+	choose_sort(workload, request.operation, op);
 	own->key = (uint32_t)synod_random_below(&workload->random, workload->config.keys);
 	request.key = key;
 	request.key_size = (uint8_t)snprintf(key, sizeof(key), "%s%u", workload->prefix, own->key);
@@ -279,7 +292,7 @@ void synod_workload_prepare(struct synod_workload *workload, uint32_t lane,
 		op->size = make_payload(workload, lane);
 		return;
 	}
-	op->size = make_command(workload, lane);
+	op->size = make_command(workload, lane, op);
 	op->result = workload->results + lane * workload->result_stride;
 	op->result_capacity = (uint32_t)workload->result_stride;
 }
@@ -289,6 +302,14 @@ void synod_workload_learn(struct synod_workload *workload, uint32_t lane,
 {
 	if (workload->config.kind == SYNOD_WORKLOAD_KV)
 		learn_kv(workload, lane, op);
+}
+
+static uint8_t read_of(const struct synod_client_op *op)
+{
+	if (op->sort == SYNOD_CLIENT_COMMAND)
+		return SYNOD_HISTORY_READ_LOG;
+	return op->sort == SYNOD_CLIENT_READ ? SYNOD_HISTORY_READ_LINEARIZABLE
+					     : SYNOD_HISTORY_READ_STALE;
 }
 
 static void describe_kv(const struct synod_client_op *op, struct synod_history_record *record)
@@ -308,13 +329,13 @@ static void describe_kv(const struct synod_client_op *op, struct synod_history_r
 	if (get) /* a repeated one looks again, and its position does not say when */
 		record->position = 0;
 	record->has_value = !get && request.operation != SYNOD_KV_DELETE;
-	if (get && op->status == SYNOD_OK && op->position) {
+	if (get && op->status == SYNOD_OK) {
 		request.value = op->result;
 		request.value_size = (uint16_t)op->result_size;
 		record->has_value = 1;
 	}
 	record->operation = operations[request.operation];
-	record->read = get ? SYNOD_HISTORY_READ_LOG : SYNOD_HISTORY_READ_NONE;
+	record->read = get ? read_of(op) : SYNOD_HISTORY_READ_NONE;
 	record->key_size = request.key_size;
 	record->has_expected = request.operation == SYNOD_KV_CAS && !request.flags;
 	record->expected_size = request.expected_size;

@@ -54,8 +54,10 @@ struct synod_workload_config {
 	uint64_t nonce;
 	uint64_t seed;
 	/* kv */
-	uint32_t keys;	    /* 1..SYNOD_KV_ENTRIES */
-	const char *prefix; /* of keys: prefix0, prefix1 …; NULL: "key" */
+	uint32_t keys;		      /* 1..SYNOD_KV_ENTRIES */
+	const char *prefix;	      /* of keys: prefix0, prefix1 …; NULL: "key" */
+	enum synod_client_sort reads; /* how GETs are asked for */
+	uint32_t replicas;	      /* whom stale ones ask, in turn */
 	struct synod_workload_mix mix;
 };
 
@@ -72,7 +74,7 @@ struct synod_workload *synod_workload_init(void *memory,
 uint32_t synod_workload_command_max(const struct synod_workload_config *config);
 uint32_t synod_workload_record_bytes(const struct synod_workload_config *config);
 
-/* The next operation of a lane, into op: data, size, result, result_capacity. */
+/* The next operation of a lane, into op: data, size, sort, replica, result, result_capacity. */
 void synod_workload_prepare(struct synod_workload *workload, uint32_t lane,
 			    struct synod_client_op *op);
 

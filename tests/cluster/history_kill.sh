@@ -8,7 +8,7 @@
 source "$(dirname "$0")/history.sh"
 
 start_cluster
-start_load
+start_load log
 for round in 1 2 3 4 5; do
 	leader=$(who leader)
 	cluster kill "$leader"

@@ -31,7 +31,7 @@ partition() { # WHAT NEW-LEADER? FROM>TO…
 }
 
 start_cluster
-start_load
+start_load linearizable
 roles
 partition 'the leader alone' yes "$leader>$one" "$one>$leader" "$leader>$other" "$other>$leader"
 partition 'a follower alone' no "$leader>$one" "$one>$leader" "$one>$other" "$other>$one"

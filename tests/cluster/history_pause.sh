@@ -17,7 +17,7 @@ pause() { # SECONDS ID…
 }
 
 start_cluster
-start_load
+start_load linearizable
 pause 0.1 "$(who leader)"
 pause 0.1 "$(who follower)"
 for round in 1 2 3; do

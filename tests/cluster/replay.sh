@@ -46,7 +46,7 @@ replayed_without_effect() { # WHEN
 
 start_cluster
 start_capture
-start_load
+start_load log
 sleep 1
 leader=$(who leader)
 cluster kill "$leader"
@@ -71,6 +71,7 @@ replayed_without_effect 'in another cluster under the same id, empty'
 each counters >"$data/counters"
 grep -Eq "'drop_boot': [1-9]" "$data/counters" || fail 'nobody counted drop_boot'
 grep -Eq "'refused_boot': [1-9]" "$data/counters" || fail 'nobody counted refused_boot'
-start_load
+start_load stale
 stop_load
+"$linear" "$data/history"
 replayed_without_effect 'in another cluster under the same id, begun'

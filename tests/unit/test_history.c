@@ -260,7 +260,8 @@ static void read_lines(struct run *run)
 	assert_int_equal(run->count, run->result.submitted);
 }
 
-static struct run *run_kv(uint64_t seed, uint64_t dead_ms, uint64_t dead_length_ms)
+static struct run *run_reads(uint64_t seed, enum synod_client_sort reads, uint64_t dead_ms,
+			     uint64_t dead_length_ms)
 {
 	struct run *run = calloc(1, sizeof(*run));
 	int file;
@@ -281,6 +282,7 @@ static struct run *run_kv(uint64_t seed, uint64_t dead_ms, uint64_t dead_length_
 		.payload_size = 30,
 		.keys = KEYS,
 		.mix = { 4, 3, 2, 1 },
+		.reads = reads,
 		.nonce = seed,
 		.seed = seed,
 		.duration_ns = 200 * MS,
@@ -291,6 +293,11 @@ static struct run *run_kv(uint64_t seed, uint64_t dead_ms, uint64_t dead_length_
 	drive(run, dead_ms, dead_length_ms);
 	read_lines(run);
 	return run;
+}
+
+static struct run *run_kv(uint64_t seed, uint64_t dead_ms, uint64_t dead_length_ms)
+{
+	return run_reads(seed, SYNOD_CLIENT_COMMAND, dead_ms, dead_length_ms);
 }
 
 static void end(struct run *run)
@@ -390,6 +397,37 @@ static void a_client_is_sequential_and_ends_with_what_is_unknown(void **state)
 	end(run);
 }
 
+/* A stale read must never pass for a linearizable one. */
+static void a_read_says_how_it_was_read(void **state)
+{
+	static const char *const names[] = { "log", "linearizable", "stale" };
+	static const enum synod_client_sort sorts[] = { SYNOD_CLIENT_COMMAND, SYNOD_CLIENT_READ,
+							SYNOD_CLIENT_READ_STALE };
+
+	(void)state;
+	for (uint32_t how = 0; how < 3; how++) {
+		struct run *run = run_reads(4, sorts[how], 0, 0);
+		uint64_t gets = 0;
+
+		for (uint64_t i = 0; i < run->room; i++) {
+			const struct line *line = &run->lines[i];
+
+			if (!line->object)
+				continue;
+			if (strcmp(line->operation, "get") != 0) {
+				assert_null(text_of(line->object, "read"));
+				continue;
+			}
+			assert_string_equal(text_of(line->object, "read"), names[how]);
+			assert_true(!strcmp(line->outcome, "OK") == (line->value != NULL));
+			gets++;
+		}
+		assert_true(gets > 100);
+		assert_int_equal(run->result.errors, 0);
+		end(run);
+	}
+}
+
 static void what_is_under_way_at_the_end_is_unknown(void **state)
 {
 	struct run *run = run_kv(3, 190, 2000); /* longer than the drain lasts */
@@ -412,6 +450,7 @@ int main(void)
 		cmocka_unit_test(a_disk_that_is_full_is_told_and_hangs_nobody),
 		cmocka_unit_test(a_kv_history_is_what_the_machine_did),
 		cmocka_unit_test(a_client_is_sequential_and_ends_with_what_is_unknown),
+		cmocka_unit_test(a_read_says_how_it_was_read),
 		cmocka_unit_test(what_is_under_way_at_the_end_is_unknown),
 	};
 
