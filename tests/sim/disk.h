@@ -177,6 +177,8 @@ int sim_journal_record(const struct sim_disk *disk, const struct sim_found *foun
 /* The same, as the replica's own process reads it. And -EAGAIN: it is still on its way. */
 int sim_journal_read(struct sim *sim, const struct sim_replica *replica, uint64_t slot,
 		     struct sim_record *record);
+/* One such read with a bit wrong: it must be refused, and the peer asks again. */
+void sim_journal_read_wrong(struct sim *sim, const struct sim_replica *replica, uint64_t slot);
 /* What batch the bytes of a record are. */
 uint32_t sim_journal_content(struct sim *sim, const struct synod_wire_entry *entry,
 			     const void *body);

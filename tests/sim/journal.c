@@ -199,6 +199,26 @@ int sim_journal_read(struct sim *sim, const struct sim_replica *replica, uint64_
 	return 0;
 }
 
+void sim_journal_read_wrong(struct sim *sim, const struct sim_replica *replica, uint64_t slot)
+{
+	static _Alignas(8) uint8_t copy[sizeof(struct synod_format_record) + SYNOD_BATCH_SIZE_MAX];
+	const struct sim_found *found = &replica->disk.found;
+	const struct synod_format_record *record;
+	uint32_t size;
+	uint64_t bit;
+
+	if (sim_journal_record(&replica->disk, found, slot, &record))
+		return;
+	size = synod_format_record_size(record->entry.size);
+	bit = sim_below(sim, size * 8ull);
+	memcpy(copy, record, size);
+	copy[bit / 8] ^= (uint8_t)(1u << bit % 8);
+	sim_count(sim, SIM_FAULT_DISK_ROT_READ);
+	sim_check(sim, synod_scan_record(found->seed, copy, size, 0) != SYNOD_SCAN_FINE,
+		  "I13: replica %u reads slot %llu back with bit %llu wrong, and does not see it",
+		  replica->id, (unsigned long long)slot, (unsigned long long)bit);
+}
+
 /* ---- start ----------------------------------------------------------------------------------- */
 
 static enum sim_halt look_at_superblock(struct sim *sim, const struct sim_replica *replica,

@@ -27,6 +27,8 @@ static void look_at_others(struct sim *sim, const struct sim_replica *replica,
 			   struct synod_repair *repair)
 {
 	const uint32_t any = (uint32_t)sim_below(sim, sim->params.replicas);
+	/* Often only one is at hand, which may lag. */
+	const uint32_t most = sim_below(sim, 2) ? 1 : SYNOD_REPLICAS_MAX;
 
 	for (uint32_t i = 0; i < sim->params.replicas; i++) {
 		const struct sim_replica *other =
@@ -40,8 +42,7 @@ static void look_at_others(struct sim *sim, const struct sim_replica *replica,
 				       sizeof(*look->index.entries));
 		if (!look->index.entries)
 			abort();
-		/* Sometimes only one is at hand. */
-		if (other == replica || (repair->others_count && sim_below(sim, 4) == 0))
+		if (other == replica || repair->others_count == most)
 			continue;
 		halt = sim_journal_look(sim, other, 1, look);
 		if (halt != SIM_HALT_NONE && halt != SIM_HALT_CORRUPT)

@@ -371,6 +371,11 @@ void sim_replica_read_done(struct sim *sim, struct sim_replica *replica, uint64_
 		sim_count(sim, SIM_FAULT_DISK_EIO_READ);
 		return; /* whoever wanted it asks again */
 	}
+	if (result == 0 && sim->phase == SIM_SAFETY &&
+	    sim_below(sim, 50000) < sim->params.disk_rot_read) {
+		sim_journal_read_wrong(sim, replica, slot);
+		return;
+	}
 	sim_check(sim, result == 0 || sim_disk_is_damaged(&replica->disk),
 		  "replica %u cannot read slot %llu back: %d", replica->id,
 		  (unsigned long long)slot, result);
