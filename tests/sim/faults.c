@@ -315,6 +315,27 @@ static void break_link(struct sim *sim)
 	sim_tell(sim, "link %u->%u stays cut", from, to);
 }
 
+/*
+ * Of the healed only one voter is sure to reach all others, and they it: any link among these may
+ * be gone, both ways or one way. That is enough for a quorum, and must be enough to go on (the
+ * livelocks of Howard and Abraham, 2020: whoever cannot be led must not depose who leads).
+ */
+static void cut_to_a_hub(struct sim *sim)
+{
+	uint32_t hub;
+
+	do
+		hub = 1 + (uint32_t)sim_below(sim, sim->params.voters);
+	while (!(sim->core_set >> hub & 1));
+	sim_tell(sim, "of the healed all reach %u; other links may be gone", hub);
+	for (uint32_t from = 1; from <= sim->params.replicas; from++)
+		for (uint32_t to = 1; to <= sim->params.replicas; to++)
+			if (from != to && from != hub && to != hub && sim_below(sim, 2)) {
+				sim->cut[from][to] = 1;
+				sim_count(sim, SIM_FAULT_PARTITION_HUB);
+			}
+}
+
 void sim_faults_end(struct sim *sim)
 {
 	uint32_t healthy = 0;
@@ -344,7 +365,10 @@ void sim_faults_end(struct sim *sim)
 		else
 			break_replica(sim, &sim->replicas[id]);
 	}
-	break_link(sim);
+	if (sim_below(sim, 3) == 0)
+		cut_to_a_hub(sim);
+	else
+		break_link(sim);
 }
 
 void sim_faults_heal_all(struct sim *sim)

@@ -78,6 +78,7 @@ enum {
 	X(PARTITION, "partition")                 \
 	X(PARTITION_ONE_WAY, "partition_one_way") \
 	X(PARTITION_LINK, "partition_link")       \
+	X(PARTITION_HUB, "partition_hub")         \
 	X(CLOG, "clog")                           \
 	X(SWIZZLE, "swizzle")
 
