@@ -294,6 +294,7 @@ struct synod_core {
 	uint64_t handover_deadline_ns; /* given up at this */
 	uint64_t handover_ns_next;     /* HANDOVER is said again at this */
 	uint64_t prefer_ns;	       /* not before this to whoever has a higher priority */
+	uint64_t prefer_tries;	       /* of those, lately */
 	uint32_t handover_to;	       /* 0: to nobody */
 
 	/* Reads: leader only. A round asks a quorum whether we still lead; one round at a time. */

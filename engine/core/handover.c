@@ -84,6 +84,25 @@ static uint32_t preferred(const struct synod_core *core)
 	return best == core->config.replica ? 0 : best;
 }
 
+/*
+ * A reign begins. If the last attempt to let a preferred voter lead is still cooling down, that one
+ * did not keep the lead (it may reach us and no quorum): the pause goes on, and the next one will
+ * be twice as long, or leadership would go to and fro for ever.
+ */
+void synod_handover_reign(struct synod_core *core)
+{
+	synod_assert(core->role == SYNOD_ROLE_LEADER);
+	core->handover_to = 0;
+	if (synod_election_rank(core) == 0) {
+		core->prefer_ns = UINT64_MAX;
+		return;
+	}
+	if (core->now_ns < core->prefer_ns)
+		return;
+	core->prefer_tries = 0;
+	core->prefer_ns = core->now_ns + 4 * core->config.election_ns;
+}
+
 static void maybe_prefer(struct synod_core *core)
 {
 	uint32_t to;
@@ -93,8 +112,10 @@ static void maybe_prefer(struct synod_core *core)
 	to = preferred(core);
 	if (!to)
 		return;
-	/* Once in a while: it may fail to lead, and every attempt holds batches back. */
-	core->prefer_ns = core->now_ns + 16 * core->config.election_ns;
+	core->prefer_ns =
+		core->now_ns + ((64 * core->config.election_ns)
+				<< synod_core_min(core->prefer_tries, SYNOD_CORE_PREFER_SHIFT));
+	core->prefer_tries++;
 	begin(core, to);
 }
 

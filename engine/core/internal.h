@@ -22,8 +22,10 @@
 #include <string.h>
 
 /* Slots and rounds beyond these are taken for damage: no log gets there in a lifetime. */
-#define SYNOD_CORE_SLOT_END  (UINT64_C(1) << 62)
-#define SYNOD_CORE_ROUND_END (UINT64_C(1) << 54)
+#define SYNOD_CORE_SLOT_END	(UINT64_C(1) << 62)
+#define SYNOD_CORE_ROUND_END	(UINT64_C(1) << 54)
+/* Attempts to let a preferred voter lead: 64 election times apart, then 128 … so many times. */
+#define SYNOD_CORE_PREFER_SHIFT 6
 
 /* Bit of each replica that votes. */
 static inline uint32_t synod_core_voters(const struct synod_core *core)
@@ -146,6 +148,7 @@ void synod_follower_learn_announced(struct synod_core *core, struct synod_effect
 /* handover.c */
 
 void synod_handover_begin(struct synod_core *core, struct synod_effects *fx, uint64_t replica);
+void synod_handover_reign(struct synod_core *core);
 /* Says HANDOVER when the successor has all that we have; gives up in the end. */
 void synod_handover_go_on(struct synod_core *core, struct synod_effects *fx);
 void synod_handover_on_message(struct synod_core *core, struct synod_effects *fx,

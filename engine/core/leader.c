@@ -156,9 +156,7 @@ void synod_leader_begin(struct synod_core *core, struct synod_effects *fx)
 	core->accepted_through = synod_log_durable_prefix(core);
 	core->phase1_last = core->chosen_through;
 	core->bytes_inflight = 0;
-	core->handover_to = 0;
-	core->prefer_ns = synod_election_rank(core) ? core->now_ns + 4 * core->config.election_ns
-						    : UINT64_MAX;
+	synod_handover_reign(core);
 	for (uint32_t i = 0; i < core->config.window; i++)
 		core->phase1_last = synod_core_max(core->phase1_last, core->slots[i].slot);
 	for (uint32_t peer = 1; peer <= core->config.replicas; peer++) {

@@ -513,6 +513,54 @@ static void a_leader_that_hands_over_takes_no_batches_until_it_gives_up(void **s
 	assert_true(synod_core_can_submit(&bench.core) > 0);
 }
 
+/* Milliseconds from now until HANDOVER is sent; replica 2 answers all the while. */
+static uint64_t until_handed_over(uint64_t limit_ms)
+{
+	uint64_t passed_ms = 0;
+
+	for (; passed_ms < limit_ms; passed_ms += 10) {
+		bench_accepted(&bench, 2, 0);
+		if (bench_sent(&bench, SYNOD_HANDOVER))
+			break;
+		bench_tick(&bench, 10 * BENCH_MS);
+		if (bench_sent(&bench, SYNOD_HANDOVER))
+			break;
+	}
+	return passed_ms;
+}
+
+/* It reaches us and no quorum, and what it takes from us it cannot keep. */
+static void a_preferred_voter_that_does_not_keep_the_lead_is_tried_ever_more_rarely(void **state)
+{
+	struct synod_core_config config = bench_config(3, 16); /* an election time is 100 ms */
+	uint64_t tried_ns = 0;
+	uint64_t pause_ms;
+
+	(void)state;
+	config.priorities[2] = 1;
+	bench_start_as(&bench, &config);
+	bench_lead(&bench);
+	pause_ms = until_handed_over(100000);
+	assert_in_range(pause_ms, 390, 410);
+	for (unsigned int tries = 0; tries < 4; tries++) {
+		tried_ns = bench.now_ns;
+		bench_message(&bench,
+			      (struct synod_message){
+				      .type = SYNOD_PREPARE,
+				      .from = 2,
+				      .to = 1,
+				      .ballot = synod_ballot_make(
+					      synod_ballot_round(bench.core.promised) + 1, 2),
+				      .slot = 1 });
+		assert_int_equal(bench.core.role, SYNOD_ROLE_FOLLOWER);
+		bench_durable(&bench);
+		bench_lead(&bench);
+		(void)until_handed_over(1000000);
+		pause_ms = (bench.now_ns - tried_ns) / BENCH_MS;
+		assert_in_range(pause_ms, 6400u << tries, (6400u << tries) + 20);
+	}
+}
+
 static void a_handover_goes_to_a_voter_and_not_to_oneself(void **state)
 {
 	(void)state;
@@ -577,6 +625,8 @@ int main(void)
 		cmocka_unit_test(what_only_a_voter_may_say_is_refused_of_a_learner),
 		cmocka_unit_test(a_vote_of_a_learner_is_no_vote),
 		cmocka_unit_test(a_leader_that_hands_over_takes_no_batches_until_it_gives_up),
+		cmocka_unit_test(
+			a_preferred_voter_that_does_not_keep_the_lead_is_tried_ever_more_rarely),
 		cmocka_unit_test(a_handover_goes_to_a_voter_and_not_to_oneself),
 		cmocka_unit_test(equal_histories_give_equal_states),
 	};
