@@ -267,6 +267,12 @@ static int is_full(const struct sim *sim)
 	return 0;
 }
 
+/* And no room even for what others have chosen: it cannot learn the last of it. */
+static int is_brimful(const struct sim_replica *replica)
+{
+	return replica->disk.room <= SYNOD_RESERVE_FOLLOWER;
+}
+
 /* Its disk lied, and it cannot come back, or not now. */
 int sim_replica_is_out(const struct sim *sim, const struct sim_replica *replica)
 {
@@ -276,14 +282,14 @@ int sim_replica_is_out(const struct sim *sim, const struct sim_replica *replica)
 
 static int has_all(const struct sim *sim, const struct sim_replica *replica)
 {
-	return sim_replica_is_out(sim, replica) ||
+	return sim_replica_is_out(sim, replica) || is_brimful(replica) ||
 	       (replica->applied == sim->observer.chosen_prefix &&
 		replica->read_served == replica->read_last);
 }
 
 static int is_converged(const struct sim *sim)
 {
-	for (uint32_t i = 0; i < sim->params.clients; i++)
+	for (uint32_t i = 0; i < sim->params.clients && !is_full(sim); i++)
 		if (sim_client_waits(sim, &sim->clients[i]))
 			return 0;
 	for (uint32_t id = 1; id <= sim->params.replicas; id++)
@@ -338,12 +344,7 @@ static void run_convergence(struct sim *sim)
 	sim_faults_heal_all(sim);
 	do
 		run_until(sim, sim->now + CONVERGENCE_LOOK_NS);
-	while (!is_converged(sim) && sim->now < end && !is_full(sim));
-	if (is_full(sim)) {
-		/* Who lacks something may have no room for it; what is there must stand. */
-		run_until(sim, sim->now + FULL_NS);
-		return;
-	}
+	while (!is_converged(sim) && sim->now < end);
 	for (uint32_t id = 1; id <= sim->params.replicas; id++)
 		sim_check(sim, has_all(sim, &sim->replicas[id]),
 			  "convergence: replica %u executed through %llu of %llu in 10 s", id,
