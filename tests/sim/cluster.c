@@ -243,7 +243,11 @@ static void turn(struct sim *sim)
 	if (is_of_process(sim, &event) && sim->replicas[event.who].up &&
 	    sim->replicas[event.who].paused_until > sim->now) {
 		event.at = sim->replicas[event.who].paused_until;
-		sim_queue_push(sim, event);
+		/* Whoever wakes up may look at the network first and at the clock later. */
+		if (event.kind == SIM_PACKET && event.at & 1)
+			sim_queue_push_first(sim, event);
+		else
+			sim_queue_push(sim, event);
 		return;
 	}
 	sim->events++;

@@ -50,6 +50,16 @@ static uint64_t mean(struct sim *sim, uint64_t least_ms)
 	}
 }
 
+/* Most clusters are young; in some a round is about to outgrow 8, 16, 24, 32 or 48 bits. */
+static uint64_t draw_round(struct sim *sim)
+{
+	static const uint8_t bits[] = { 8, 16, 24, 32, 40, 48 };
+
+	if (sim_below(sim, 4))
+		return 0;
+	return (UINT64_C(1) << bits[sim_below(sim, sizeof(bits))]) - sim_below(sim, 8);
+}
+
 static void draw_limits(struct sim *sim)
 {
 	struct sim_params *params = &sim->params;
@@ -70,6 +80,7 @@ static void draw_limits(struct sim *sim)
 		params->safety_ns += 50 * SIM_SECOND;
 	params->think_max = sim_between(sim, 10, 400) * SIM_MS;
 	params->client_timeout = sim_between(sim, 50, 500) * SIM_MS;
+	params->round_first = draw_round(sim);
 	params->drift_ppm = sometimes(sim, 1, 1000);
 }
 

@@ -7,6 +7,8 @@
 
 #include <stdlib.h>
 
+#define ORDER_FIRST (UINT64_C(1) << 60)
+
 static int before(const struct sim_event *left, const struct sim_event *right)
 {
 	if (left->at != right->at)
@@ -26,18 +28,27 @@ static void insert(struct sim_queue *queue, struct sim_event event)
 	queue->events[at] = event;
 }
 
-void sim_queue_push(struct sim *sim, struct sim_event event)
+static void push(struct sim_queue *queue, struct sim_event event)
 {
-	struct sim_queue *queue = &sim->queue;
-
 	if (queue->count == queue->capacity) {
 		queue->capacity = queue->capacity ? queue->capacity * 2 : 1024;
 		queue->events = realloc(queue->events, queue->capacity * sizeof(event));
 		if (!queue->events)
 			abort();
 	}
-	event.order = queue->order++;
 	insert(queue, event);
+}
+
+void sim_queue_push(struct sim *sim, struct sim_event event)
+{
+	event.order = ORDER_FIRST + sim->queue.order++;
+	push(&sim->queue, event);
+}
+
+void sim_queue_push_first(struct sim *sim, struct sim_event event)
+{
+	event.order = sim->queue.order++;
+	push(&sim->queue, event);
 }
 
 struct sim_event sim_queue_pop(struct sim *sim)

@@ -3,6 +3,7 @@
  * One replica's shell: what a host does around the core. Each life has its own clock (offset and
  * drift), its own handles and its own session table, built again from the chosen log.
  */
+#include "engine/base/ballot.h"
 #include "tests/sim/sim.h"
 
 #include <string.h>
@@ -227,6 +228,23 @@ static int open_journal(struct sim *sim, struct sim_replica *replica)
 	return 0;
 }
 
+/* The cluster is old: somebody is bound to a ballot of a round far up (B15). */
+static void hear_of_round(struct sim *sim, struct sim_replica *replica)
+{
+	struct synod_message old = { .type = SYNOD_REJECT,
+				     .from = (uint8_t)(replica->id == 1 ? 2 : 1),
+				     .to = (uint8_t)replica->id,
+				     .ballot = synod_ballot_make(1, replica->id),
+				     .argument = synod_ballot_make(sim->params.round_first, 1) };
+	struct synod_event event = { .kind = SYNOD_EVENT_MESSAGE,
+				     .now_ns = replica->now_last,
+				     .message = &old };
+
+	synod_core_step(&replica->core, &event, &sim->effects);
+	sim_check(sim, sim->effects.sends_count == 0 && sim->effects.writes_count == 0,
+		  "replica %u acts on an old refusal", replica->id);
+}
+
 void sim_replica_start(struct sim *sim, struct sim_replica *replica)
 {
 	const struct sim_params *params = &sim->params;
@@ -276,6 +294,8 @@ void sim_replica_start(struct sim *sim, struct sim_replica *replica)
 	memcpy(config.priorities, params->priorities, sizeof(config.priorities));
 	synod_core_init(&replica->core, &config, replica->now_last);
 	recover(sim, replica);
+	if (replica->life == 1 && params->round_first)
+		hear_of_round(sim, replica);
 	replica->deadline_ns = replica->now_last;
 	sim_replica_schedule_tick(sim, replica);
 }

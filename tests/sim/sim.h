@@ -398,7 +398,8 @@ struct sim_params {
 	uint32_t kv;	/* the machine is the key-value one, not the sequencer */
 	uint32_t keys;
 	uint64_t drift_ppm;
-	uint64_t mtu; /* of a narrow link */
+	uint64_t round_first; /* about the first round that anybody leads at; 0: the first */
+	uint64_t mtu;	      /* of a narrow link */
 
 	/* Mean time between; 0: never. By enum sim_hazard. */
 	uint64_t hazard_mean[16];
@@ -565,6 +566,8 @@ void *sim_grow(void *table, uint64_t *capacity, uint64_t needed, uint64_t entry_
 
 /* queue.c */
 void sim_queue_push(struct sim *sim, struct sim_event event);
+/* The same, before all that was pushed otherwise and is due at that time. */
+void sim_queue_push_first(struct sim *sim, struct sim_event event);
 struct sim_event sim_queue_pop(struct sim *sim);
 /* The events of one replica that are due at one time become due at another. */
 void sim_queue_move(struct sim *sim, uint32_t who, uint64_t from, uint64_t to);
