@@ -158,11 +158,52 @@ static void a_grant_is_for_one_canvass_only(void **state)
 	(void)state;
 	bench_start(&bench, 5, 16);
 	canvass();
-	hear(from(2, SYNOD_CANVASS_GRANTED, bench.core.ballot, 0));
+	hear(from(5, SYNOD_CANVASS_GRANTED, bench.core.ballot, 0));
 	bench_tick(&bench, 600 * BENCH_MS); /* a new one */
 	assert_int_equal(bench_sent(&bench, SYNOD_CANVASS), 4);
 	hear(from(3, SYNOD_CANVASS_GRANTED, bench.core.ballot, 0));
 	assert_int_equal(bench.core.role, SYNOD_ROLE_CANVASSER);
+}
+
+/* Or replicas that were started alike would stand at the same instant, again and again. */
+static void replicas_with_one_seed_do_not_wait_alike(void **state)
+{
+	struct synod_core_config config = bench_config(3, 16);
+	uint64_t first;
+
+	(void)state;
+	bench_start_as(&bench, &config);
+	bench_tick(&bench, 0);
+	first = bench.fx.deadline_ns;
+	config.replica = 2;
+	bench_start_as(&bench, &config);
+	bench_tick(&bench, 0);
+	assert_int_not_equal(bench.fx.deadline_ns, first);
+}
+
+/* Whoever speaks at a ballot below our promise is told to what we are bound. */
+static void what_is_below_the_promise_is_refused_by_name(void **state)
+{
+	static const uint8_t types[] = { SYNOD_PREPARE, SYNOD_ACCEPT, SYNOD_HEARTBEAT,
+					 SYNOD_HANDOVER, SYNOD_CONFIRM };
+
+	(void)state;
+	bench_start(&bench, 3, 16);
+	hear_chosen(3, ballot_of(7, 3), 0);
+	bench_durable(&bench);
+	for (size_t i = 0; i < sizeof(types); i++) {
+		struct synod_message message = from(2, types[i], ballot_of(7, 2), 1);
+
+		if (types[i] == SYNOD_ACCEPT)
+			message = with_value(message, 1, ballot_of(7, 2));
+		hear(message);
+		assert_int_equal(bench.fx.dropped, SYNOD_DROP_STALE_BALLOT);
+		assert_int_equal(bench.fx.sends_count, 1);
+		assert_int_equal(sent(SYNOD_REJECT, 0)->to, 2);
+		assert_int_equal(sent(SYNOD_REJECT, 0)->ballot, ballot_of(7, 2));
+		assert_int_equal(sent(SYNOD_REJECT, 0)->argument, ballot_of(7, 3));
+		bench_check_handles(&bench);
+	}
 }
 
 static void a_candidate_that_is_refused_gives_way(void **state)
@@ -292,6 +333,7 @@ static void propose_of(uint64_t own, uint64_t first, uint64_t second, uint32_t *
 	handles[0] = bench.core.slots[1].value.handle;
 	stand();
 	hear(promise(2, 1, 1, ballot_of(first, 3)));
+	assert_int_equal(bench.fx.dropped, 0);
 	handles[1] = bench.core.slots[1].found.handle;
 	hear(promise(3, 1, 1, ballot_of(second, 4)));
 	handles[2] = bench.core.slots[1].found.handle;
@@ -353,6 +395,15 @@ static void a_suffix_is_proposed_in_steps_that_follow_at_once(void **state)
 	assert_int_equal(bench_sent(&bench, SYNOD_ACCEPT) / 2, 30 - proposed);
 	assert_true(bench.fx.deadline_ns > bench.now_ns);
 	assert_int_equal(synod_core_can_submit(&bench.core), 2); /* 32 in flight at most */
+}
+
+static void the_last_slot_of_a_suffix_comes_before_anything_new(void **state)
+{
+	(void)state;
+	bench_start(&bench, 3, 64);
+	lead_with_suffix(SYNOD_CORE_PUMP_SLOTS + 1);
+	assert_int_equal(bench_sent(&bench, SYNOD_ACCEPT) / 2, SYNOD_CORE_PUMP_SLOTS);
+	assert_int_equal(synod_core_can_submit(&bench.core), 0);
 }
 
 static void a_suffix_beyond_what_may_be_in_flight_waits_for_votes(void **state)
@@ -479,6 +530,26 @@ static void heartbeats_come_when_they_are_due(void **state)
 	assert_int_equal(sent(SYNOD_HEARTBEAT, 0)->chosen_through, 1);
 }
 
+/* What was known of the others as a leader before says nothing now. */
+static void a_leader_begins_with_a_clean_table(void **state)
+{
+	(void)state;
+	bench_start(&bench, 3, 16);
+	bench_lead(&bench);
+	bench_submit(&bench);
+	bench_durable(&bench);
+	bench_accepted(&bench, 3, 1);
+	assert_int_equal(bench.chosen_last, 1);
+	bench_tick(&bench, 150 * BENCH_MS);
+	assert_int_equal(bench.core.role, SYNOD_ROLE_FOLLOWER);
+	stand();
+	hear(promise(2, 2, 0, 0));
+	assert_int_equal(bench.core.role, SYNOD_ROLE_LEADER);
+	assert_int_equal(synod_core_voters_in_contact(&bench.core), 3);
+	bench_handover(&bench, 3); /* which has said nothing of this ballot */
+	assert_int_equal(bench_sent(&bench, SYNOD_HANDOVER), 0);
+}
+
 /* ---- catching up ----------------------------------------------------------------------------- */
 
 static void a_question_is_answered_once_in_a_while(void **state)
@@ -573,7 +644,9 @@ static void a_chosen_value_that_cannot_be_is_refused(void **state)
 	assert_int_equal(bench.fx.dropped, SYNOD_DROP_FIELD);
 	assert_int_equal(bench.chosen_last, 0);
 	bench_check_handles(&bench);
+	assert_int_equal(bench.fx.counts[SYNOD_COUNT_REPAIRS], 0);
 	hear(with_value(from(3, SYNOD_LEARN, ballot_of(3, 3), 1), 1, ballot_of(3, 3)));
+	assert_int_equal(bench.fx.counts[SYNOD_COUNT_REPAIRS], 1);
 	assert_int_equal(bench.chosen_last, 1); /* above it there may be another */
 	bench_check_handles(&bench);
 }
@@ -632,6 +705,7 @@ static void a_confirmation_is_asked_again_of_those_who_are_silent(void **state)
 	bench_lead(&bench);
 	bench_read(&bench);
 	assert_int_equal(bench_sent(&bench, SYNOD_CONFIRM), 4);
+	assert_int_equal(bench.fx.deadline_ns, bench.now_ns + 20 * BENCH_MS); /* a heartbeat */
 	answer = from(3, SYNOD_CONFIRMED, bench.core.ballot, 0);
 	answer.argument = 1;
 	hear(answer);
@@ -690,6 +764,8 @@ int main(void)
 		cmocka_unit_test(a_canvass_is_repeated_when_it_is_due_and_to_those_who_are_silent),
 		cmocka_unit_test(a_grant_of_an_older_canvass_is_none),
 		cmocka_unit_test(a_grant_is_for_one_canvass_only),
+		cmocka_unit_test(replicas_with_one_seed_do_not_wait_alike),
+		cmocka_unit_test(what_is_below_the_promise_is_refused_by_name),
 		cmocka_unit_test(a_candidate_that_is_refused_gives_way),
 		cmocka_unit_test(who_lags_too_far_is_granted_nothing),
 		cmocka_unit_test(a_prepare_goes_to_those_who_have_not_promised_when_it_is_due),
@@ -698,11 +774,13 @@ int main(void)
 		cmocka_unit_test(a_promise_tells_chosen_slots_that_are_in_memory),
 		cmocka_unit_test(of_the_own_value_and_two_others_the_highest_wins),
 		cmocka_unit_test(a_suffix_is_proposed_in_steps_that_follow_at_once),
+		cmocka_unit_test(the_last_slot_of_a_suffix_comes_before_anything_new),
 		cmocka_unit_test(a_suffix_beyond_what_may_be_in_flight_waits_for_votes),
 		cmocka_unit_test(a_suffix_waits_until_there_is_room),
 		cmocka_unit_test(a_chosen_slot_in_the_suffix_is_proposed_like_any_other),
 		cmocka_unit_test(only_what_nobody_answered_is_repeated),
 		cmocka_unit_test(heartbeats_come_when_they_are_due),
+		cmocka_unit_test(a_leader_begins_with_a_clean_table),
 		cmocka_unit_test(a_question_is_answered_once_in_a_while),
 		cmocka_unit_test(what_is_missing_is_asked_for_in_turn),
 		cmocka_unit_test(without_a_leader_those_who_know_are_asked),
