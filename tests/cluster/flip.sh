@@ -27,10 +27,11 @@ grep -q 'replica 2' "$data/out" || fail "synod verify does not say whose: $(cat 
 
 complains 1 'corrupt at offset .* slots .*synod repair' "$synodd" --config "$config" --id 2
 
-# Repaired from another's journal, it has the whole sequence again, and serves.
+# Repaired from the others' journals, it has the whole sequence again, and serves.
 complains 1 'not corrupt' "$synod" repair --config "$config" --id 1 --from 3
 complains 2 'name another' "$synod" repair --config "$config" --id 2 --from 2
-"$synod" repair --config "$config" --id 2 --from 3 >/dev/null
+complains 2 'numbers of replicas' "$synod" repair --config "$config" --id 2 --from 3,x
+"$synod" repair --config "$config" --id 2 --from 3,1 >/dev/null
 "$synod" log --config "$config" --id 2 --verify >/dev/null
 "$synod" verify --config "$config" >/dev/null
 cluster up >/dev/null
