@@ -143,8 +143,11 @@ static void apply_register(struct synod_apply *apply, uint64_t slot, uint32_t in
 	apply->hash = synod_fold(apply->hash, evicted);
 }
 
-static void execute(struct synod_apply *apply, uint64_t slot, const void *payload, uint32_t size,
-		    struct synod_session_entry *entry, struct synod_apply_result *result)
+/* In line, also where whole commands are executed: 29 instructions of 333 a command. */
+static inline __attribute__((always_inline)) void execute(struct synod_apply *apply, uint64_t slot,
+							  const void *payload, uint32_t size,
+							  struct synod_session_entry *entry,
+							  struct synod_apply_result *result)
 {
 	struct synod_outcome outcome = { 0 };
 
@@ -268,9 +271,11 @@ static void apply_part(struct synod_apply *apply, uint64_t slot, const uint8_t *
 }
 
 /* What is no ordinary command. */
-static void apply_other(struct synod_apply *apply, uint64_t slot, uint32_t index,
-			const struct synod_wire_command *command, const uint8_t *payload,
-			struct synod_apply_result *result)
+static __attribute__((noinline)) void apply_other(struct synod_apply *apply, uint64_t slot,
+						  uint32_t index,
+						  const struct synod_wire_command *command,
+						  const uint8_t *payload,
+						  struct synod_apply_result *result)
 {
 	if (command->kind == SYNOD_COMMAND_REGISTER)
 		apply_register(apply, slot, index, payload, command->size, result);

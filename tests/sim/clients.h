@@ -23,7 +23,8 @@ enum {
 	SIM_DATAGRAM_SIZE = 512, /* between clients and replicas: the largest */
 	SIM_CLIENT_INBOX_MAX = 16,
 	SIM_CLIENT_SENT_MAX = 8, /* datagrams that a client's network remembers */
-	SIM_DATA_SIZE = 64,	 /* of an operation: the largest */
+	SIM_DATA_SIZE = 1500,	 /* of an operation: the largest, which goes in parts */
+	SIM_RESULT_SIZE = 64,
 	SIM_KEYS_MAX = 4,
 	SIM_READS_MAX = 32, /* that wait at one replica */
 };
@@ -42,6 +43,8 @@ enum {
 	X(CAS_OK, "cas_ok", 1000)              \
 	X(CAS_FAILED, "cas_failed", 1000)      \
 	X(SESSIONS, "sessions", 100)           \
+	X(PARTS, "parts", 500)                 \
+	X(LARGE, "large", 50)                  \
 	X(READS, "reads", 500)                 \
 	X(READS_STALE, "reads_stale", 500)     \
 	X(READS_GRANTED, "reads_granted", 100) \
@@ -108,7 +111,7 @@ struct sim_op {
 	uint32_t in_use;
 	uint32_t history; /* of the key-value machine: index + 1 in sim->history, or 0 */
 	uint8_t data[SIM_DATA_SIZE];
-	uint8_t result[SIM_DATA_SIZE];
+	uint8_t result[SIM_RESULT_SIZE];
 };
 
 /* What an operation was sent as; session 0: never. */

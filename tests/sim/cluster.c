@@ -401,7 +401,7 @@ static void reset(struct sim *sim, uint64_t seed)
 
 static void start(struct sim *sim)
 {
-	sim->machine = sim->params.kv ? &synod_kv_machine : &synod_sequencer_machine;
+	sim->machine = sim->params.kv ? &synod_kv_machine : sim_parts_machine();
 	for (uint32_t id = 1; id <= sim->params.replicas; id++) {
 		struct sim_replica *replica = &sim->replicas[id];
 

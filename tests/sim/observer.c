@@ -32,6 +32,8 @@ void sim_observer_reset(struct sim *sim)
 	observer->position_acked = 0;
 	observer->sessions_count = 0;
 	observer->seats_count = 0;
+	memset(observer->seats, 0, sizeof(observer->seats));
+	memset(observer->parts, 0, sizeof(observer->parts));
 	observer->changes_count = 0;
 	memset(observer->store, 0, sizeof(observer->store));
 	memset(observer->executed, 0, sizeof(observer->executed));

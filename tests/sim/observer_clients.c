@@ -3,6 +3,7 @@
  * The judge of sessions and answers: I5, I9, I10. It sees the commands of the log in order, once
  * each (when the first replica executes their slot), what came of them, and what clients were told.
  */
+#include "engine/base/crc32c.h"
 #include "tests/sim/sim.h"
 
 #include <string.h>
@@ -101,7 +102,8 @@ static void on_executed(struct sim *sim, const struct synod_apply_result *result
 	observer->positions[result->position] = (struct sim_position){ .session = result->session,
 								       .number = result->number,
 								       .status = result->status,
-								       .at = sim->now };
+								       .at = sim->now,
+								       .crc = sim_parts_crc() };
 	*position = (uint32_t)result->position;
 	sim_done(sim, SIM_TRAFFIC_EXECUTED);
 }
@@ -126,10 +128,14 @@ void sim_observer_result(struct sim *sim, const struct sim_place *place,
 	if (!seat)
 		return;
 	position = executed_at(sim, result->session, result->number);
+	if (command->kind == SYNOD_COMMAND_PART && *position == 0)
+		sim_parts_result(sim, place->slot, command, payload, result);
+	else if (result->executed)
+		sim_parts_executed(sim, payload, command->size);
 	if (result->executed) {
 		seat->used = place->slot;
 		on_executed(sim, result, position);
-	} else {
+	} else if (command->kind != SYNOD_COMMAND_PART || *position) {
 		sim_done(sim, SIM_TRAFFIC_DUPLICATES);
 		sim_check(sim, *position && *position == result->position,
 			  "I9: a duplicate of number %llu gets position %llu, it had %u",
@@ -142,7 +148,7 @@ void sim_observer_result(struct sim *sim, const struct sim_place *place,
 			  "I9: a duplicate of number %llu ends with %s",
 			  (unsigned long long)result->number, synod_status_name(result->status));
 	}
-	if (sim->params.kv)
+	if (sim->params.kv && command->kind == SYNOD_COMMAND_APPLY)
 		sim_store_execute(sim, payload, command->size, result);
 }
 
@@ -183,6 +189,11 @@ void sim_observer_ack(struct sim *sim, const struct sim_op *op)
 			  observer->positions[position].number == op->op.number,
 		  "I5: a client was told position %llu for number %llu: it is not there",
 		  (unsigned long long)position, (unsigned long long)op->op.number);
+	sim_check(sim,
+		  sim->params.kv || observer->positions[position].crc ==
+					    (op->op.size ? synod_crc32c(op->data, op->op.size) : 0),
+		  "I5: what stands at position %llu is not what the client sent",
+		  (unsigned long long)position);
 	sim_check(sim, position > op->floor,
 		  "I10: number %llu, first sent after position %llu was answered, has %llu",
 		  (unsigned long long)op->op.number, (unsigned long long)op->floor,

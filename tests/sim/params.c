@@ -94,6 +94,7 @@ static void draw_clients(struct sim *sim)
 	params->boots = (uint32_t)sim_below(sim, 2);
 	params->reads = (uint32_t)sometimes(sim, 1, 50);
 	params->kv = (uint32_t)sim_below(sim, 3) != 0;
+	params->large = (uint32_t)sometimes(sim, 1, 30);
 	params->keys = 1 + (uint32_t)sim_below(sim, SIM_KEYS_MAX);
 }
 

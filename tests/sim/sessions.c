@@ -61,6 +61,7 @@ uint64_t sim_sessions_register(struct sim *sim, const struct sim_place *place, u
 		   (seat->incarnation == wanted.incarnation && seat->nonce > nonce)) {
 		return 0;
 	}
+	sim_parts_drop(sim, seat->id);
 	*seat = wanted;
 	return wanted.id;
 }

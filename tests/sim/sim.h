@@ -278,7 +278,17 @@ struct sim_position {
 	uint64_t session;
 	uint64_t number;
 	uint64_t status;
-	uint64_t at; /* when the first replica executed it */
+	uint64_t at;  /* when the first replica executed it */
+	uint64_t crc; /* of what the machine was given */
+};
+
+/* A large command that is not whole yet. */
+struct sim_parts {
+	uint64_t session; /* 0: none */
+	uint64_t number;
+	uint32_t total;
+	uint32_t have;
+	uint8_t bytes[SIM_DATA_SIZE];
 };
 
 /* A session that the log opened, in the order of the log. */
@@ -333,6 +343,7 @@ struct sim_observer {
 	uint64_t sessions_capacity;
 	struct sim_seat seats[SIM_CLIENTS_MAX + 2];
 	uint32_t seats_count;
+	struct sim_parts parts[SIM_CLIENTS_MAX + 2];
 	uint32_t store[SIM_KEYS_MAX]; /* what each key holds after the last position; 0: nothing */
 	struct sim_change *changes;   /* how that came about, by position */
 	uint64_t changes_count;
@@ -394,6 +405,7 @@ struct sim_params {
 	uint32_t client_datagram; /* bytes: the largest */
 	uint32_t send_refused;	  /* out of a thousand */
 	uint32_t boots; /* requests that were meant for another life of a replica are refused */
+	uint32_t large; /* percent of the sequencer's operations that may need parts */
 	uint32_t reads; /* out of a hundred: operations that are reads past the log */
 	uint32_t kv;	/* the machine is the key-value one, not the sequencer */
 	uint32_t keys;
@@ -664,6 +676,16 @@ uint64_t sim_observer_executed(struct sim *sim, uint64_t session, uint64_t numbe
 /* sessions.c: the open session of that id, or NULL. */
 struct sim_seat *sim_sessions_find(struct sim *sim, uint64_t id);
 /* The session that a REGISTER is answered with, 0: SESSION_EVICTED. who->identity 0: nobody. */
+/* parts.c: what must become of a part that is no duplicate. */
+void sim_parts_result(struct sim *sim, uint64_t slot, const struct synod_wire_command *command,
+		      const uint8_t *payload, const struct synod_apply_result *result);
+void sim_parts_drop(struct sim *sim, uint64_t session);
+/* What the machine was given last is this; its checksum. */
+void sim_parts_executed(struct sim *sim, const uint8_t *bytes, uint32_t size);
+uint32_t sim_parts_crc(void);
+/* The sequencer, which also remembers that. */
+const struct synod_machine *sim_parts_machine(void);
+
 uint64_t sim_sessions_register(struct sim *sim, const struct sim_place *place, uint64_t nonce,
 			       const struct synod_wire_identity *who);
 

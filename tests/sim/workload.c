@@ -55,7 +55,11 @@ static uint32_t draw_sort(struct sim *sim, const struct sim_client *client)
 
 static void sequencer_next(struct sim *sim, struct sim_op *op)
 {
-	op->op.size = (uint32_t)sim_below(sim, SIM_DATA_SIZE / 2);
+	/* No read is; and none while commands are counted, of which a large one is many. */
+	int large =
+		sim_below(sim, 100) < sim->params.large && !op->op.sort && sim->phase == SIM_SAFETY;
+
+	op->op.size = (uint32_t)sim_below(sim, large ? SIM_DATA_SIZE + 1 : 32);
 	for (uint32_t i = 0; i < op->op.size; i++)
 		op->data[i] = (uint8_t)sim_below(sim, 256);
 }
