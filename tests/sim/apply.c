@@ -87,6 +87,9 @@ void sim_reply_add(struct sim_reply *reply, uint32_t client,
 					  .status = result->status,
 					  .size = (uint16_t)result->size };
 
+	/* When to come again: mostly told. */
+	if (result->status == SYNOD_BUSY && sim_below(reply->sim, 4))
+		wire.retry_us = (uint32_t)sim_below(reply->sim, 20000);
 	if (reply->session != result->session || datagram->client != client ||
 	    datagram->size + sizeof(wire) + padded > SIM_DATAGRAM_SIZE)
 		sim_reply_send(reply);

@@ -8,6 +8,7 @@
 #include "tests/sim/sim.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,7 +30,7 @@ static int on_send(void *context, uint32_t replica, const void *data, uint32_t s
 	struct sim *sim = client->sim;
 	struct sim_datagram *datagram = &client->sent[client->sent_count % SIM_CLIENT_SENT_MAX];
 
-	sim_check(sim, replica >= 1 && replica <= sim->params.replicas && size <= SIM_DATAGRAM_SIZE,
+	sim_check(sim, replica >= 1 && replica <= sim->params.replicas && size <= SIM_REQUEST_SIZE,
 		  "client %u sends %u bytes to replica %u", client->id, size, replica);
 	if (sim->phase == SIM_SAFETY && sim_chance(sim, sim->params.send_refused)) {
 		sim_count(sim, SIM_FAULT_CLIENT_SEND_REFUSED);
@@ -215,7 +216,7 @@ static void submit_some(struct sim *sim, struct sim_client *client)
 	       (!sim->params.commands || client->submitted < sim->params.commands)) {
 		struct synod_client_op *submitted = &op->op;
 
-		memset(op, 0, sizeof(*op));
+		memset(op, 0, offsetof(struct sim_op, data));
 		op->in_use = 1;
 		op->floor = sim->observer.position_acked;
 		sim_workload_next(sim, client, op);
@@ -299,7 +300,8 @@ static void be_born(struct sim *sim, struct sim_client *client)
 	client->inbox_count = 0;
 	client->lent_damaged = 0;
 	client->poll_at = UINT64_MAX;
-	memset(client->ops, 0, sizeof(client->ops));
+	for (uint32_t i = 0; i < SIM_OUTSTANDING_MAX; i++)
+		client->ops[i].in_use = 0;
 	memset(&client->counted, 0, sizeof(client->counted));
 	sim_check(sim,
 		  synod_client_init(&client->client, client->memory, &config, &client->transport) ==

@@ -20,11 +20,12 @@ enum {
 	SIM_CLIENTS_MAX = 6,
 	SIM_OUTSTANDING_MAX = 8,
 	SIM_CLUSTER = 42,
-	SIM_DATAGRAM_SIZE = 512, /* between clients and replicas: the largest */
+	SIM_DATAGRAM_SIZE = 1472, /* between clients and replicas: the largest */
+	SIM_REQUEST_SIZE = 512,	  /* of that, a request */
 	SIM_CLIENT_INBOX_MAX = 16,
-	SIM_CLIENT_SENT_MAX = 8, /* datagrams that a client's network remembers */
-	SIM_DATA_SIZE = 1500,	 /* of an operation: the largest, which goes in parts */
-	SIM_RESULT_SIZE = 64,
+	SIM_CLIENT_SENT_MAX = 8,   /* datagrams that a client's network remembers */
+	SIM_DATA_SIZE = 2304,	   /* of an operation: the largest, which goes in parts */
+	SIM_VALUE_SIZE_MAX = 1024, /* of a key, and of a result */
 	SIM_KEYS_MAX = 4,
 	SIM_READS_MAX = 32, /* that wait at one replica */
 };
@@ -85,7 +86,7 @@ struct sim_request {
 	uint32_t client;
 	uint32_t count;
 	uint32_t size;
-	_Alignas(8) uint8_t bytes[SIM_DATAGRAM_SIZE];
+	_Alignas(8) uint8_t bytes[SIM_REQUEST_SIZE];
 };
 
 struct sim_read {
@@ -111,7 +112,7 @@ struct sim_op {
 	uint32_t in_use;
 	uint32_t history; /* of the key-value machine: index + 1 in sim->history, or 0 */
 	uint8_t data[SIM_DATA_SIZE];
-	uint8_t result[SIM_RESULT_SIZE];
+	uint8_t result[SIM_VALUE_SIZE_MAX];
 };
 
 /* What an operation was sent as; session 0: never. */
@@ -196,6 +197,9 @@ void sim_workload_next(struct sim *sim, const struct sim_client *client, struct 
 void sim_workload_done(struct sim *sim, const struct sim_op *op);
 /* Nobody will be told: the client died, or went home, with this session open. */
 void sim_workload_lost(struct sim *sim, const struct sim_op *op, uint64_t session);
+/* A value as the key-value machine holds it, of a size of its own; and back (0: it is none). */
+uint32_t sim_workload_value(const struct sim *sim, uint32_t value, uint8_t *bytes);
+uint32_t sim_workload_value_of(const struct sim *sim, const uint8_t *bytes, uint32_t size);
 /* I10, I11: the history of the run is linearizable. */
 void sim_workload_check(struct sim *sim);
 void sim_workload_free(struct sim *sim);

@@ -32,24 +32,31 @@ static void refuse(struct sim *sim, const struct sim_replica *replica,
 	sim_reply_send(&reply);
 }
 
+static void schedule(struct sim *sim, struct sim_replica *replica, uint64_t within)
+{
+	if (replica->ingress_scheduled)
+		return;
+	replica->ingress_scheduled = 1;
+	sim_queue_push(sim, (struct sim_event){ .at = sim->now + sim_below(sim, within),
+						.kind = SIM_INGRESS,
+						.who = (uint8_t)replica->id,
+						.life = replica->life });
+}
+
 static void take(struct sim *sim, struct sim_replica *replica, const struct sim_request *request)
 {
 	struct sim_request *waiting = &replica->inbox[replica->inbox_count];
 
-	if (replica->inbox_count == SIM_INBOX_MAX)
-		return; /* the ring is full: the client will ask again */
+	if (replica->inbox_count == SIM_INBOX_MAX) {
+		refuse(sim, replica, request, SYNOD_BUSY);
+		return;
+	}
 	replica->inbox_count++;
 	waiting->client = request->client;
 	waiting->count = request->count;
 	waiting->size = request->size;
 	memcpy(waiting->bytes, request->bytes, request->size);
-	if (replica->ingress_scheduled)
-		return;
-	replica->ingress_scheduled = 1;
-	sim_queue_push(sim, (struct sim_event){ .at = sim->now + sim_below(sim, 200 * SIM_US),
-						.kind = SIM_INGRESS,
-						.who = (uint8_t)replica->id,
-						.life = replica->life });
+	schedule(sim, replica, 200 * SIM_US);
 }
 
 void sim_replica_datagram(struct sim *sim, struct sim_replica *replica,
@@ -165,6 +172,11 @@ void sim_replica_ingress(struct sim *sim, struct sim_replica *replica)
 		return;
 	}
 	if (synod_core_can_submit(&replica->core) == 0) {
+		/* The open batch waits while the log is behind, for as long as it has room. */
+		if (status == SYNOD_BUSY && sim_below(sim, 32)) {
+			schedule(sim, replica, SIM_MS);
+			return;
+		}
 		for (uint32_t i = 0; i < replica->inbox_count; i++)
 			refuse(sim, replica, &replica->inbox[i], status);
 		/* Now and then try all the same: it must refuse and let go. */
@@ -179,11 +191,6 @@ void sim_replica_ingress(struct sim *sim, struct sim_replica *replica)
 	replica->inbox_count -= requests;
 	memmove(replica->inbox, replica->inbox + requests,
 		replica->inbox_count * sizeof(replica->inbox[0]));
-	if (replica->inbox_count) {
-		replica->ingress_scheduled = 1;
-		sim_queue_push(sim, (struct sim_event){ .at = sim->now + sim_below(sim, SIM_MS),
-							.kind = SIM_INGRESS,
-							.who = (uint8_t)replica->id,
-							.life = replica->life });
-	}
+	if (replica->inbox_count)
+		schedule(sim, replica, SIM_MS);
 }

@@ -89,7 +89,7 @@ static void draw_clients(struct sim *sim)
 	struct sim_params *params = &sim->params;
 
 	params->client_deadline = sometimes(sim, 300, 5000) * SIM_MS;
-	params->client_datagram = (uint32_t)sim_between(sim, 192, SIM_DATAGRAM_SIZE);
+	params->client_datagram = (uint32_t)sim_between(sim, 192, SIM_REQUEST_SIZE);
 	params->send_refused = (uint32_t)sometimes(sim, 1, 50);
 	params->boots = (uint32_t)sim_below(sim, 2);
 	params->reads = (uint32_t)sometimes(sim, 1, 50);

@@ -405,7 +405,7 @@ struct sim_params {
 	uint32_t client_datagram; /* bytes: the largest */
 	uint32_t send_refused;	  /* out of a thousand */
 	uint32_t boots; /* requests that were meant for another life of a replica are refused */
-	uint32_t large; /* percent of the sequencer's operations that may need parts */
+	uint32_t large; /* out of a hundred: values, or commands, that may need parts */
 	uint32_t reads; /* out of a hundred: operations that are reads past the log */
 	uint32_t kv;	/* the machine is the key-value one, not the sequencer */
 	uint32_t keys;
@@ -675,7 +675,6 @@ uint64_t sim_observer_executed(struct sim *sim, uint64_t session, uint64_t numbe
 
 /* sessions.c: the open session of that id, or NULL. */
 struct sim_seat *sim_sessions_find(struct sim *sim, uint64_t id);
-/* The session that a REGISTER is answered with, 0: SESSION_EVICTED. who->identity 0: nobody. */
 /* parts.c: what must become of a part that is no duplicate. */
 void sim_parts_result(struct sim *sim, uint64_t slot, const struct synod_wire_command *command,
 		      const uint8_t *payload, const struct synod_apply_result *result);
@@ -686,6 +685,7 @@ uint32_t sim_parts_crc(void);
 /* The sequencer, which also remembers that. */
 const struct synod_machine *sim_parts_machine(void);
 
+/* The session that a REGISTER is answered with, 0: SESSION_EVICTED. who->identity 0: nobody. */
 uint64_t sim_sessions_register(struct sim *sim, const struct sim_place *place, uint64_t nonce,
 			       const struct synod_wire_identity *who);
 

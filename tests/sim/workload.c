@@ -38,6 +38,12 @@ static uint32_t history_add(struct sim *sim, struct linear_op op)
 	return sim->history_count;
 }
 
+/* The liveness phase counts small commands: one client may be all there is. */
+static int is_hurried(const struct sim *sim)
+{
+	return sim->phase != SIM_SAFETY;
+}
+
 /*
  * Some reads go past the log. A stale one waits for the replica that it names, which may be down
  * for long: it never takes the last place of its client.
@@ -55,13 +61,47 @@ static uint32_t draw_sort(struct sim *sim, const struct sim_client *client)
 
 static void sequencer_next(struct sim *sim, struct sim_op *op)
 {
-	/* No read is; and none while commands are counted, of which a large one is many. */
-	int large =
-		sim_below(sim, 100) < sim->params.large && !op->op.sort && sim->phase == SIM_SAFETY;
+	int large = !op->op.sort && !is_hurried(sim) && sim_below(sim, 100) < sim->params.large;
 
-	op->op.size = (uint32_t)sim_below(sim, large ? SIM_DATA_SIZE + 1 : 32);
+	op->op.size = (uint32_t)sim_below(sim, 32);
+	if (large) /* few sizes: what is put together must not be told apart by them */
+		op->op.size = SIM_DATA_SIZE / 8 * (1 + (uint32_t)sim_below(sim, 8));
 	for (uint32_t i = 0; i < op->op.size; i++)
 		op->data[i] = (uint8_t)sim_below(sim, 256);
+}
+
+/* Drawn by the value itself, so that everybody knows it. */
+static uint32_t value_size(const struct sim *sim, uint32_t value)
+{
+	uint64_t state = value;
+
+	if (synod_random_below(&state, 100) >= sim->params.large)
+		return sizeof(value);
+	/* Few sizes: what is put together must not be told apart by them. */
+	return (uint32_t)(SIM_VALUE_SIZE_MAX / 4 * (1 + synod_random_below(&state, 4)));
+}
+
+uint32_t sim_workload_value(const struct sim *sim, uint32_t value, uint8_t *bytes)
+{
+	uint32_t size = value_size(sim, value);
+
+	for (uint32_t i = sizeof(value); i < size; i++)
+		bytes[i] = (uint8_t)(value * 31 + i);
+	memcpy(bytes, &value, sizeof(value));
+	return size;
+}
+
+uint32_t sim_workload_value_of(const struct sim *sim, const uint8_t *bytes, uint32_t size)
+{
+	uint8_t wanted[SIM_VALUE_SIZE_MAX];
+	uint32_t value;
+
+	if (size < sizeof(value) || size > sizeof(wanted))
+		return 0;
+	memcpy(&value, bytes, sizeof(value));
+	if (sim_workload_value(sim, value, wanted) != size || memcmp(bytes, wanted, size) != 0)
+		return 0;
+	return value;
 }
 
 /* Mostly what the key holds, so that it succeeds; sometimes nothing, or an old value. */
@@ -83,7 +123,12 @@ static uint8_t draw_operation(struct sim *sim, const struct sim_op *op)
 					 SYNOD_KV_GET, SYNOD_KV_GET,   SYNOD_KV_CAS, SYNOD_KV_CAS,
 					 SYNOD_KV_CAS, SYNOD_KV_DELETE };
 
-	return op->op.sort ? SYNOD_KV_GET : drawn[sim_below(sim, sizeof(drawn))];
+	uint8_t operation = op->op.sort ? SYNOD_KV_GET : drawn[sim_below(sim, sizeof(drawn))];
+
+	/* What a cas compares with may be large. */
+	if (operation == SYNOD_KV_CAS && is_hurried(sim) && sim->params.large)
+		return SYNOD_KV_PUT;
+	return operation;
 }
 
 static void kv_next(struct sim *sim, struct sim_op *op)
@@ -92,6 +137,8 @@ static void kv_next(struct sim *sim, struct sim_op *op)
 					      [SYNOD_KV_PUT] = LINEAR_PUT,
 					      [SYNOD_KV_DELETE] = LINEAR_DELETE,
 					      [SYNOD_KV_CAS] = LINEAR_CAS };
+	uint8_t expected[SIM_VALUE_SIZE_MAX];
+	uint8_t value[SIM_VALUE_SIZE_MAX];
 	struct linear_op entry = { .invoked = sim->now,
 				   .answered = LINEAR_NEVER,
 				   .key = (uint32_t)sim_below(sim, sim->params.keys),
@@ -101,20 +148,23 @@ static void kv_next(struct sim *sim, struct sim_op *op)
 	struct synod_kv_request request = { .operation = draw_operation(sim, op),
 					    .key_size = sizeof(key),
 					    .key = key,
-					    .expected = &entry.expected,
-					    .value = &entry.value };
+					    .expected = expected,
+					    .value = value };
 	int size;
 
 	entry.operation = operations[request.operation];
 	if (entry.operation == LINEAR_PUT || entry.operation == LINEAR_CAS) {
-		entry.value = ++sim->value_last;
-		request.value_size = sizeof(entry.value);
+		do
+			entry.value = ++sim->value_last;
+		while (is_hurried(sim) && value_size(sim, entry.value) > sizeof(entry.value));
+		request.value_size = (uint16_t)sim_workload_value(sim, entry.value, value);
 	}
 	if (entry.operation == LINEAR_CAS) {
 		entry.expected = draw_expected(sim, entry.key);
 		request.flags = entry.expected == LINEAR_ABSENT ? SYNOD_KV_ABSENT : 0;
-		request.expected_size =
-			entry.expected == LINEAR_ABSENT ? 0 : sizeof(entry.expected);
+		if (entry.expected != LINEAR_ABSENT)
+			request.expected_size =
+				(uint16_t)sim_workload_value(sim, entry.expected, expected);
 	}
 	size = synod_kv_encode(&request, op->data, sizeof(op->data));
 	sim_check(sim, size > 0, "a key-value command cannot be encoded: %d", size);
@@ -124,7 +174,7 @@ static void kv_next(struct sim *sim, struct sim_op *op)
 
 void sim_workload_next(struct sim *sim, const struct sim_client *client, struct sim_op *op)
 {
-	if (sim_below(sim, 100) < sim->params.reads) {
+	if (!is_hurried(sim) && sim_below(sim, 100) < sim->params.reads) {
 		op->op.sort = draw_sort(sim, client);
 		op->op.replica = 1 + (uint32_t)sim_below(sim, sim->params.replicas);
 	}
@@ -166,9 +216,11 @@ void sim_workload_done(struct sim *sim, const struct sim_op *op)
 	if (!conclude(entry, op->op.status, sim->now) || entry->operation != LINEAR_GET ||
 	    entry->outcome != LINEAR_OK)
 		return;
-	sim_check(sim, op->op.result_size == sizeof(entry->value),
-		  "a read of key %u is answered with %u bytes", entry->key, op->op.result_size);
-	memcpy(&entry->value, op->result, sizeof(entry->value));
+	entry->value = op->op.result_size <= sizeof(op->result)
+			       ? sim_workload_value_of(sim, op->result, op->op.result_size)
+			       : 0;
+	sim_check(sim, entry->value, "a read of key %u is answered with no value of the workload",
+		  entry->key);
 }
 
 void sim_workload_lost(struct sim *sim, const struct sim_op *op, uint64_t session)
