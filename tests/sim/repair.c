@@ -90,6 +90,25 @@ static void copy_slot(struct sim *sim, const struct sim_replica *old,
 	carry_out(sim, sim->now);
 }
 
+/*
+ * The new record binds as much as the old one: the same, or chosen, or of a higher ballot, at which
+ * the replica voted later (in a write that no image of the disk counts, as it was under way).
+ */
+static int is_implied(struct sim *sim, uint64_t slot, const struct sim_record *was,
+		      const struct sim_record *is)
+{
+	const struct sim_slot *state = sim_observer_slot(sim, slot);
+
+	if (!is)
+		return 0;
+	if (state->is_chosen && state->chosen == is->content)
+		return 1;
+	if (is->chosen || is->ballot < was->ballot)
+		return 0;
+	(void)sim_observer_proposal(sim, slot, is->ballot, is->content); /* I2 */
+	return is->ballot > was->ballot || is->content == was->content;
+}
+
 /* I13: every promise and every vote of the old journal, readable there or not, still binds. */
 static void check_implied(struct sim *sim, const struct sim_replica *replica)
 {
@@ -102,12 +121,8 @@ static void check_implied(struct sim *sim, const struct sim_replica *replica)
 	for (uint64_t slot = 1; slot <= old->slot_last; slot++) {
 		const struct sim_record *was = sim_disk_durable(old, slot);
 		const struct sim_record *is = sim_disk_durable(&fresh.disk, slot);
-		const struct sim_slot *state = sim_observer_slot(sim, slot);
 
-		sim_check(sim,
-			  !was || (is &&
-				   ((is->ballot == was->ballot && is->content == was->content) ||
-				    (state->is_chosen && state->chosen == is->content))),
+		sim_check(sim, !was || is_implied(sim, slot, was, is),
 			  "I13: repair of replica %u forgets its vote for slot %llu", replica->id,
 			  (unsigned long long)slot);
 	}
