@@ -72,7 +72,7 @@ no_churn() { # SECONDS
 	local i before changes
 	before=$(leadership)
 	: >"$data/leaderships"
-	for ((i = 0; i < $1 * 4; i++)); do
+	for ((i = 0; i < $1 * 3; i++)); do
 		leadership >>"$data/leaderships"
 		sleep 0.15
 	done

