@@ -24,6 +24,8 @@
  *     by *life*, the number of the opening that wrote it, which never falls from group to group.
  *     The life is made durable in the superblock before the first group of that life is written, so
  *     a leftover has a lower life than any group that was written over its predecessor;
+ *   - the superblock says with which group this life began: a group from there on that has a lower
+ *     life is a leftover, even where its predecessor cannot be read;
  *   - what a leftover claims is true: it says which groups were durable when it was written, and
  *     the group that was dropped in front of it never was;
  *   - it names its own offset, epoch and incarnation, and all checksums start from a seed with a
@@ -96,7 +98,9 @@ struct synod_format_superblock {
 	uint64_t snapshot_offset;
 	uint64_t snapshot_size;
 
-	uint8_t reserved[4096 - 172]; /* 0 */
+	uint64_t life_group; /* the first group of this life; 0: not said */
+
+	uint8_t reserved[4096 - 180]; /* 0 */
 	uint32_t checksum;	      /* CRC32C of all before it, from 0 */
 };
 
@@ -174,7 +178,8 @@ SYNOD_FORMAT_AT(superblock, head_previous, 140);
 SYNOD_FORMAT_AT(superblock, snapshot_slot, 144);
 SYNOD_FORMAT_AT(superblock, snapshot_offset, 152);
 SYNOD_FORMAT_AT(superblock, snapshot_size, 160);
-SYNOD_FORMAT_AT(superblock, reserved, 168);
+SYNOD_FORMAT_AT(superblock, life_group, 168);
+SYNOD_FORMAT_AT(superblock, reserved, 176);
 SYNOD_FORMAT_AT(superblock, checksum, 4092);
 _Static_assert(sizeof(struct synod_format_superblock) == 4096, "one sector, no padding");
 

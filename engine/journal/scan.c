@@ -113,6 +113,15 @@ static enum synod_scan_reason judge_records(const struct synod_scan *scan, const
 	return zeros(bytes + used, header->bytes - used) ? SYNOD_SCAN_FINE : SYNOD_SCAN_PADDING;
 }
 
+/* Of a life before this one, and not before this one's first group: it was dropped. */
+static int left_over(const struct synod_scan *scan, const struct synod_format_group *header)
+{
+	synod_assert(header->number > 0);
+	synod_assert(header->magic == SYNOD_FORMAT_GROUP_MAGIC);
+	return scan->life_group && header->number >= scan->life_group &&
+	       header->life < scan->life_now;
+}
+
 /* Is it the group expected, whole? *known: its header at least can be believed. */
 static enum synod_scan_reason judge(const struct synod_scan *scan, const uint8_t *bytes,
 				    uint32_t size, int *known)
@@ -125,6 +134,7 @@ static enum synod_scan_reason judge(const struct synod_scan *scan, const uint8_t
 	if (!header_readable(scan, header, scan->offset))
 		return zeros(bytes, SYNOD_BLOCK_SIZE) ? SYNOD_SCAN_EMPTY : SYNOD_SCAN_HEADER;
 	if (header->number != scan->number || header->life < scan->life ||
+	    left_over(scan, header) ||
 	    (scan->previous_known && header->previous_checksum != scan->previous_checksum))
 		return SYNOD_SCAN_STALE;
 	synod_assert_cmp(header->bytes, <=, size); /* header_readable: inside the log; want: too */
@@ -163,6 +173,8 @@ void synod_scan_begin(struct synod_scan *scan, const struct synod_format_superbl
 	scan->offset = superblock->head_offset;
 	scan->previous_checksum = superblock->head_previous;
 	scan->previous_known = 1;
+	scan->life_now = superblock->life;
+	scan->life_group = superblock->life_group;
 	scan->mark = superblock->durable_group;
 	scan->promised = superblock->promised;
 	scan->fence = superblock->fence;
@@ -337,7 +349,7 @@ static enum synod_scan_event search(struct synod_scan *scan, const uint8_t *byte
 			return end_search(scan);
 		scan->search_offset = offset + SYNOD_BLOCK_SIZE;
 		if (!header_readable(scan, header, offset) || header->number <= scan->number ||
-		    header->life < scan->life)
+		    header->life < scan->life || left_over(scan, header))
 			continue;
 		if (scan->found_end == 0)
 			scan->found = *header;

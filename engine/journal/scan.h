@@ -75,6 +75,8 @@ struct synod_scan {
 	uint64_t number;
 	uint64_t offset;
 	uint64_t life;
+	uint64_t life_now;   /* the superblock's: groups from life_group on have it, */
+	uint64_t life_group; /* or are left over; 0: not said */
 	uint32_t previous_checksum;
 	int previous_known; /* 0 behind a gap */
 

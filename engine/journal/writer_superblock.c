@@ -40,6 +40,7 @@ void synod_writer_begin_life(struct synod_writer *writer,
 	superblock->want.life++;
 	superblock->want.promised = recovery->promised;
 	superblock->want.durable_group = recovery->group_last;
+	superblock->want.life_group = recovery->group_last + 1;
 	synod_writer_raise_fence(writer);
 	superblock->want.sequence = ++superblock->sequence_started;
 	encode_pair(superblock, 0);

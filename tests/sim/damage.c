@@ -60,15 +60,21 @@ static int condemn(struct sim_disk *disk, uint64_t number)
 	return 1;
 }
 
-/* Any below the mark; half of the time one of the last. 0: there is none. */
+/*
+ * Any below the mark; half of the time one of the last, or the first of this life, which stands
+ * where the life before may have left something. 0: there is none.
+ */
 static uint64_t any_group(struct sim *sim, const struct sim_disk *disk)
 {
+	uint64_t first = disk->found.recovery.group_last + 1;
 	uint64_t last = mark(disk, 0);
 
 	if (last > disk->group_last)
 		last = disk->group_last;
 	if (last == 0)
 		return 0;
+	if (first <= last && sim_below(sim, 4) == 0)
+		return first;
 	return sim_below(sim, 2) || last < 16 ? sim_between(sim, 1, last)
 					      : last - sim_below(sim, 16);
 }

@@ -230,6 +230,40 @@ static void leftovers_of_an_earlier_life_are_never_read(void **state)
 	}
 }
 
+/*
+ * A group of the second life was durable and is corrupt, and where the next one would have gone
+ * stands what the first life left there. That one knows the number of the corrupt group, and means
+ * another group by it: its slots are not those that are lost.
+ */
+static void leftover_does_not_speak_for_a_group_of_a_later_life(void **state)
+{
+	struct image image;
+	struct image_scan found;
+
+	(void)state;
+	image_init(&image, 512 * 1024);
+	for (uint32_t i = 1; i <= 5; i++)
+		image_write(&image, 1, 64, i > 3 ? 3 : i - 1);
+	memset(image.bytes + image.written[4].offset, 0, SYNOD_BLOCK_SIZE);
+	image_scan(&image, &found);
+	assert_int_equal(found.groups, 3);
+	image.superblock.life = 2;
+	image.superblock.life_group = 4;
+	synod_plan_start(&image.plan, &image.superblock, &found.scan.group);
+	image.groups = 3;
+	image.slot_next = 100;
+	image_write(&image, 1, 64, 3);
+	image.superblock.durable_group = 4; /* as a promise wrote it */
+	image.bytes[image.written[4].offset + 16] ^= 1;
+	image_scan(&image, &found);
+	assert_int_equal(found.groups, 3);
+	assert_int_equal(found.faults, 1);
+	assert_int_equal(found.faulty[0].group_first, 4);
+	assert_int_equal(found.faulty[0].group_last, 4);
+	assert_int_equal(found.faulty[0].slots_known, 0);
+	image_free(&image);
+}
+
 /* A group of two lives: new header, records left over from the torn group that stood there. */
 static void a_group_mixed_from_two_lives_is_torn(void **state)
 {
@@ -360,6 +394,7 @@ int main(void)
 		cmocka_unit_test(the_slots_of_unreadable_groups_are_known_from_later_ones),
 		cmocka_unit_test(a_misdirected_group_is_not_taken),
 		cmocka_unit_test(leftovers_of_an_earlier_life_are_never_read),
+		cmocka_unit_test(leftover_does_not_speak_for_a_group_of_a_later_life),
 		cmocka_unit_test(a_group_mixed_from_two_lives_is_torn),
 		cmocka_unit_test(random_damage_agrees_with_a_naive_twin),
 	};
