@@ -22,6 +22,7 @@ static struct {
 	int parked;  /* the interrupt thread is in the callback, or does nothing before it is */
 	int allowed; /* rounds it may still begin */
 	int leaving;
+	int kept; /* parked, and nobody's */
 
 	struct rte_intr_handle *handle; /* an eventfd that is always readable */
 } gate = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
@@ -80,6 +81,11 @@ int synod_gate_install(void)
 
 	pthread_mutex_lock(&gate.lock);
 	result = gate.installed ? -EBUSY : 0;
+	if (gate.kept) { /* as a net before us left it */
+		gate.kept = 0;
+		pthread_mutex_unlock(&gate.lock);
+		return 0;
+	}
 	gate.installed = 1;
 	pthread_mutex_unlock(&gate.lock);
 	if (result)
@@ -115,6 +121,14 @@ void synod_gate_turn(void)
 	 * then, because it was taken when the round began. */
 	while (!gate.parked || gate.allowed)
 		pthread_cond_wait(&gate.changed, &gate.lock);
+	pthread_mutex_unlock(&gate.lock);
+}
+
+void synod_gate_keep(void)
+{
+	pthread_mutex_lock(&gate.lock);
+	synod_assert(gate.installed && gate.parked);
+	gate.kept = 1;
 	pthread_mutex_unlock(&gate.lock);
 }
 

@@ -36,6 +36,12 @@ void synod_gate_turn(void);
 void synod_gate_remove(void);
 
 /*
+ * Leaves it parked, until a net installs the gate again: where stopped memif ports remain, a peer
+ * that connects to them would be served from memory that is gone, and kill the process at its end.
+ */
+void synod_gate_keep(void);
+
+/*
  * Said by the interrupt thread of itself, in every round, to net/sendmsg.c, which only programs
  * link (net_eal_dep): an embedder that uses memif may link it too, or live with what it says there.
  */

@@ -104,6 +104,8 @@ int synod_net_open(struct synod_net **out, const struct synod_net_config *config
 
 void synod_net_close(struct synod_net *net)
 {
+	int servers_left = 0;
+
 	if (!net)
 		return;
 	for (uint32_t i = 0; i < net->port_count; i++) {
@@ -111,8 +113,11 @@ void synod_net_close(struct synod_net *net)
 
 		rte_pktmbuf_free_bulk(port->tx, port->tx_count);
 		synod_ethdev_close(port);
+		servers_left |= port->created && port->driver == SYNOD_PORT_MEMIF_SERVER;
 	}
-	if (net->gated)
+	if (net->gated && servers_left)
+		synod_gate_keep();
+	else if (net->gated)
 		synod_gate_remove();
 	free(net);
 }
