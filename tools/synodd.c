@@ -170,8 +170,10 @@ static int serve(struct synod_replica *replica, const struct synod_config *confi
 	for (uint32_t i = 1; i < count; i++)
 		failed = failed ? failed : loops[i].failed;
 	if (failed)
-		fprintf(stderr, "synodd %" PRIu32 ": stopped: %s\n", id,
-			synod_replica_error(replica));
+		fprintf(stderr,
+			"synodd %" PRIu32 ": stopped: %s (%" PRIu64
+			" commands were answered HALTED)\n",
+			id, synod_replica_error(replica), synod_replica_halted(replica));
 	return failed ? 1 : 0;
 }
 

@@ -287,6 +287,11 @@ uint32_t synod_replica_cores(const struct synod_replica *replica, uint32_t *core
 	return count;
 }
 
+uint64_t synod_replica_halted(const struct synod_replica *replica)
+{
+	return synod_counter_read(&replica->pipeline->ingress.counters, SYNOD_REFUSED_HALTED);
+}
+
 const char *synod_replica_error(const struct synod_replica *replica)
 {
 	return synod_journal_error(replica->journal);

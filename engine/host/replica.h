@@ -62,6 +62,9 @@ int synod_replica_poll(struct synod_replica *replica, uint32_t core)
 /* The distinct cores that want a thread, at most SYNOD_STAGES_COUNT. Returns how many. */
 uint32_t synod_replica_cores(const struct synod_replica *replica, uint32_t *cores);
 
+/* After a failure: how many commands were answered HALTED since. Any thread. */
+uint64_t synod_replica_halted(const struct synod_replica *replica);
+
 /* After a failure: what failed, in one line. Else "". */
 const char *synod_replica_error(const struct synod_replica *replica);
 

@@ -104,6 +104,8 @@ void synod_refuse_open(struct synod_pipeline *p, uint16_t status, uint64_t now_n
 
 	if (!open)
 		return;
+	if (status == SYNOD_HALTED)
+		synod_count(&p->ingress.counters, SYNOD_REFUSED_HALTED, open->value.count);
 	bytes = synod_item_body(open);
 	for (uint32_t i = 0; i < open->origins_count; i++) {
 		const struct synod_origin *origin = &open->origins[i];
