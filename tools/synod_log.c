@@ -32,6 +32,31 @@ static void print_bytes(const uint8_t *bytes, uint32_t size)
 	}
 }
 
+/* What kind it is, and what of it stands in front of the bytes. */
+static void print_command(const struct synod_wire_command *command, const uint8_t *payload)
+{
+	struct synod_wire_identity who;
+	struct synod_wire_part part;
+	uint32_t at = 0;
+
+	printf("  %s session %" PRIu64 " number %" PRIu64 " size %u ",
+	       command->kind == SYNOD_COMMAND_REGISTER ? "register"
+	       : command->kind == SYNOD_COMMAND_PART   ? "part"
+						       : "command",
+	       command->session, command->number, command->size);
+	if (command->kind == SYNOD_COMMAND_REGISTER && command->size) {
+		memcpy(&who, payload, sizeof(who));
+		printf("identity %" PRIu64 " incarnation %" PRIu64, who.identity, who.incarnation);
+		at = sizeof(who);
+	} else if (command->kind == SYNOD_COMMAND_PART) {
+		memcpy(&part, payload, sizeof(part));
+		printf("offset %u of %u ", part.offset, part.total);
+		at = sizeof(part);
+	}
+	print_bytes(payload + at, command->size - at);
+	putchar('\n');
+}
+
 static void print_commands(const uint8_t *body, uint32_t size)
 {
 	uint32_t at = 0;
@@ -44,11 +69,7 @@ static void print_commands(const uint8_t *body, uint32_t size)
 		struct synod_wire_command command;
 
 		memcpy(&command, body + at, sizeof(command));
-		printf("  %s session %" PRIu64 " number %" PRIu64 " size %u ",
-		       command.kind == SYNOD_COMMAND_REGISTER ? "register" : "command",
-		       command.session, command.number, command.size);
-		print_bytes(body + at + sizeof(command), command.size);
-		putchar('\n');
+		print_command(&command, body + at + sizeof(command));
 		at += synod_wire_command_size(&command);
 	}
 }
