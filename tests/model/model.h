@@ -64,6 +64,7 @@ struct model_bounds {
 	uint64_t accept;  /* quorum of phase 2 */
 	uint64_t leaders; /* replicas 1..leaders may want to lead */
 	uint64_t submitters;
+	uint64_t inflight;
 	uint64_t slots; /* no value is submitted beyond */
 	/* Of all replicas together: */
 	uint64_t submits;

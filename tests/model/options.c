@@ -26,6 +26,7 @@ static const struct row rows[] = {
 	ROW(accept, 0, 0, MODEL_REPLICAS_MAX, "quorum of phase 2; 0: more than half"),
 	ROW(leaders, 2, 1, MODEL_REPLICAS_MAX, "replicas 1..N that may want to lead"),
 	ROW(submitters, 1, 0, MODEL_REPLICAS_MAX, "replicas 1..N that may submit when they lead"),
+	ROW(inflight, MODEL_PLACES / 2, 1, MODEL_PLACES / 2, "slots proposed and not yet chosen"),
 	ROW(slots, 2, 1, MODEL_SLOTS_MAX, "nothing is submitted beyond this slot"),
 	ROW(submits, 2, 0, MODEL_SUBMITS_MAX, "values submitted, by all together"),
 	ROW(elections, 2, 0, 8, "times that one of them misses a leader, all together"),
@@ -62,6 +63,8 @@ static const char *const quick[] = {
 	/* leadership handed over; reads that do not go through the log */
 	"slots=1 submits=1 elections=1 handovers=1 crashes=0 catchup=1",
 	"slots=1 submits=1 submitters=2 reads=1 crashes=0",
+	/* what followers hear of chosen slots, and of which ballot they hold them */
+	"slots=1 submitters=2 crashes=0 heartbeats=1 repeats=1",
 	/* quorums of 3 and 1; a replica that only learns */
 	"slots=1 submitters=2 prepare=3 accept=1 crashes=1 catchup=1",
 	"slots=1 submits=1 submitters=2 replicas=4 voters=3 crashes=0",

@@ -106,19 +106,23 @@ static void carry_sends(struct model *model)
 
 static void carry_writes(struct model *model)
 {
-	struct model_disk *disk = &model->replica.disk;
+	struct model_replica *replica = &model->replica;
+	struct model_disk *disk = &replica->disk;
 	const struct synod_effects *fx = &model->fx;
 
 	for (uint32_t i = 0; i < fx->writes_count; i++) {
 		const struct synod_core_write *write = &fx->writes[i];
 		uint32_t content = content_of(model, &write->value);
 
-		if (write->ticket != disk->pending_count + 1 ||
-		    disk->pending_count == MODEL_PENDING_MAX || write->slot >= MODEL_PLACES) {
-			model_fault(model, "contract: ticket %llu of slot %llu after %llu",
+		if (write->ticket != disk->pending_count + 1) {
+			model_fault(model, "contract: ticket %llu after %llu",
 				    (unsigned long long)write->ticket,
-				    (unsigned long long)write->slot,
 				    (unsigned long long)disk->pending_count);
+			return;
+		}
+		if (write->slot >= MODEL_PLACES || disk->pending_count == MODEL_PENDING_MAX) {
+			model_fault(model, "replica %u writes slot %llu: nobody proposed so much",
+				    replica->past.id, (unsigned long long)write->slot);
 			return;
 		}
 		model_judge_write(model, write, content);
@@ -369,7 +373,7 @@ static void recover(void *context)
 					    .heartbeat_ns = 100000000,
 					    .retransmit_ns = 100000000,
 					    .window = MODEL_PLACES,
-					    .inflight = MODEL_PLACES / 2 };
+					    .inflight = (uint32_t)bounds->inflight };
 
 	synod_core_init(&replica->core, &config, model_now_ns);
 	synod_core_recover(&replica->core, disk->promised, disk->hint);
