@@ -274,6 +274,7 @@ struct synod_core {
 	uint32_t leader;	 /* as known; 0: none */
 	uint64_t ballot;	 /* the one we lead or follow; a candidate's own */
 	uint64_t ballot_highest; /* seen anywhere */
+	uint64_t ballot_before;	 /* candidate, leader: the highest seen before its own */
 	uint64_t now_ns;
 	uint64_t election_deadline_ns;
 	uint64_t leader_contact_ns;

@@ -99,6 +99,7 @@ static void become_candidate(struct synod_core *core, struct synod_effects *fx)
 	fx->counts[SYNOD_COUNT_ELECTIONS]++;
 	core->role = SYNOD_ROLE_CANDIDATE;
 	core->leader = 0;
+	core->ballot_before = synod_core_max(core->ballot_highest, core->promised);
 	core->ballot = next_ballot(core);
 	synod_log_write_promise(core, fx, core->ballot);
 	core->phase1_first = core->chosen_through + 1;

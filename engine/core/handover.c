@@ -84,14 +84,26 @@ static uint32_t preferred(const struct synod_core *core)
 	return best == core->config.replica ? 0 : best;
 }
 
+static void cool_down(struct synod_core *core)
+{
+	core->prefer_ns =
+		core->now_ns + ((64 * core->config.election_ns)
+				<< synod_core_min(core->prefer_tries, SYNOD_CORE_PREFER_SHIFT));
+	core->prefer_tries++;
+}
+
 /*
- * A reign begins. If the last attempt to let a preferred voter lead is still cooling down, that one
- * did not keep the lead (it may reach us and no quorum): the pause goes on, and the next one will
- * be twice as long, or leadership would go to and fro for ever.
+ * A reign begins. A preferred voter that led (or tried to) just before, or that we handed over to
+ * not long ago, did not keep the lead: it may reach us and no quorum. It is left alone for a while,
+ * and for twice as long each time, or leadership would go to and fro for ever.
  */
 void synod_handover_reign(struct synod_core *core)
 {
+	uint32_t before = synod_ballot_replica(core->ballot_before);
+	const uint8_t *priorities = core->config.priorities;
+
 	synod_assert(core->role == SYNOD_ROLE_LEADER);
+	synod_assert_cmp(core->ballot_before, <, core->ballot);
 	core->handover_to = 0;
 	if (synod_election_rank(core) == 0) {
 		core->prefer_ns = UINT64_MAX;
@@ -101,6 +113,8 @@ void synod_handover_reign(struct synod_core *core)
 		return;
 	core->prefer_tries = 0;
 	core->prefer_ns = core->now_ns + 4 * core->config.election_ns;
+	if (synod_core_votes(core, before) && priorities[before] > priorities[core->config.replica])
+		cool_down(core);
 }
 
 static void maybe_prefer(struct synod_core *core)
@@ -112,10 +126,7 @@ static void maybe_prefer(struct synod_core *core)
 	to = preferred(core);
 	if (!to)
 		return;
-	core->prefer_ns =
-		core->now_ns + ((64 * core->config.election_ns)
-				<< synod_core_min(core->prefer_tries, SYNOD_CORE_PREFER_SHIFT));
-	core->prefer_tries++;
+	cool_down(core);
 	begin(core, to);
 }
 

@@ -21,7 +21,7 @@ wrong 7 "unknown key 'speed'" "${good}speed = 9"$'\n'
 wrong 1 'unknown section \[clutser\]' $'[clutser]\nid = 1\n'
 wrong 7 'twice' "${good}journal = x"$'\n'
 wrong 2 'other than zero' "${good/0x1234/zero}"
-wrong 3 'none of 1, 3, 5, 7' "${good/replicas = 1/replicas = 4}"
+wrong 3 'an even number adds no safety' "${good/replicas = 1/replicas = 4}"
 wrong 6 'is missing' "${good/replicas = 1/replicas = 3}"
 wrong 5 'one of|missing|empty' "${good/1.journal/}"
 wrong 1 'neither|longer' "$(head -c 3000 /dev/urandom | base64 -w0)"

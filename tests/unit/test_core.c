@@ -561,6 +561,23 @@ static void a_preferred_voter_that_does_not_keep_the_lead_is_tried_ever_more_rar
 	}
 }
 
+/* Whoever takes over from a preferred voter does not give it back at once. */
+static void a_preferred_voter_that_has_just_lost_the_lead_is_left_alone_for_a_while(void **state)
+{
+	struct synod_core_config config = bench_config(3, 16);
+
+	(void)state;
+	config.priorities[2] = 1;
+	bench_start_as(&bench, &config);
+	bench_message(&bench, (struct synod_message){ .type = SYNOD_HEARTBEAT,
+						      .from = 2,
+						      .to = 1,
+						      .ballot = synod_ballot_make(1, 2) });
+	bench_durable(&bench);
+	bench_lead(&bench);
+	assert_in_range(until_handed_over(100000), 6390, 6420);
+}
+
 static void a_handover_goes_to_a_voter_and_not_to_oneself(void **state)
 {
 	(void)state;
@@ -627,6 +644,8 @@ int main(void)
 		cmocka_unit_test(a_leader_that_hands_over_takes_no_batches_until_it_gives_up),
 		cmocka_unit_test(
 			a_preferred_voter_that_does_not_keep_the_lead_is_tried_ever_more_rarely),
+		cmocka_unit_test(
+			a_preferred_voter_that_has_just_lost_the_lead_is_left_alone_for_a_while),
 		cmocka_unit_test(a_handover_goes_to_a_voter_and_not_to_oneself),
 		cmocka_unit_test(equal_histories_give_equal_states),
 	};
