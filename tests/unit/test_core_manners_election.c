@@ -265,6 +265,25 @@ static void of_the_own_value_and_two_others_the_highest_wins(void **state)
 			}
 }
 
+/* What is told of a slot that became known to be chosen meanwhile is let go. */
+static void a_promise_about_what_is_chosen_by_now_leaves_nothing(void **state)
+{
+	(void)state;
+	bench_start(&bench, 5, 16);
+	stand();
+	hear(with_value(from(3, SYNOD_LEARN, ballot_of(1, 2), 1), 1, ballot_of(1, 2)));
+	assert_int_equal(bench.chosen_last, 1);
+	hear(promise(2, 1, 1, ballot_of(1, 2)));
+	assert_int_equal(bench.fx.dropped, 0);
+	assert_int_equal(bench.handles_live, 1);
+	bench_check_handles(&bench);
+	hear(promise(2, 2, 0, 0));
+	hear(promise(3, 1, 1, ballot_of(1, 2)));
+	hear(promise(3, 2, 0, 0));
+	assert_int_equal(bench.core.role, SYNOD_ROLE_LEADER);
+	bench_check_handles(&bench);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -281,6 +300,7 @@ int main(void)
 		cmocka_unit_test(a_candidate_asks_on_when_it_was_told_that_there_is_more),
 		cmocka_unit_test(a_promise_tells_chosen_slots_that_are_in_memory),
 		cmocka_unit_test(of_the_own_value_and_two_others_the_highest_wins),
+		cmocka_unit_test(a_promise_about_what_is_chosen_by_now_leaves_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -198,6 +198,31 @@ static void commands_of_any_bytes_are_executed_or_refused_and_take_their_positio
 	}
 }
 
+/* A part or flag that an operation has no use for is a mistake of the sender, not ignored. */
+static void an_operation_has_just_the_parts_that_are_its_own(void **state)
+{
+	uint8_t command[SYNOD_KV_COMMAND_SIZE_MAX];
+
+	(void)state;
+	for (unsigned int operation = 0; operation <= SYNOD_KV_CAS + 1; operation++)
+		for (unsigned int parts = 0; parts < 8; parts++) {
+			int expected = parts & 1;
+			int value = parts >> 1 & 1;
+			int absent = parts >> 2;
+			int right = (operation == SYNOD_KV_GET && parts == 0) ||
+				    (operation == SYNOD_KV_DELETE && parts == 0) ||
+				    (operation == SYNOD_KV_PUT && !expected && !absent) ||
+				    (operation == SYNOD_KV_CAS && !(absent && expected));
+			struct synod_kv_request request =
+				request_of((uint8_t)operation, "key", expected ? "old" : "",
+					   value ? "new" : "");
+
+			request.flags = (uint8_t)(absent ? SYNOD_KV_ABSENT : 0);
+			assert_int_equal(synod_kv_encode(&request, command, sizeof(command)) > 0,
+					 right);
+		}
+}
+
 static void encoding_and_decoding_are_inverse_and_strict(void **state)
 {
 	struct synod_kv_request request = request_of(SYNOD_KV_CAS, "key", "old", "newer");
