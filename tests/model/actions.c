@@ -26,23 +26,27 @@ static void begin(struct model *model, uint32_t local)
 	model->fault[0] = '\0';
 }
 
-/* Memory that is never given back, in large pieces: what lies in it does not move. */
-static void *keep(const void *bytes, size_t size)
+/* Memory that is given back only at the end, in large pieces: what lies in it does not move. */
+static void *keep(struct model *model, const void *bytes, size_t size)
 {
-	static uint8_t *piece;
-	static size_t left;
 	size_t rounded = (size + 15) & ~(size_t)15;
+	struct model_piece *piece = model->pieces;
 
 	if (!size)
 		return NULL;
-	if (left < rounded) {
-		left = rounded > 1 << 20 ? rounded : 1 << 20;
-		piece = model_grow(NULL, left, 1);
+	if (!piece || piece->left < rounded) {
+		size_t room = rounded > 1 << 20 ? rounded : 1 << 20;
+
+		piece = model_grow(NULL, sizeof(*piece) + room, 1);
+		piece->next = model->pieces;
+		piece->left = room;
+		piece->used = 0;
+		model->pieces = piece;
 	}
-	memcpy(piece, bytes, size);
-	piece += rounded;
-	left -= rounded;
-	return piece - rounded;
+	memcpy(piece->bytes + piece->used, bytes, size);
+	piece->used += rounded;
+	piece->left -= rounded;
+	return piece->bytes + piece->used - rounded;
 }
 
 static int same(const struct model *model, const struct model_outcome *outcome, uint32_t local)
@@ -100,10 +104,11 @@ static void finish(struct model *model, uint32_t before, struct model_action act
 					   .next = *first,
 					   .items_count = model->sent_count,
 					   .claims_count = model->claims_count };
-	outcome->items = keep(model->sent, model->sent_count * sizeof(model->sent[0]));
-	outcome->claims = keep(model->claims, model->claims_count * sizeof(model->claims[0]));
+	outcome->items = keep(model, model->sent, model->sent_count * sizeof(model->sent[0]));
+	outcome->claims =
+		keep(model, model->claims, model->claims_count * sizeof(model->claims[0]));
 	if (model->fault[0])
-		outcome->fault = keep(model->fault, strlen(model->fault) + 1);
+		outcome->fault = keep(model, model->fault, strlen(model->fault) + 1);
 	note_counts(model, before, outcome);
 	*first = model->outcomes_count;
 }

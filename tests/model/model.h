@@ -272,6 +272,13 @@ struct model_alive {
 	struct model_flags reached, seen;
 };
 
+/* Memory of outcomes. */
+struct model_piece {
+	struct model_piece *next;
+	size_t used, left;
+	_Alignas(16) uint8_t bytes[];
+};
+
 struct model_totals {
 	uint64_t states;
 	uint64_t transitions;
@@ -294,6 +301,7 @@ struct model {
 	struct model_map outcomes; /* (local, item) -> first outcome */
 	struct model_outcome *outcome;
 	uint32_t outcomes_count, outcomes_capacity;
+	struct model_piece *pieces;
 	uint64_t ballots[MODEL_BALLOTS_MAX];
 	uint32_t ballots_count;
 
