@@ -264,7 +264,8 @@ void linear_check(struct linear_op *ops, uint32_t count, uint32_t initial, uint6
 
 	memset(result, 0, sizeof(*result));
 	result->verdict = LINEAR_YES;
-	qsort(ops, count, sizeof(*ops), by_key);
+	if (count) /* there may be no array at all */
+		qsort(ops, count, sizeof(*ops), by_key);
 	while (begin < count && result->verdict == LINEAR_YES) {
 		uint32_t end = begin;
 
