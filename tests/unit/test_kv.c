@@ -344,6 +344,7 @@ int main(void)
 		TEST(a_query_gets_and_does_nothing_else),
 		TEST(a_command_larger_than_any_of_its_own_is_refused_and_takes_its_position),
 		TEST(commands_of_any_bytes_are_executed_or_refused_and_take_their_position),
+		TEST(an_operation_has_just_the_parts_that_are_its_own),
 		TEST(encoding_and_decoding_are_inverse_and_strict),
 		TEST(random_commands_equal_the_naive_twin),
 		TEST(a_full_table_says_so_and_takes_a_key_for_each_one_deleted),
