@@ -240,13 +240,14 @@ struct synod_core_peer {
 	uint64_t owed_ballot;
 	uint64_t learn_ns; /* we sent it LEARNs; not again before this, for the same slots */
 	uint64_t learn_slot;
+	uint64_t learn_ns_next; /* and not before this for any */
 	uint8_t granted;
 	uint8_t promised; /* its promise is complete */
 	uint8_t reserved[6];
 };
 
 #ifndef __cplusplus
-_Static_assert(sizeof(struct synod_core_peer) == 96, "no padding: the state is hashed");
+_Static_assert(sizeof(struct synod_core_peer) == 104, "no padding: the state is hashed");
 #endif
 
 struct synod_core {
@@ -281,6 +282,7 @@ struct synod_core {
 	uint64_t heartbeat_ns_next;
 	uint64_t retry_deadline_ns; /* canvasser, candidate: repeat */
 	uint64_t need_deadline_ns;  /* catch-up: ask again */
+	uint64_t need_asked_ns;	    /* catch-up: when we asked last */
 	uint64_t need_through;	    /* catch-up: asked for up to here */
 	uint32_t need_peer;	    /* catch-up: whom we asked last */
 	uint32_t answer_owed;	    /* follower: ACCEPTED is due though nothing became durable */

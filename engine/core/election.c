@@ -53,6 +53,7 @@ void synod_election_become_follower(struct synod_core *core, struct synod_effect
 	core->announced_through = 0;
 	core->accepted_through = synod_log_durable_prefix(core);
 	core->answer_owed = 0;
+	core->ballot_before = 0;
 	core->retry_deadline_ns = 0;
 	synod_core_arm_election(core);
 }

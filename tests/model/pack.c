@@ -69,6 +69,7 @@ static void canonical_time(struct synod_core *core)
 		core->retry_deadline_ns = prepare_owed ? election : model_now_ns + SECOND;
 	if (core->need_deadline_ns)
 		core->need_deadline_ns = model_now_ns + SECOND;
+	core->need_asked_ns = 0;
 	core->handover_deadline_ns = core->handover_to ? election : 0;
 	core->handover_ns_next = core->handover_to ? model_now_ns + handover_said * SECOND : 0;
 	if (core->prefer_ns != UINT64_MAX)
@@ -81,6 +82,7 @@ static void canonical_time(struct synod_core *core)
 		core->peers[i].resend_ns = model_now_ns + SECOND;
 		/* Only refuse the same question again too soon: as if that answer were lost. */
 		core->peers[i].learn_ns = 0;
+		core->peers[i].learn_ns_next = 0;
 		core->peers[i].learn_slot = 0;
 	}
 	for (uint32_t i = 0; i < MODEL_PLACES; i++)

@@ -234,7 +234,11 @@ static void a_question_is_answered_once_in_a_while(void **state)
 	hear(need);
 	assert_int_equal(bench_sent(&bench, SYNOD_LEARN), 0);
 	assert_int_equal(bench.fx.dropped, SYNOD_DROP_UNEXPECTED);
-	need.slot = 3; /* another question */
+	need.slot = 3; /* another question: not faster than half the pace of who asks */
+	hear(need);
+	assert_int_equal(bench_sent(&bench, SYNOD_LEARN), 0);
+	assert_int_equal(bench.fx.dropped, SYNOD_DROP_UNEXPECTED);
+	bench.now_ns += 30 * BENCH_MS / 128;
 	hear(need);
 	assert_int_equal(bench_sent(&bench, SYNOD_LEARN), 1);
 	bench.now_ns += 15 * BENCH_MS;
@@ -278,7 +282,11 @@ static void what_is_missing_is_asked_for_in_turn(void **state)
 		hear_learn(3, slot);
 		assert_int_equal(bench_sent(&bench, SYNOD_NEED), 0);
 	}
-	hear_learn(3, SYNOD_CORE_LEARN_BURST); /* all that was asked for: on at once */
+	hear_learn(3, SYNOD_CORE_LEARN_BURST); /* all that was asked for: on, at the pace */
+	assert_int_equal(bench_sent(&bench, SYNOD_NEED), 0);
+	bench_tick(&bench, 30 * BENCH_MS / 64 - 1);
+	assert_int_equal(bench_sent(&bench, SYNOD_NEED), 0);
+	bench_tick(&bench, 1);
 	assert_int_equal(bench_sent(&bench, SYNOD_NEED), 1);
 	assert_int_equal(sent(SYNOD_NEED, 0)->slot, SYNOD_CORE_LEARN_BURST + 1);
 	assert_int_equal(sent(SYNOD_NEED, 0)->to, 2);
