@@ -337,8 +337,11 @@ void synod_core_step(struct synod_core *core, const struct synod_event *event,
 		synod_handover_go_on(core, fx);
 	}
 	synod_read_go_on(core, fx);
-	if (core->role != SYNOD_ROLE_LEADER)
+	if (core->role != SYNOD_ROLE_LEADER) {
+		/* What recovery found chosen beyond what it knew needs nobody's word. */
+		synod_log_advance_chosen(core, fx);
 		synod_catchup_maybe_ask(core, fx);
+	}
 	synod_follower_answer(core, fx);
 	fx->deadline_ns = next_deadline(core);
 	synod_assert_cmp(core->applied, <=, core->chosen_through); /* I8 */

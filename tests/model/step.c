@@ -266,15 +266,18 @@ int model_step(struct model *model, const struct synod_event *event)
 {
 	const struct synod_core *core = &model->replica.core;
 	struct synod_event applied = { .kind = SYNOD_EVENT_APPLIED, .now_ns = event->now_ns };
+	uint32_t refused;
 
 	if (step_once(model, event))
 		return 1;
+	refused = model->fx.refused;
 	/* To execute may let the core go on: at most a window of turns. */
 	while (core->applied < core->chosen_through) {
 		applied.slot = core->chosen_through;
 		if (step_once(model, &applied))
 			return 1;
 	}
+	model->fx.refused = refused; /* the event's own answer, not its consequences' */
 	model_pack_canonical(model);
 	return model->fault[0] != 0;
 }

@@ -326,6 +326,32 @@ static void bytes_in_flight_hold_batches_back_as_slots_do(void **state)
 	assert_true(synod_core_can_submit(&bench.core) > 0);
 }
 
+/*
+ * Learned records are chosen, though no write said so through there: they count without anybody's
+ * word. (Seed 108168: everybody taught it what it had, and it waited for a leader.)
+ */
+static void what_recovery_finds_chosen_beyond_what_it_knew_is_told_at_once(void **state)
+{
+	struct synod_core_recovered slot = { .ballot = synod_ballot_make(3, 2), .chosen = 1 };
+
+	(void)state;
+	bench_start(&bench, 3, 16);
+	synod_core_recover(&bench.core, synod_ballot_make(4, 2), 5);
+	bench.chosen_last = 5;
+	for (slot.slot = 6; slot.slot <= 8; slot.slot++) {
+		slot.value = bench_value(&bench);
+		synod_core_recover_slot(&bench.core, &slot);
+	}
+	slot.slot = 10; /* 9 is missing */
+	slot.value = bench_value(&bench);
+	synod_core_recover_slot(&bench.core, &slot);
+	bench_tick(&bench, 1);
+	assert_int_equal(bench.fx.chosen_first, 6);
+	assert_int_equal(bench.fx.chosen_last, 8);
+	bench_tick(&bench, 1);
+	assert_true(bench.fx.chosen_first > bench.fx.chosen_last);
+}
+
 static void confirm(uint32_t from, uint64_t round)
 {
 	bench_message(&bench, (struct synod_message){ .type = SYNOD_CONFIRMED,
@@ -632,6 +658,7 @@ int main(void)
 		cmocka_unit_test(a_leader_proposes_nothing_over_a_slot_that_it_learns_late),
 		cmocka_unit_test(a_promise_is_not_counted_before_the_own_one_is_durable),
 		cmocka_unit_test(bytes_in_flight_hold_batches_back_as_slots_do),
+		cmocka_unit_test(what_recovery_finds_chosen_beyond_what_it_knew_is_told_at_once),
 		cmocka_unit_test(a_read_waits_for_a_quorum_that_answers_its_own_round),
 		cmocka_unit_test(a_read_is_asked_again_when_nobody_answers),
 		cmocka_unit_test(reads_that_wait_are_refused_when_leadership_ends),
