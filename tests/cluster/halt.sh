@@ -22,17 +22,21 @@ stop_all() {
 	wait "${pids[@]}" 2>/dev/null || true
 }
 
-cluster up --size 256M >/dev/null
+cluster up --size 512M >/dev/null
 cluster down >/dev/null
 trap 'status=$?; stop_all; (exit $status); clean_up' EXIT
 for id in 1 2 3; do start "$id"; done
 leader=$("$synod" status --config "$config" --until leader --timeout 20 --print leader)
 
-make_text 400000 >"$data/text"
+lines=1000000 # a second of work, on a fast day
+make_text "$lines" >"$data/text"
 "$synod" submit --any-order --config "$config" --timeout 20 <"$data/text" >"$data/positions" &
 load=$!
-sleep 0.7
-(($(wc -l <"$data/positions") < 400000)) || fail 'it was over before the disk failed'
+for ((i = 0; i < 2000; i++)); do # in the middle of it: as soon as something was acknowledged
+	[[ ! -s $data/positions ]] || break
+	sleep 0.01
+done
+(($(wc -l <"$data/positions") < lines)) || fail 'it was over before the disk failed'
 touch "$data/spoil.$leader"
 status=0
 wait "${pids[$leader]}" || status=$?
@@ -45,7 +49,7 @@ refused=$(sed -n 's/.*(\([0-9]*\) commands were answered HALTED.*/\1/p' "$data/$
 echo "replica $leader: $refused commands were answered HALTED"
 wait "$load" || fail 'submit failed'
 sort -n "$data/positions" | uniq >"$data/sorted"
-seq 400000 | cmp - "$data/sorted" || fail 'the positions are not 1 to 400000'
+seq "$lines" | cmp - "$data/sorted" || fail "the positions are not 1 to $lines"
 
 rm "$data/spoil.$leader"
 start "$leader"

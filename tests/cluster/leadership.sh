@@ -21,7 +21,7 @@ leader() {
 	"$synod" status --config "$config" --until leader --print leader
 }
 
-cluster up --size 64M --machine kv --replicas 4 --voters 3 >/dev/null
+cluster up --size 1G --machine kv --replicas 4 --voters 3 >/dev/null
 [[ $(kv put key one) == OK ]] || fail 'put'
 [[ $(kv get key) == one ]] || fail 'a read does not see what was put before it'
 first=$(leader)
@@ -44,7 +44,7 @@ complains 2 'replicas 1 to 4' kv get key --stale 5
 complains 1 'replica 4 cannot lead: it does not vote' "$synod" handover --config "$config" --to 4
 complains 2 'replicas 1 to 4' "$synod" handover --config "$config" --to 5
 "$SYNOD_BUILD/bench/synod-load" --config "$config" --workload kv --seconds 4 \
-	--outstanding 64 --json "$data/load" >/dev/null 2>"$data/load.log" &
+	--rate 3000 --outstanding 64 --json "$data/load" >/dev/null 2>"$data/load.log" &
 load=$!
 sleep 1
 for round in 1 2 3; do
