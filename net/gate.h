@@ -25,8 +25,9 @@
 #ifndef SYNOD_NET_GATE_H
 #define SYNOD_NET_GATE_H
 
-/* Registers the callback and waits until the interrupt thread is parked. Returns 0, -EBUSY (another
- * net of this process has it), or -errno. */
+/* Registers the callback and waits until the interrupt thread is parked. To be called before any
+ * memif server is there (net.c says why). Returns 0, -EBUSY (another net of this process has it),
+ * or -errno. */
 int synod_gate_install(void) __attribute__((warn_unused_result));
 
 /* Lets the interrupt thread handle what is pending; returns when it is parked again. */

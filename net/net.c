@@ -51,14 +51,30 @@ static int check_config(const struct synod_net_config *config, char *error, size
 	return 0;
 }
 
-static int has_memif(const struct synod_net *net)
+static int has_memif(const struct synod_net_config *config)
 {
-	for (uint32_t i = 0; i < net->port_count; i++) {
-		if (net->ports[i].driver == SYNOD_PORT_MEMIF_SERVER ||
-		    net->ports[i].driver == SYNOD_PORT_MEMIF_CLIENT)
+	for (uint32_t i = 0; i < config->port_count; i++) {
+		if (strncmp(config->ports[i].device, "net_memif", strlen("net_memif")) == 0)
 			return 1;
 	}
 	return 0;
+}
+
+/*
+ * Before the first port is opened: a server listens from then on, and what its listener does wrong
+ * when a peer is gone by now (net/sendmsg.c) is only mended in a thread that the gate has marked.
+ */
+static int install_gate(struct synod_net *net, const struct synod_net_config *config, char *error,
+			size_t error_size)
+{
+	int result = has_memif(config) ? synod_gate_install() : -ENODEV;
+
+	net->gated = result == 0;
+	if (result == 0 || result == -ENODEV)
+		return 0;
+	snprintf(error, error_size, "net: %s",
+		 result == -EBUSY ? "one net with memif ports a process" : strerror(-result));
+	return result;
 }
 
 int synod_net_open(struct synod_net **out, const struct synod_net_config *config,
@@ -80,18 +96,11 @@ int synod_net_open(struct synod_net **out, const struct synod_net_config *config
 	net->tx_pool = config->tx_pool;
 	net->rx_descriptors = config->rx_descriptors ? config->rx_descriptors : 512;
 	net->tx_descriptors = config->tx_descriptors ? config->tx_descriptors : 512;
+	result = install_gate(net, config, error, error_size);
 	for (uint32_t i = 0; i < config->port_count && !result; i++) {
 		net->port_count = i + 1;
 		result = synod_ethdev_open(net, &net->ports[i], &config->ports[i], error,
 					   error_size);
-	}
-	if (!result && has_memif(net)) {
-		result = synod_gate_install();
-		net->gated = result == 0;
-		if (result)
-			snprintf(error, error_size, "net: %s",
-				 result == -EBUSY ? "one net with memif ports a process"
-						  : strerror(-result));
 	}
 	if (result) {
 		synod_net_close(net);

@@ -22,6 +22,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <time.h>
+
+enum {
+	IDLE_YIELD_NS = 1000000, /* without work before the first nap */
+	IDLE_NAP_NS = 50000
+};
 
 static _Atomic int stopping;
 
@@ -47,10 +54,41 @@ static int usage(FILE *to, int status)
 	return status;
 }
 
+/*
+ * A turn that found nothing. Yielding alone is not enough: threads that only yield to one another
+ * can keep kernel threads of that core from running for seconds (seen on 6.18 with autogroups: two
+ * loops on one core, and the disk's completions waited behind them until no leader was to be had).
+ * So who has had nothing to do for a while sleeps a little between turns.
+ */
+static void rest(const struct loop *loop, uint64_t *idle_since_ns)
+{
+	const struct timespec nap = { .tv_nsec = IDLE_NAP_NS };
+	struct timespec now;
+	uint64_t now_ns;
+
+	if (loop->poll == SYNOD_POLL_SPIN)
+		return;
+	if (loop->poll == SYNOD_POLL_PAUSE) {
+		rte_pause();
+		return;
+	}
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	now_ns = (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
+	if (!*idle_since_ns)
+		*idle_since_ns = now_ns;
+	if (now_ns - *idle_since_ns < IDLE_YIELD_NS)
+		sched_yield();
+	else
+		nanosleep(&nap, NULL);
+}
+
 /* One core's loop. Returns when told to stop or when the replica fails. */
 static int run(void *argument)
 {
 	struct loop *loop = argument;
+	uint64_t idle_since_ns = 0;
+
+	prctl(PR_SET_TIMERSLACK, 1000ul, 0ul, 0ul, 0ul); /* ns; else a nap is twice as long */
 
 	while (!atomic_load_explicit(&stopping, memory_order_relaxed)) {
 		int work = synod_replica_poll(loop->replica, loop->core);
@@ -60,12 +98,10 @@ static int run(void *argument)
 			on_signal(0); /* the other cores stop too */
 			break;
 		}
-		if (work > 0 || loop->poll == SYNOD_POLL_SPIN)
-			continue;
-		if (loop->poll == SYNOD_POLL_PAUSE)
-			rte_pause();
+		if (work > 0)
+			idle_since_ns = 0;
 		else
-			sched_yield();
+			rest(loop, &idle_since_ns);
 	}
 	return loop->failed;
 }
