@@ -103,6 +103,13 @@ int synod_catchup_learn(struct synod_core *core, struct synod_effects *fx,
 	return 0;
 }
 
+void synod_catchup_go_on(struct synod_core *core)
+{
+	synod_assert_cmp(core->chosen_through, >=, core->need_through);
+	synod_assert_cmp(core->need_asked_ns, <=, core->now_ns);
+	core->need_deadline_ns = synod_core_max(core->now_ns, core->need_asked_ns + pace_ns(core));
+}
+
 int synod_catchup_on_learn(struct synod_core *core, struct synod_effects *fx,
 			   const struct synod_message *message)
 {
@@ -110,9 +117,7 @@ int synod_catchup_on_learn(struct synod_core *core, struct synod_effects *fx,
 
 	synod_follower_learn_announced(core, fx);
 	if (core->chosen_through >= core->need_through)
-		/* All answered: ask on, at the pace. */
-		core->need_deadline_ns =
-			synod_core_max(core->now_ns, core->need_asked_ns + pace_ns(core));
+		synod_catchup_go_on(core);
 	return dropped;
 }
 

@@ -331,6 +331,9 @@ void synod_core_step(struct synod_core *core, const struct synod_event *event,
 	case SYNOD_EVENT_READ:
 		synod_read_on_token(core, event->token);
 		break;
+	case SYNOD_EVENT_INSTALLED:
+		synod_install(core, fx, event->slot);
+		break;
 	}
 	if (core->role == SYNOD_ROLE_LEADER) {
 		synod_leader_pump(core, fx);

@@ -34,7 +34,8 @@ enum {
 	SYNOD_CORE_SENDS_MAX = 192,
 	SYNOD_CORE_WRITES_MAX = 40,
 	SYNOD_CORE_READS_MAX = 32,
-	SYNOD_CORE_RELEASED_MAX = 48,
+	/* Of an ordinary step; INSTALLED lets a window of places go, of two handles each. */
+	SYNOD_CORE_RELEASED_MAX = 2 * SYNOD_WINDOW_SLOTS + 48,
 	SYNOD_CORE_PUMP_SLOTS = 16,    /* slots (re-)proposed in one step, at most */
 	SYNOD_CORE_PROMISE_BURST = 16, /* PROMISE parts in one answer */
 	SYNOD_CORE_LEARN_BURST = 16,   /* LEARNs in one answer */
@@ -91,6 +92,11 @@ enum synod_event_kind {
 	/* replica: the leader is to hand over to it (0: to whoever is nearest to being able). */
 	SYNOD_EVENT_HANDOVER,
 	SYNOD_EVENT_READ, /* token: reads numbered up to it wait to be told when to be served */
+	/*
+	 * slot, not below what was APPLIED: every slot up to it is chosen, durable here in a
+	 * snapshot, and executed, as the snapshot was loaded. They are not told as chosen any more.
+	 */
+	SYNOD_EVENT_INSTALLED,
 };
 
 struct synod_event {
@@ -320,8 +326,9 @@ void synod_core_init(struct synod_core *core, const struct synod_core_config *co
 /*
  * Tells what the journal kept: the promised ballot (at least that of every value ever accepted,
  * though its record be superseded: accepting binds as promising does), and how far the log is known
- * to be chosen (and was executed). Then each record beyond (and, if wanted, some before: they serve
- * slow peers), in slot order, each slot once. The values' handles move in.
+ * to be chosen (and was executed, from a snapshot or slot by slot: a snapshot's slots need no
+ * records). Then each record beyond (and, if wanted, some before: they serve slow peers), in slot
+ * order, each slot once. The values' handles move in.
  */
 void synod_core_recover(struct synod_core *core, uint64_t promised, uint64_t chosen_through);
 void synod_core_recover_slot(struct synod_core *core, const struct synod_core_recovered *slot);

@@ -8,6 +8,7 @@
  *   leader.c    phase 2 from the proposer: propose, count votes, repeat, give signs of life
  *   follower.c  phase 2 from the acceptor: accept, follow, answer with what is durable
  *   catchup.c   chosen slots from and for whoever lacks them
+ *   install.c   a snapshot in the place of slots that nobody has any more
  *   handover.c  leadership that is given away: on request, or to a higher priority
  *   read.c      reads without a log write: a quorum confirms that we still lead
  */
@@ -175,7 +176,14 @@ int synod_catchup_on_learn(struct synod_core *core, struct synod_effects *fx,
 /* Takes a value that someone knows to be chosen; its handle moves in. 0, or why it was dropped. */
 int synod_catchup_learn(struct synod_core *core, struct synod_effects *fx,
 			const struct synod_message *message);
+/* What was asked for is here: the next question may follow, at the pace. */
+void synod_catchup_go_on(struct synod_core *core);
 /* Asks, or asks again, if a chosen slot is missing and it is time. */
 void synod_catchup_maybe_ask(struct synod_core *core, struct synod_effects *fx);
+
+/* install.c */
+
+/* All slots up to that one are in a snapshot that is durable and loaded here. */
+void synod_install(struct synod_core *core, struct synod_effects *fx, uint64_t slot);
 
 #endif

@@ -18,6 +18,8 @@
  *   cut A B, heal             nothing passes between A and B (*: any) any more; everything does
  *   handover R [S]            R is asked to hand its leadership over (to S)
  *   read R                    one more read waits at R
+ *   snapshot R                R takes a snapshot of all it executed and forgets the records
+ *   install R S               S's snapshot is durable at R, and loaded there
  *   settle                    deliver and make durable until nothing moves, without a word
  *   silently COMMAND …        the same without a word
  *   show                      role, ballot, promise and log of each replica; @: only accepted
@@ -199,6 +201,11 @@ static void on_command(const struct script *script, char **words)
 			       words[2] ? replica_of(script, words[2]) : 0);
 	} else if (strcmp(words[0], "read") == 0) {
 		world_read(world, one_up(script, words[1])->id);
+	} else if (strcmp(words[0], "snapshot") == 0) {
+		world_snapshot(world, one_up(script, words[1])->id);
+	} else if (strcmp(words[0], "install") == 0) {
+		world_install(world, one_up(script, words[1])->id,
+			      one_up(script, words[1] ? words[2] : NULL)->id);
 	} else if (strcmp(words[0], "settle") == 0) {
 		world_settle(world);
 	} else if (strcmp(words[0], "show") == 0) {

@@ -173,7 +173,12 @@ static void carry_read(struct world *world, const struct world_replica *replica,
 				       .value_ballot = record->ballot,
 				       .value_flags = SYNOD_ENTRY_CHOSEN };
 
-	synod_assert(record->ballot != 0);
+	if (record->ballot == 0) {
+		synod_assert(read->slot <= replica->snapshot);
+		say(world, "  %u has slot %llu no longer: offers %u its snapshot\n", replica->id,
+		    (unsigned long long)read->slot, read->to);
+		return;
+	}
 	say(world, "  %u reads slot %llu back\n", replica->id, (unsigned long long)read->slot);
 	learn.value = value_make(world, record->name);
 	carry_send(world, &learn);
@@ -346,6 +351,32 @@ void world_read(struct world *world, uint32_t id)
 	run(world, &world->replicas[id],
 	    (struct synod_event){ .kind = SYNOD_EVENT_READ,
 				  .token = ++world->replicas[id].read_last });
+}
+
+void world_snapshot(struct world *world, uint32_t id)
+{
+	struct world_replica *replica = &world->replicas[id];
+
+	replica->snapshot = replica->applied;
+	for (uint64_t slot = 1; slot <= replica->snapshot; slot++)
+		replica->records[slot] = (struct world_record){ 0 };
+	say(world, "  %u has a snapshot through %llu\n", id, (unsigned long long)replica->snapshot);
+}
+
+void world_install(struct world *world, uint32_t id, uint32_t from)
+{
+	struct world_replica *replica = &world->replicas[id];
+
+	replica->snapshot = world->replicas[from].snapshot;
+	for (uint64_t slot = 1; slot <= replica->snapshot; slot++)
+		replica->records[slot] = (struct world_record){ 0 };
+	if (replica->hint < replica->snapshot)
+		replica->hint = replica->snapshot;
+	replica->applied = replica->snapshot;
+	if (replica->chosen_last < replica->snapshot)
+		replica->chosen_last = replica->snapshot;
+	run(world, replica,
+	    (struct synod_event){ .kind = SYNOD_EVENT_INSTALLED, .slot = replica->snapshot });
 }
 
 void world_tick(struct world *world, uint32_t id)

@@ -51,6 +51,7 @@ struct world_replica {
 	/* The disk: what is durable, and the writes that are not. */
 	uint64_t promised;
 	uint64_t hint;
+	uint64_t snapshot; /* it stands for all slots up to this one */
 	struct world_record records[WORLD_SLOTS_MAX];
 	struct world_write writes[WORLD_WRITES_MAX]; /* ticket_durable + 1 .. ticket_issued */
 	uint64_t ticket_durable;
@@ -91,6 +92,10 @@ void world_crash(struct world *world, uint32_t replica);
 void world_submit(struct world *world, uint32_t replica, const char *name);
 void world_handover(struct world *world, uint32_t replica, uint32_t to);
 void world_read(struct world *world, uint32_t replica);
+/* Takes a snapshot of all that is executed; the records that it covers are overwritten. */
+void world_snapshot(struct world *world, uint32_t replica);
+/* The snapshot of one is durable at another, and loaded there. */
+void world_install(struct world *world, uint32_t replica, uint32_t from);
 /* Moves the clock to the replica's deadline, if that is ahead, and ticks. */
 void world_tick(struct world *world, uint32_t replica);
 /* The first `count` writes under way, in order; 0: all of them. */

@@ -144,6 +144,14 @@ void bench_applied(struct bench *bench)
 		   (struct synod_event){ .kind = SYNOD_EVENT_APPLIED, .slot = bench->chosen_last });
 }
 
+void bench_install(struct bench *bench, uint64_t slot)
+{
+	if (slot > bench->chosen_last)
+		bench->chosen_last = slot; /* what it covers is not told as chosen */
+	bench_step(bench, (struct synod_event){ .kind = SYNOD_EVENT_INSTALLED, .slot = slot });
+	assert_true(bench->core.chosen_through >= slot && bench->core.applied >= slot);
+}
+
 void bench_lead(struct bench *bench)
 {
 	uint32_t quorum = bench->core.config.quorum_prepare > bench->core.config.quorum_accept

@@ -48,6 +48,8 @@ void bench_tick(struct bench *bench, uint64_t later_ns);
 void bench_durable(struct bench *bench);
 /* All that is chosen is executed. */
 void bench_applied(struct bench *bench);
+/* A snapshot that stands for all slots up to that one has been loaded. */
+void bench_install(struct bench *bench, uint64_t slot);
 /* An election won with the answers of a bare quorum, that have accepted nothing. */
 void bench_lead(struct bench *bench);
 /* ACCEPTED from a replica, at the core's ballot, through a slot. */

@@ -118,6 +118,15 @@ static void any_start(uint32_t life)
 	bench_start_as(&bench, &config);
 }
 
+/* A snapshot from anywhere, in whatever role: also of slots that were learned meanwhile. */
+static void any_install(void)
+{
+	const struct synod_core *core = &bench.core;
+
+	bench_install(&bench, core->applied + below(core->chosen_through - core->applied +
+						    2 * (uint64_t)core->config.window));
+}
+
 static void any_step(void)
 {
 	switch (below(18)) {
@@ -138,7 +147,10 @@ static void any_step(void)
 		bench_durable(&bench);
 		break;
 	case 4:
-		bench_applied(&bench);
+		if (below(16) == 0)
+			any_install();
+		else
+			bench_applied(&bench);
 		break;
 	case 5:
 		if (bench.core.role == SYNOD_ROLE_CANVASSER && below(2))
