@@ -10,6 +10,7 @@
 #include "bench/history.h"
 #include "bench/load.h"
 #include "bench/load_report.h"
+#include "bench/load_stamp.h"
 #include "engine/base/limits.h"
 #include "tools/synod.h"
 #include "tools/synod_connect.h"
@@ -321,12 +322,19 @@ static const char *transport_name(const struct synod_config *config)
 	return options.udp || no_memif ? "udp" : "memif";
 }
 
+/* What the figures were got by: the way to the replicas, and what their journals stand on. */
+struct ground {
+	const struct synod_config *config;
+	const struct synod_transport *transport;
+};
+
 static int report(const struct synod_load *load, const struct synod_load_config *config,
-		  const char *transport)
+		  const struct ground *ground)
 {
 	static struct synod_load_result result; /* large */
 	json_t *json;
 	const char *status;
+	const char *stamp;
 	const json_t *reason;
 	size_t index;
 	int failed;
@@ -335,9 +343,13 @@ static int report(const struct synod_load *load, const struct synod_load_config 
 	json = synod_load_report(config, &result);
 	if (!json)
 		return synod_tool_complain("no memory");
-	json_object_set_new(json, "transport", json_string(transport));
+	json_object_set_new(json, "transport", json_string(transport_name(ground->config)));
+	json_object_set_new(json, "durability",
+			    synod_load_stamp(ground->config, ground->transport));
 	status = json_string_value(json_object_get(json, "status"));
 	synod_load_print(stdout, config, &result);
+	stamp = json_string_value(json_object_get(json, "durability"));
+	printf("durability %s\n", stamp ? stamp : "unknown: no replica answered");
 	json_array_foreach(json_object_get(json, "reasons"), index, reason)
 		printf("%s: %s\n", status, json_string_value(reason));
 	failed = strcmp(status, "failed") == 0;
@@ -374,9 +386,9 @@ static int close_files(const struct synod_load_config *config, FILE *notes, int 
 	return history_failed ? complain_of_history(history_failed) : failed;
 }
 
-static int drive(struct synod_load_config *config, const struct synod_transport *transport,
-		 const char *transport_used)
+static int drive(struct synod_load_config *config, const struct ground *ground)
 {
+	const struct synod_transport *transport = ground->transport;
 	size_t size = synod_load_size(config);
 	void *memory = size ? aligned_alloc(64, size) : NULL;
 	struct synod_load *load = NULL;
@@ -393,7 +405,7 @@ static int drive(struct synod_load_config *config, const struct synod_transport 
 		synod_load_end_history(load, synod_tool_now_ns());
 	failed = close_files(config, notes, failed);
 	if (load && !failed)
-		failed = report(load, config, transport_used);
+		failed = report(load, config, ground);
 	free(memory);
 	return failed;
 }
@@ -404,6 +416,7 @@ int main(int argc, char **argv)
 	static struct synod_config config;
 	struct synod_load_config load;
 	struct synod_transport transport;
+	const struct ground ground = { &config, &transport };
 	struct sigaction action = { .sa_handler = on_signal };
 	int result = parse(argc, argv);
 
@@ -421,7 +434,7 @@ int main(int argc, char **argv)
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
 	load = load_config(&config, notes);
-	result = drive(&load, &transport, transport_name(&config));
+	result = drive(&load, &ground);
 	synod_tool_disconnect();
 	return result;
 }

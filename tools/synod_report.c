@@ -76,8 +76,11 @@ static double number_of(const json_t *object, const char *name)
 	return object ? json_number_value(json_object_get(object, name)) : 0;
 }
 
-/* The same text at all replicas, or "mixed"; null if none answered. */
-static json_t *common_text(const struct report *report, const char *name)
+/*
+ * The same text at all replicas, or "mixed"; null if none answered. inner: the text is in an object
+ * of that name.
+ */
+static json_t *common_text_in(const struct report *report, const char *inner, const char *name)
 {
 	const json_t *replicas =
 		report->status ? json_object_get(report->status, "replicas") : NULL;
@@ -87,7 +90,8 @@ static json_t *common_text(const struct report *report, const char *name)
 
 	json_array_foreach((json_t *)(uintptr_t)replicas, i, replica)
 	{
-		const char *text = json_string_value(json_object_get(replica, name));
+		const json_t *object = inner ? json_object_get(replica, inner) : replica;
+		const char *text = json_string_value(json_object_get(object, name));
 
 		if (!text)
 			continue;
@@ -96,6 +100,17 @@ static json_t *common_text(const struct report *report, const char *name)
 		common = text;
 	}
 	return common ? json_string(common) : json_null();
+}
+
+static json_t *common_text(const struct report *report, const char *name)
+{
+	return common_text_in(report, NULL, name);
+}
+
+/* What the journals stand on, in the words of `synod status`. */
+static json_t *common_device(const struct report *report)
+{
+	return common_text_in(report, "journal_device", "text");
 }
 
 /* From the counters of those that gathered batches: the leader, and who led before. */
@@ -208,6 +223,7 @@ static void assemble(struct report *report)
 	take(report, "lost", report->verify, "lost");
 	take(report, "duplicated", report->verify, "duplicated");
 	json_object_set_new(result, "durability", common_text(report, "durability"));
+	json_object_set_new(result, "journal_device", common_device(report));
 	json_object_set_new(result, "authentication", common_text(report, "authentication"));
 	take(report, "transport", load, "transport");
 	json_object_set_new(result, "poll", common_text(report, "poll"));
@@ -251,7 +267,7 @@ static void print_table(const struct report *report)
 		{ "seconds", "measured", "s" },
 		{ "acked", "acknowledged", "" },
 		{ "bytes_written", "written", "bytes, all journals" },
-		{ "durability", "durability", "" },
+		{ "journal_device", "durability", "" },
 		{ "authentication", "authentication", "" },
 		{ "transport", "transport", "" },
 		{ "poll", "poll", "" },

@@ -5,7 +5,7 @@
  */
 #include "engine/base/ballot.h"
 #include "engine/client/queries.h"
-#include "engine/pipeline/ports.h"
+#include "engine/journal/uring.h"
 #include "tools/synod.h"
 #include "tools/synod_connect.h"
 
@@ -38,18 +38,6 @@ static const char *role_name(uint64_t role)
 	static const char *const names[] = { "follower", "canvasser", "candidate", "leader" };
 
 	return role < sizeof(names) / sizeof(*names) ? names[role] : "?";
-}
-
-static const char *durability_name(uint64_t durability)
-{
-	switch (durability) {
-	case SYNOD_DURABILITY_DIRECT_DSYNC:
-		return "o_direct+rwf_dsync";
-	case SYNOD_DURABILITY_DSYNC:
-		return "rwf_dsync";
-	default:
-		return "none";
-	}
 }
 
 /* Asks those that are asked for. Returns how many answered. */
@@ -138,6 +126,29 @@ static int wait_until(struct ask *ask)
 	return 0;
 }
 
+static json_t *answer_of(uint32_t answer)
+{
+	return answer == SYNOD_DEVICE_UNKNOWN ? json_null()
+					      : json_boolean(answer == SYNOD_DEVICE_YES);
+}
+
+/* What a journal stands on: the text that everybody prints, and what it was made from. */
+static json_t *describe_device(const struct synod_wire_status *status)
+{
+	struct synod_journal_device device;
+	char text[SYNOD_DEVICE_TEXT_SIZE];
+
+	synod_journal_device_unpack(status->journal_device, &device);
+	synod_journal_device_text(&device, text, sizeof(text));
+	return json_pack("{s:s,s:s,s:s,s:o,s:o,s:o,s:o,s:b,s:b,s:i,s:i}", "text", text,
+			 "file_system", device.fs, "device", device.name, "write_back_cache",
+			 answer_of(device.write_back), "fua", answer_of(device.fua), "flush_passed",
+			 answer_of(device.flush), "poll_queues", answer_of(device.poll_queues),
+			 "in_memory", (int)device.in_memory, "polled", (int)device.polled,
+			 "block_bytes", (int)device.block_size, "dma_alignment_bytes",
+			 (int)device.dma_alignment);
+}
+
 static json_t *describe(const struct ask *ask, uint32_t id)
 {
 	const struct synod_wire_status *status = &ask->status[id - 1];
@@ -164,7 +175,8 @@ static json_t *describe(const struct ask *ask, uint32_t id)
 			"voters_in_contact", (json_int_t)status->voters_in_contact,
 			"journal_bytes_used", (json_int_t)status->journal_bytes_used,
 			"journal_bytes_total", (json_int_t)status->journal_bytes_total,
-			"durability", durability_name(status->durability));
+			"durability", synod_durability_name(status->durability));
+	json_object_set_new(all, "journal_device", describe_device(status));
 	json_object_set_new(all, "batch_commands_sum",
 			    json_integer((json_int_t)status->batch_commands_sum));
 	json_object_set_new(all, "batch_commands_max",
@@ -203,6 +215,8 @@ static void print_text(const struct ask *ask)
 	       "durability\n");
 	for (uint32_t id = 1; id <= ask->config.replicas; id++) {
 		const struct synod_wire_status *status = &ask->status[id - 1];
+		struct synod_journal_device device;
+		char text[SYNOD_DEVICE_TEXT_SIZE];
 		char ballot[32];
 
 		if (ask->replica && id != ask->replica)
@@ -211,6 +225,8 @@ static void print_text(const struct ask *ask)
 			printf("%-7u  no answer\n", id);
 			continue;
 		}
+		synod_journal_device_unpack(status->journal_device, &device);
+		synod_journal_device_text(&device, text, sizeof(text));
 		snprintf(ballot, sizeof(ballot), "%" PRIu64 ".%u",
 			 synod_ballot_round(status->ballot), synod_ballot_replica(status->ballot));
 		printf("%-7u  %-9s  %-8s  %-10" PRIu64 "  %-10" PRIu64 "  %-12" PRIu64
@@ -221,7 +237,7 @@ static void print_text(const struct ask *ask)
 		       status->journal_bytes_total ? 100.0 * (double)status->journal_bytes_used /
 							     (double)status->journal_bytes_total
 						   : 0.0,
-		       durability_name(status->durability));
+		       text);
 	}
 }
 

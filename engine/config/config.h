@@ -17,7 +17,8 @@
  *     memory_mb = 160          # DPDK memory of one process, 32..65536
  *     run_dir = .              # sockets and pid files; a relative path is relative to this file
  *     huge = auto              # auto | yes | no: hugepages
- *     durability = direct      # direct | any: direct refuses to start without O_DIRECT + RWF_DSYNC
+ *     durability = direct      # direct | any: direct refuses to start without O_DIRECT and
+ *                              # RWF_DSYNC, or where nothing flushes the device's cache
  *
  *     [timing]                 # milliseconds; heartbeat < election / 2, retransmit < election
  *     election_ms = 150

@@ -25,18 +25,6 @@ uint64_t synod_host_now_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-static const char *durability_name(enum synod_durability durability)
-{
-	switch (durability) {
-	case SYNOD_DURABILITY_DIRECT_DSYNC:
-		return "o_direct+rwf_dsync";
-	case SYNOD_DURABILITY_DSYNC:
-		return "rwf_dsync";
-	default:
-		return "none";
-	}
-}
-
 static int open_journal(struct synod_replica *replica, struct synod_replica_opened *opened,
 			char *error, size_t error_size)
 {
@@ -53,18 +41,20 @@ static int open_journal(struct synod_replica *replica, struct synod_replica_open
 		.counters = &replica->journal_counters,
 	};
 	struct synod_journal_status status;
+	const struct synod_journal_device *device;
+	char reason[256];
 	int failed = synod_journal_open(&replica->journal, &options, &replica->recovery, error,
 					error_size);
 
 	if (failed)
 		return failed;
-	opened->durability = durability_name(synod_journal_durability(replica->journal));
+	device = synod_journal_device(replica->journal);
+	synod_journal_device_text(device, opened->durability, sizeof(opened->durability));
 	if (replica->config.durability == SYNOD_WANT_DIRECT &&
-	    synod_journal_durability(replica->journal) != SYNOD_DURABILITY_DIRECT_DSYNC) {
+	    synod_journal_device_check(device, reason, sizeof(reason))) {
 		snprintf(error, error_size,
-			 "%s: its file system gives %s, and durability = direct was asked for; put "
-			 "the journal on a disk with O_DIRECT, or set durability = any",
-			 own->journal, opened->durability);
+			 "%s: durability = direct is asked for, but %s, or set durability = any",
+			 own->journal, reason);
 		return -ENOTSUP;
 	}
 	synod_journal_status(replica->journal, &status);
@@ -183,6 +173,7 @@ static int make_pipeline(struct synod_replica *replica, char *error, size_t erro
 	for (uint32_t id = 1; id <= config->replicas; id++)
 		pipeline.core.priorities[id] = (uint8_t)synod_config_replica(config, id)->priority;
 	synod_journal_status(replica->journal, &status);
+	synod_journal_device_pack(synod_journal_device(replica->journal), pipeline.device);
 	pipeline.slots_max = status.slots_max;
 	pipeline.journal_bytes = status.bytes_total;
 	/* What is left of an IP packet after IP, UDP and our own headers. */

@@ -33,7 +33,7 @@ struct synod_replica_opened {
 	uint64_t promised;	 /* ballot */
 	uint64_t replay_ns;
 	uint64_t torn_bytes_at; /* offset of a torn tail that was dropped; 0: the log ended clean */
-	const char *durability; /* "o_direct+rwf_dsync" … static storage */
+	char durability[160];	/* "o_direct+rwf_dsync on ext4, /dev/vda, …": what was obtained */
 	uint32_t registered_buffers; /* 0: RLIMIT_MEMLOCK refused; works, a little slower */
 	uint32_t defer_taskrun;
 };

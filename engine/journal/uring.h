@@ -96,8 +96,24 @@ struct synod_journal_visitor {
 int synod_journal_walk(struct synod_journal *journal, const struct synod_journal_visitor *visitor)
 	__attribute__((warn_unused_result));
 
-/* What a write that is called durable has really got, and what could not be had. */
+/* What a write that is called durable has really got, and from what. */
 enum synod_durability synod_journal_durability(const struct synod_journal *journal);
+const struct synod_journal_device *synod_journal_device(const struct synod_journal *journal);
+
+/* Is that O_DIRECT and RWF_DSYNC, and nothing in their way? 0, or -ENOTSUP and the reason. */
+int synod_journal_device_check(const struct synod_journal_device *device, char *reason, size_t size)
+	__attribute__((warn_unused_result));
+
+/* "o_direct+rwf_dsync on ext4, /dev/vda, write-back cache, …": at most SYNOD_DEVICE_TEXT_SIZE. */
+void synod_journal_device_text(const struct synod_journal_device *device, char *text, size_t size);
+/* "o_direct+rwf_dsync", "rwf_dsync", "none": static storage. Any number. */
+const char *synod_durability_name(uint64_t durability);
+
+/* As numbers for a STATUS, and back: unpack takes any numbers. */
+void synod_journal_device_pack(const struct synod_journal_device *device,
+			       uint64_t words[SYNOD_DEVICE_WORDS]);
+void synod_journal_device_unpack(const uint64_t words[SYNOD_DEVICE_WORDS],
+				 struct synod_journal_device *device);
 
 struct synod_journal_status {
 	uint64_t bytes_used; /* of the log */

@@ -7,14 +7,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
-#include <linux/magic.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -28,19 +26,6 @@ int synod_uring_say(char *error, size_t error_size, int result, const char *form
 	vsnprintf(error, error_size, format, arguments);
 	va_end(arguments);
 	return result;
-}
-
-/* A file system in memory keeps nothing, whatever it says to a sync. */
-static int in_memory(int fd)
-{
-	struct stat status;
-	struct statfs fs;
-
-	synod_assert(fd >= 0);
-	/* A device's node stands on such a file system; its bytes do not. */
-	if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode))
-		return 0;
-	return fstatfs(fd, &fs) == 0 && (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
 }
 
 int synod_uring_open_file(const char *path, int flags, enum synod_durability *durability)
@@ -57,8 +42,6 @@ int synod_uring_open_file(const char *path, int flags, enum synod_durability *du
 	}
 	if (fd < 0)
 		return -errno;
-	if (in_memory(fd))
-		*durability = SYNOD_DURABILITY_NONE;
 	return fd;
 }
 

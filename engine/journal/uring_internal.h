@@ -67,7 +67,7 @@ struct synod_journal {
 	uint32_t registered_buffers;
 	uint32_t registered_file;
 	uint32_t defer_taskrun;
-	enum synod_durability durability;
+	struct synod_journal_device device;    /* what it stands on */
 	struct synod_format_superblock opened; /* as found */
 	char path[256];
 	char error[384];
@@ -103,6 +103,13 @@ int synod_uring_write_all(int fd, const void *bytes, size_t size, uint64_t offse
 void *synod_uring_map(size_t size);
 int synod_uring_say(char *error, size_t error_size, int result, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
+
+/* ---- uring_probe.c: what it stands on -------------------------------------------------------- */
+
+void synod_uring_probe(int fd, enum synod_durability obtained, struct synod_journal_device *device);
+/* One line of /proc/self/mountinfo: 1 and fs, flush, source if it is of that mount, else 0. */
+int synod_uring_probe_mount(const char *line, uint64_t mount_id,
+			    struct synod_journal_device *device, char *source, size_t source_size);
 
 /* ---- uring_check.c: is it this replica's journal? -------------------------------------------- */
 

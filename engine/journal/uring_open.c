@@ -40,17 +40,24 @@ static int open_and_lock(struct opening *opening)
 {
 	struct synod_journal *journal = opening->journal;
 	const char *path = opening->options->path;
+	enum synod_durability obtained;
 
 	synod_assert(journal->fd < 0 && path);
 	synod_assert(journal->chunk != NULL);
-	journal->fd = synod_uring_open_file(path, journal->read_only ? O_RDONLY : O_RDWR,
-					    &journal->durability);
+	journal->fd =
+		synod_uring_open_file(path, journal->read_only ? O_RDONLY : O_RDWR, &obtained);
 	if (journal->fd == -ENOENT)
 		return synod_uring_say(opening->error, opening->error_size, -ENOENT,
 				       "%s: no such journal; make one with `synod format`", path);
 	if (journal->fd < 0)
 		return synod_uring_say(opening->error, opening->error_size, journal->fd,
 				       "%s: cannot open: %s", path, strerror(-journal->fd));
+	synod_uring_probe(journal->fd, obtained, &journal->device);
+	if (journal->device.block_size > SYNOD_BLOCK_SIZE)
+		return synod_uring_say(opening->error, opening->error_size, -ENOTSUP,
+				       "%s: its device writes blocks of %u bytes, and a journal's "
+				       "are of %d: put it on another device",
+				       path, journal->device.block_size, SYNOD_BLOCK_SIZE);
 	if (journal->read_only) {
 		opening->recovery->locked = locked_elsewhere(journal->fd);
 		return 0;
@@ -288,7 +295,14 @@ enum synod_durability synod_journal_durability(const struct synod_journal *journ
 {
 	synod_assert(journal->fd >= 0);
 	synod_assert(journal != NULL);
-	return journal->durability;
+	return (enum synod_durability)journal->device.durability;
+}
+
+const struct synod_journal_device *synod_journal_device(const struct synod_journal *journal)
+{
+	synod_assert(journal->fd >= 0);
+	synod_assert(journal != NULL);
+	return &journal->device;
 }
 
 const char *synod_journal_error(const struct synod_journal *journal)

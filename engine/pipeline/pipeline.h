@@ -77,6 +77,7 @@ struct synod_pipeline_config {
 	uint64_t incarnation;
 	uint32_t boot;		 /* random, not 0: this life of the replica; see hello.c */
 	uint32_t durability;	 /* enum synod_durability, as obtained */
+	uint64_t device[SYNOD_DEVICE_WORDS]; /* of the journal, packed: for status */
 	uint32_t batch_size_max; /* bytes of a batch that fits it, at most SYNOD_BATCH_SIZE_MAX */
 	uint64_t slots_max;	 /* slots that the journal can index */
 	uint64_t journal_bytes;	 /* of its log: for status */

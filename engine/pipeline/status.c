@@ -43,6 +43,8 @@ static void fill(struct synod_pipeline *p, struct synod_wire_status *status, uin
 	status->journal_bytes_total = p->config.journal_bytes;
 	status->journal_bytes_used = load(&from->journal_used);
 	status->durability = p->config.durability;
+	_Static_assert(sizeof(status->journal_device) == sizeof(p->config.device), "as packed");
+	memcpy(status->journal_device, p->config.device, sizeof(p->config.device));
 	status->batch_commands_sum = p->ingress.batch_commands_sum;
 	status->batch_commands_max = p->ingress.batch_commands_max;
 	status->uptime_ns = now_ns - p->started_ns;

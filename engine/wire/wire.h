@@ -203,7 +203,8 @@ struct synod_wire_status {
 	uint64_t voters_in_contact; /* of a leader: this replica included */
 	uint64_t journal_bytes_used;
 	uint64_t journal_bytes_total;
-	uint64_t durability; /* enum synod_durability */
+	uint64_t durability;	    /* enum synod_durability */
+	uint64_t journal_device[5]; /* what it stands on: SYNOD_DEVICE_WORDS, ports.h */
 	uint64_t batch_commands_sum;
 	uint64_t batch_commands_max;
 	uint64_t uptime_ns;
