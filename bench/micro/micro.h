@@ -19,11 +19,13 @@ struct synod_micro {
 	void (*run)(uint64_t iterations);
 	uint64_t bytes; /* of one iteration, 0: does not apply */
 	uint64_t items; /* commands of one iteration, 0: 1 */
+	uint32_t batch; /* iterations between two looks at the clock, 0: 256 */
 };
 
 /* Ends with a NULL name. */
 extern const struct synod_micro synod_micro_core[];
 extern const struct synod_micro synod_micro_formats[];
+extern const struct synod_micro synod_micro_machine[];
 
 #ifdef __cplusplus
 }

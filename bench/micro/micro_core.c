@@ -121,7 +121,7 @@ static void follower_slot(uint64_t iterations)
 }
 
 const struct synod_micro synod_micro_core[] = {
-	{ "core/leader_slot", leader_slot, 0, 1 },
-	{ "core/follower_slot", follower_slot, 0, 1 },
+	{ "core/leader_slot", leader_slot, 0, 1, 0 },
+	{ "core/follower_slot", follower_slot, 0, 1, 0 },
 	{ 0 },
 };

@@ -125,9 +125,9 @@ static void plan_group(uint64_t iterations)
 }
 
 const struct synod_micro synod_micro_formats[] = {
-	{ "base/crc32c_batch", crc_batch, BODY, COMMANDS },
-	{ "wire/encode_accept", encode_accept, BODY, COMMANDS },
-	{ "wire/decode_accept", decode_accept, BODY, COMMANDS },
-	{ "journal/plan_group", plan_group, 12 * BODY, 12 * COMMANDS },
+	{ "base/crc32c_batch", crc_batch, BODY, COMMANDS, 0 },
+	{ "wire/encode_accept", encode_accept, BODY, COMMANDS, 0 },
+	{ "wire/decode_accept", decode_accept, BODY, COMMANDS, 0 },
+	{ "journal/plan_group", plan_group, 12 * BODY, 12 * COMMANDS, 0 },
 	{ 0 },
 };

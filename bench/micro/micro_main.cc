@@ -7,9 +7,11 @@
 
 static void run_one(benchmark::State &state, const struct synod_micro *micro)
 {
+	const uint32_t batch = micro->batch ? micro->batch : 256;
+
 	micro->run(0);
-	while (state.KeepRunningBatch(256))
-		micro->run(256);
+	while (state.KeepRunningBatch(batch))
+		micro->run(batch);
 	if (micro->bytes)
 		state.SetBytesProcessed(state.iterations() * static_cast<int64_t>(micro->bytes));
 	state.SetItemsProcessed(state.iterations() *
@@ -18,7 +20,8 @@ static void run_one(benchmark::State &state, const struct synod_micro *micro)
 
 int main(int argc, char **argv)
 {
-	const struct synod_micro *tables[] = { synod_micro_core, synod_micro_formats };
+	const struct synod_micro *tables[] = { synod_micro_core, synod_micro_formats,
+					       synod_micro_machine };
 
 	for (const struct synod_micro *table : tables)
 		for (const struct synod_micro *micro = table; micro->name; micro++)

@@ -1,16 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/*
- * Batches in, results out. The state is one flat block, so that it can be copied and compared:
- *
- *   | struct synod_apply | session table | assemblies of large commands | machine's state |
- *
- * Only the pointer to the machine's functions points outside, and no hash reads it.
- */
+/* Batches in, results out. See apply_internal.h for how the state lies. */
 #include "engine/machine/apply.h"
 
 #include "engine/base/assert.h"
 #include "engine/base/crc32c.h"
 #include "engine/base/limits.h"
+#include "engine/machine/apply_internal.h"
 #include "engine/machine/assembly.h"
 #include "engine/machine/fold.h"
 #include "engine/machine/session.h"
@@ -18,39 +13,9 @@
 
 #include <string.h>
 
-struct synod_apply {
-	const struct synod_machine *machine;
-	uint64_t slot;	   /* last applied */
-	uint64_t position; /* last given */
-	/*
-	 * Of every command that changed something, folded in order. A duplicate and a no-op change
-	 * nothing: a log with more of them leads to the same state.
-	 */
-	uint64_t hash;
-	/* Offsets in bytes from the beginning of this struct. */
-	uint64_t at_sessions;
-	uint64_t at_assemblies;
-	uint64_t at_machine;
-};
-
 static uint64_t line_round(uint64_t size)
 {
 	return (size + 63) & ~63ull;
-}
-
-static struct synod_sessions *sessions_of(const struct synod_apply *apply)
-{
-	return (struct synod_sessions *)((uintptr_t)apply + apply->at_sessions);
-}
-
-static struct synod_assemblies *assemblies_of(const struct synod_apply *apply)
-{
-	return (struct synod_assemblies *)((uintptr_t)apply + apply->at_assemblies);
-}
-
-static void *machine_of(const struct synod_apply *apply)
-{
-	return (void *)((uintptr_t)apply + apply->at_machine);
 }
 
 struct synod_apply_limits synod_apply_limits(uint32_t sessions)
@@ -95,6 +60,7 @@ struct synod_apply *synod_apply_init_within(void *memory, const struct synod_mac
 
 	synod_assert(((uintptr_t)memory & 63) == 0);
 	apply->machine = machine;
+	apply->limits = *limits;
 	apply->slot = 0;
 	apply->position = 0;
 	apply->hash = 0;
@@ -143,6 +109,16 @@ static void apply_register(struct synod_apply *apply, uint64_t slot, uint32_t in
 	apply->hash = synod_fold(apply->hash, evicted);
 }
 
+/* What the machine said is what is told. In line, like its callers below. */
+static inline __attribute__((always_inline)) void tell(const struct synod_outcome *outcome,
+						       struct synod_apply_result *result)
+{
+	synod_assert_cmp(outcome->size, <=, SYNOD_RESULT_SIZE_MAX);
+	result->status = outcome->status;
+	result->size = outcome->size;
+	result->data = outcome->data;
+}
+
 /* In line, also where whole commands are executed: 29 instructions of 333 a command. */
 static inline __attribute__((always_inline)) void execute(struct synod_apply *apply, uint64_t slot,
 							  const void *payload, uint32_t size,
@@ -153,13 +129,10 @@ static inline __attribute__((always_inline)) void execute(struct synod_apply *ap
 
 	apply->position++;
 	apply->machine->apply(machine_of(apply), apply->position, payload, size, &outcome);
-	synod_assert_cmp(outcome.size, <=, SYNOD_RESULT_SIZE_MAX);
+	tell(&outcome, result);
 	synod_session_store(sessions_of(apply), entry, result->number, apply->position,
 			    outcome.status, slot);
 	result->position = apply->position;
-	result->status = outcome.status;
-	result->size = outcome.size;
-	result->data = outcome.data;
 	result->executed = 1;
 	apply->hash = synod_fold(apply->hash ^ result->session, result->number);
 	apply->hash = synod_fold(apply->hash, result->position << 8 | result->status);
@@ -173,10 +146,7 @@ static void repeat(const struct synod_apply *apply, const void *payload, uint32_
 	result->position = synod_session_entry_position(entry);
 	apply->machine->repeat(machine_of(apply), result->position,
 			       synod_session_entry_status(entry), payload, size, &outcome);
-	synod_assert_cmp(outcome.size, <=, SYNOD_RESULT_SIZE_MAX);
-	result->status = outcome.status;
-	result->size = outcome.size;
-	result->data = outcome.data;
+	tell(&outcome, result);
 	result->duplicate = 1;
 }
 
@@ -328,10 +298,7 @@ void synod_apply_query(struct synod_apply *apply, uint64_t session, uint64_t num
 		apply->machine->query(machine_of(apply), payload, size, &outcome);
 		result->position = apply->position;
 	}
-	synod_assert_cmp(outcome.size, <=, SYNOD_RESULT_SIZE_MAX);
-	result->status = outcome.status;
-	result->size = outcome.size;
-	result->data = outcome.data;
+	tell(&outcome, result);
 }
 
 uint64_t synod_apply_slot(const struct synod_apply *apply)

@@ -91,6 +91,39 @@ uint64_t synod_apply_sessions(const struct synod_apply *apply); /* sessions open
 /* Of everything above but the slot, and of the machine: duplicates and no-ops leave it alone. */
 uint64_t synod_apply_hash(const struct synod_apply *apply);
 
+/*
+ * An image: all of the state after the last slot applied, as compact bytes, to be stored and sent.
+ * Equal states give equal bytes. See image.h for what is in them.
+ *
+ * At most how many bytes, a multiple of 8.
+ */
+size_t synod_apply_image_max(const struct synod_machine *machine,
+			     const struct synod_apply_limits *limits);
+
+/*
+ * Writes it (to an address that is a multiple of 8, of that many bytes). Returns its size, a
+ * multiple of 8. One pass of copying: what it costs is memory bandwidth, so let the pages of the
+ * image be there before.
+ */
+size_t synod_apply_save(const struct synod_apply *apply, void *image);
+
+/*
+ * Puts the state of an image in the place of this one. Its bytes are not trusted: 0, -EINVAL: of
+ * another machine or other limits than this state was made with; -EBADMSG: anything else than what
+ * save writes. On failure the state is that of a fresh init. A loaded state goes on exactly as the
+ * one that was saved.
+ */
+int synod_apply_load(struct synod_apply *apply, const void *image, size_t size);
+
+/*
+ * What an image stands for, from its first SYNOD_APPLY_IMAGE_PEEK bytes or more, wherever they lie:
+ * all slots up to slot, all commands up to position. 0, or -EBADMSG.
+ */
+enum {
+	SYNOD_APPLY_IMAGE_PEEK = 96,
+};
+int synod_apply_image_slot(const void *image, size_t size, uint64_t *slot, uint64_t *position);
+
 #ifdef __cplusplus
 }
 #endif

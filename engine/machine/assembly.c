@@ -10,6 +10,7 @@
 
 #include "engine/base/assert.h"
 #include "engine/base/limits.h"
+#include "engine/machine/image.h"
 
 #include <string.h>
 
@@ -198,4 +199,84 @@ uint32_t synod_assembly_count(const struct synod_assemblies *assemblies)
 	for (buffer = 0; buffer < assemblies->buffers; buffer++)
 		count += headers[buffer].session != 0;
 	return count;
+}
+
+uint64_t synod_assembly_session(const struct synod_assemblies *assemblies, uint32_t buffer)
+{
+	synod_assert_cmp(buffer, <, assemblies->buffers);
+	return headers_of(assemblies)[buffer].session;
+}
+
+size_t synod_assemblies_image_max(uint32_t buffers, uint32_t buffer_size)
+{
+	return sizeof(struct synod_image_count) + buffers * (sizeof(struct synod_image_assembly) +
+							     (((size_t)buffer_size + 7) & ~7ull));
+}
+
+size_t synod_assemblies_save(const struct synod_assemblies *assemblies, void *image)
+{
+	const struct synod_image_count count = { .count = synod_assembly_count(assemblies) };
+	uint8_t *at = synod_image_put(image, &count, sizeof(count));
+	uint32_t buffer;
+
+	for (buffer = 0; buffer < assemblies->buffers; buffer++) {
+		const struct assembly *from = &headers_of(assemblies)[buffer];
+		const struct synod_image_assembly part = {
+			.session = from->session,
+			.number = from->number,
+			.used = from->used,
+			.have = from->have,
+			.total = from->total,
+			.buffer = buffer,
+		};
+
+		if (!from->session)
+			continue;
+		at = synod_image_put(at, &part, sizeof(part));
+		at = synod_image_put(at, bytes_of(assemblies, buffer), from->have);
+		at = synod_image_fill(at, from->have);
+	}
+	return (size_t)(at - (uint8_t *)image);
+}
+
+/* Could such a command be half there, at that slot, besides those that were read before it? */
+static int assembly_is_possible(const struct synod_assemblies *assemblies, uint64_t slot,
+				uint32_t buffer_min, const struct synod_image_assembly *part)
+{
+	if (part->buffer < buffer_min || part->buffer >= assemblies->buffers || part->reserved)
+		return 0;
+	if (part->have == 0 || part->have >= part->total || part->total > assemblies->buffer_size)
+		return 0;
+	if (part->number == 0 || part->used == 0 || part->used > slot)
+		return 0;
+	return part->session != 0 && find(assemblies, part->session) == assemblies->buffers;
+}
+
+int synod_assemblies_load(struct synod_assemblies *assemblies, uint64_t slot, const void *image,
+			  size_t size)
+{
+	struct synod_image_reader reader = { .at = image, .left = size };
+	struct synod_image_assembly part;
+	struct synod_image_count count;
+	uint32_t buffer_min = 0;
+
+	synod_assert_cmp(synod_assembly_count(assemblies), ==, 0);
+	if (synod_image_get(&reader, &count, sizeof(count)) < 0 || count.reserved)
+		return -EBADMSG;
+	while (count.count--) { /* at most as many turns as buffers: each is another one */
+		if (synod_image_get(&reader, &part, sizeof(part)) < 0 ||
+		    !assembly_is_possible(assemblies, slot, buffer_min, &part) ||
+		    synod_image_get(&reader, bytes_of(assemblies, part.buffer), part.have) < 0 ||
+		    synod_image_filled(&reader, part.have) < 0)
+			return -EBADMSG;
+		headers_of(assemblies)[part.buffer] = (struct assembly){
+			.session = part.session,
+			.number = part.number,
+			.used = part.used,
+			.have = part.have,
+			.total = part.total,
+		};
+		buffer_min = part.buffer + 1;
+	}
+	return reader.left ? -EBADMSG : 0;
 }

@@ -77,6 +77,24 @@ const void *synod_assembly_bytes(const struct synod_assemblies *assemblies, uint
 void synod_assembly_drop(struct synod_assemblies *assemblies, uint64_t session, uint64_t number);
 void synod_assembly_drop_session(struct synod_assemblies *assemblies, uint64_t session);
 
+/*
+ * The buffers in use as compact bytes (image.h): at most how many, and the writing of them (returns
+ * how many, a multiple of 8). Equal ones give equal bytes.
+ */
+size_t synod_assemblies_image_max(uint32_t buffers, uint32_t buffer_size);
+size_t synod_assemblies_save(const struct synod_assemblies *assemblies, void *image);
+
+/*
+ * Reads them where all are free, of a state at that slot. 0, or -EBADMSG for any that save could
+ * not have written; they are then to be made anew. Whether the sessions are open is not known here:
+ * synod_assembly_session tells the session of each.
+ */
+int synod_assemblies_load(struct synod_assemblies *assemblies, uint64_t slot, const void *image,
+			  size_t size);
+
+/* Whose command is in that buffer; 0: it is free. */
+uint64_t synod_assembly_session(const struct synod_assemblies *assemblies, uint32_t buffer);
+
 /* Buffers in use. */
 uint32_t synod_assembly_count(const struct synod_assemblies *assemblies);
 

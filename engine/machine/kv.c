@@ -11,6 +11,7 @@
 #include "engine/base/assert.h"
 #include "engine/base/crc32c.h"
 #include "engine/machine/fold.h"
+#include "engine/machine/image.h"
 #include "engine/machine/machine.h"
 #include "engine/wire/wire.h"
 
@@ -239,6 +240,134 @@ static uint64_t kv_hash(const void *state)
 	return synod_fold(kv->hash, kv->count);
 }
 
+/* All keys of full size; an entry that is free takes less. */
+static size_t kv_image_max(void)
+{
+	return sizeof(struct synod_image_kv) +
+	       (size_t)SYNOD_KV_ENTRIES *
+		       (sizeof(struct synod_image_kv_entry) +
+			((SYNOD_KV_KEY_SIZE_MAX + SYNOD_KV_VALUE_SIZE_MAX + 7) & ~7));
+}
+
+_Static_assert(sizeof(uint32_t) <= sizeof(struct synod_image_kv_entry), "as image_max believes");
+_Static_assert(SYNOD_KV_ENTRIES % 2 == 0, "and the filling of the free ones takes no more");
+
+static size_t kv_save(const void *state, void *image)
+{
+	const struct kv *kv = state;
+	const struct synod_image_kv part = {
+		.hash = kv->hash,
+		.count = kv->count,
+		.touched = kv->touched,
+	};
+	uint8_t *at = synod_image_put(image, &part, sizeof(part));
+	uint32_t next = kv->free_first;
+	uint32_t entry;
+
+	for (entry = kv->count; entry < kv->touched; entry++) { /* every free one */
+		synod_assert(next != 0);
+		next--;
+		at = synod_image_put(at, &next, sizeof(next));
+		next = kv->entries[next].free_next;
+	}
+	at = synod_image_fill(at, (kv->touched - kv->count) * sizeof(next));
+	for (entry = 0; entry < kv->touched; entry++) {
+		const struct kv_entry *from = &kv->entries[entry];
+		const struct synod_image_kv_entry key = {
+			.entry = entry,
+			.value_size = from->value_size,
+			.key_size = from->key_size,
+		};
+
+		if (!from->key_size)
+			continue;
+		at = synod_image_put(at, &key, sizeof(key));
+		at = synod_image_put(at, from->key, from->key_size);
+		at = synod_image_put(at, from->value, from->value_size);
+		at = synod_image_fill(at, (size_t)from->key_size + from->value_size);
+	}
+	return (size_t)(at - (uint8_t *)image);
+}
+
+/*
+ * The stack of free entries, each once. Returns where it ends, or NULL. Until the keys are there,
+ * NONE stands at the end, not 0: so a free entry shows by its free_next.
+ */
+static uint32_t *load_free(struct kv *kv, struct synod_image_reader *reader)
+{
+	uint32_t count = kv->touched - kv->count;
+	uint32_t *end = &kv->free_first;
+	uint32_t index;
+	uint32_t entry;
+
+	for (index = 0; index < count; index++) {
+		if (synod_image_get(reader, &entry, sizeof(entry)) < 0 || entry >= kv->touched ||
+		    kv->entries[entry].free_next)
+			return NULL;
+		*end = entry + 1;
+		end = &kv->entries[entry].free_next;
+		*end = NONE;
+	}
+	return synod_image_filled(reader, count * sizeof(entry)) < 0 ? NULL : end;
+}
+
+/* The next key, of an entry not below entry_min, or -EBADMSG. Returns the entry. */
+static int load_entry(struct kv *kv, struct synod_image_reader *reader, uint32_t entry_min)
+{
+	struct synod_image_kv_entry key;
+	struct kv_entry *entry;
+	uint32_t bucket;
+
+	if (synod_image_get(reader, &key, sizeof(key)) < 0 || key.entry < entry_min ||
+	    key.entry >= kv->touched || !key.key_size || key.key_size > SYNOD_KV_KEY_SIZE_MAX ||
+	    key.value_size > SYNOD_KV_VALUE_SIZE_MAX || key.reserved)
+		return -EBADMSG;
+	entry = &kv->entries[key.entry];
+	if (entry->free_next)
+		return -EBADMSG;
+	if (synod_image_get(reader, entry->key, key.key_size) < 0 ||
+	    synod_image_get(reader, entry->value, key.value_size) < 0 ||
+	    synod_image_filled(reader, (size_t)key.key_size + key.value_size) < 0)
+		return -EBADMSG;
+	entry->hash = synod_crc32c(entry->key, key.key_size);
+	bucket = bucket_find(kv, entry->key, key.key_size, entry->hash);
+	if (kv->buckets[bucket])
+		return -EBADMSG; /* there is such a key already */
+	kv->buckets[bucket] = key.entry + 1;
+	entry->key_size = key.key_size;
+	entry->value_size = key.value_size;
+	return (int)key.entry;
+}
+
+static int kv_load(void *state, uint64_t position, const void *image, size_t size)
+{
+	struct synod_image_reader reader = { .at = image, .left = size };
+	struct synod_image_kv part;
+	struct kv *kv = state;
+	uint32_t entry_min = 0;
+	uint32_t *free_end;
+	uint32_t index;
+
+	if (synod_image_get(&reader, &part, sizeof(part)) < 0 || part.touched > SYNOD_KV_ENTRIES ||
+	    part.touched > position || part.count > part.touched)
+		return -EBADMSG;
+	kv->hash = part.hash;
+	kv->count = part.count;
+	kv->touched = part.touched;
+	free_end = load_free(kv, &reader);
+	if (!free_end)
+		return -EBADMSG;
+	for (index = 0; index < part.count; index++) {
+		int entry = load_entry(kv, &reader, entry_min);
+
+		if (entry < 0)
+			return -EBADMSG;
+		entry_min = (uint32_t)entry + 1;
+	}
+	*free_end = 0;
+	return reader.left ? -EBADMSG : 0;
+}
+
 const struct synod_machine synod_kv_machine = {
 	.name = "kv",
 	.size = kv_size,
@@ -247,4 +376,7 @@ const struct synod_machine synod_kv_machine = {
 	.repeat = kv_repeat,
 	.query = kv_query,
 	.hash = kv_hash,
+	.image_max = kv_image_max,
+	.save = kv_save,
+	.load = kv_load,
 };

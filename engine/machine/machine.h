@@ -45,6 +45,21 @@ struct synod_machine {
 
 	/* A number that differs when states differ, kept up to date by apply: cheap to ask. */
 	uint64_t (*hash)(const void *state);
+
+	/*
+	 * The state as compact bytes: at most how many, and the writing of them (returns how many;
+	 * both multiples of 8; the image is aligned to 8). Equal states give equal bytes. A state
+	 * that loads them goes on exactly as the one that saved them.
+	 */
+	size_t (*image_max)(void);
+	size_t (*save)(const void *state, void *image);
+
+	/*
+	 * Reads them into a first state, of which the last command executed has that position. The
+	 * bytes are not trusted: 0, or -EBADMSG for any that save could not have written; then the
+	 * state is to be made anew.
+	 */
+	int (*load)(void *state, uint64_t position, const void *image, size_t size);
 };
 
 extern const struct synod_machine synod_sequencer_machine;

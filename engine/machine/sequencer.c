@@ -7,8 +7,11 @@
 #include "engine/base/assert.h"
 #include "engine/base/crc32c.h"
 #include "engine/machine/fold.h"
+#include "engine/machine/image.h"
 #include "engine/machine/machine.h"
 #include "engine/wire/wire.h"
+
+#include <string.h>
 
 struct sequencer {
 	uint64_t count;
@@ -67,6 +70,38 @@ static uint64_t sequencer_hash(const void *state)
 	return sequencer->hash;
 }
 
+static size_t sequencer_image_max(void)
+{
+	return sizeof(struct synod_image_sequencer);
+}
+
+static size_t sequencer_save(const void *state, void *image)
+{
+	const struct sequencer *sequencer = state;
+	const struct synod_image_sequencer part = {
+		.count = sequencer->count,
+		.hash = sequencer->hash,
+	};
+
+	memcpy(image, &part, sizeof(part));
+	return sizeof(part);
+}
+
+static int sequencer_load(void *state, uint64_t position, const void *image, size_t size)
+{
+	struct synod_image_sequencer part;
+	struct sequencer *sequencer = state;
+
+	if (size != sizeof(part))
+		return -EBADMSG;
+	memcpy(&part, image, sizeof(part));
+	if (part.count != position)
+		return -EBADMSG;
+	sequencer->count = part.count;
+	sequencer->hash = part.hash;
+	return 0;
+}
+
 const struct synod_machine synod_sequencer_machine = {
 	.name = "sequencer",
 	.size = sequencer_size,
@@ -75,4 +110,7 @@ const struct synod_machine synod_sequencer_machine = {
 	.repeat = sequencer_repeat,
 	.query = sequencer_query,
 	.hash = sequencer_hash,
+	.image_max = sequencer_image_max,
+	.save = sequencer_save,
+	.load = sequencer_load,
 };

@@ -4,6 +4,7 @@
 
 #include "engine/base/assert.h"
 #include "engine/base/limits.h"
+#include "engine/machine/image.h"
 
 #include <string.h>
 
@@ -175,17 +176,21 @@ static uint32_t least_recently_used(const struct synod_sessions *table)
 	return least;
 }
 
+/* Entries, from the first, that may be in use: numbers 1..n < window stand in entries 1..n. */
+static uint64_t dirty_of(const struct place *place)
+{
+	return place->number_max < SYNOD_SESSION_WINDOW - 1 ? place->number_max + 1
+							    : SYNOD_SESSION_WINDOW;
+}
+
 static uint64_t evict(struct synod_sessions *table, uint32_t place)
 {
 	struct place *at = (struct place *)column(table, table->at_places) + place;
 	uint64_t id = at->id;
-	/* Numbers 1..n < window stand in entries 1..n: only those need wiping. */
-	uint64_t dirty = at->number_max < SYNOD_SESSION_WINDOW - 1 ? at->number_max + 1
-								   : SYNOD_SESSION_WINDOW;
 
 	synod_assert(id != 0);
 	index_remove(table, id);
-	memset(window_of(table, place), 0, dirty * sizeof(struct synod_session_entry));
+	memset(window_of(table, place), 0, dirty_of(at) * sizeof(struct synod_session_entry));
 	memset(at, 0, sizeof(*at));
 	return id;
 }
@@ -349,4 +354,131 @@ void synod_session_store(struct synod_sessions *table, struct synod_session_entr
 	used[table->place_last] = slot;
 	if (number > at->number_max)
 		at->number_max = number;
+}
+
+size_t synod_session_table_image_max(uint32_t sessions)
+{
+	return sizeof(struct synod_image_count) +
+	       (size_t)sessions * (sizeof(struct synod_image_session) +
+				   SYNOD_SESSION_WINDOW * sizeof(struct synod_session_entry));
+}
+
+/* The used entries of a window, one behind the other; returns where they end. */
+static uint8_t *save_window(const struct synod_session_entry *window, uint64_t dirty, uint8_t *at)
+{
+	uint64_t index;
+
+	for (index = 0; index < dirty; index++) {
+		/* An unused one is written too, and written over: no branch, and there is room. */
+		memcpy(at, &window[index], sizeof(window[index]));
+		at += window[index].number ? sizeof(window[index]) : 0;
+	}
+	return at;
+}
+
+size_t synod_session_table_save(const struct synod_sessions *table, void *image)
+{
+	const struct place *places = column(table, table->at_places);
+	const uint64_t *nonces = column(table, table->at_nonces);
+	const uint64_t *identities = column(table, table->at_identities);
+	const uint64_t *incarnations = column(table, table->at_incarnations);
+	const uint64_t *used = column(table, table->at_used);
+	const struct synod_image_count count = { .count = table->count };
+	uint8_t *at = synod_image_put(image, &count, sizeof(count));
+	uint32_t place;
+
+	for (place = 0; place < table->count; place++) {
+		struct synod_image_session session = {
+			.id = places[place].id,
+			.nonce = nonces[place],
+			.identity = identities[place],
+			.incarnation = incarnations[place],
+			.used = used[place],
+		};
+		uint8_t *entries = at + sizeof(session);
+		uint8_t *end =
+			save_window(window_of(table, place), dirty_of(&places[place]), entries);
+
+		session.entries =
+			(uint32_t)((size_t)(end - entries) / sizeof(struct synod_session_entry));
+		synod_image_put(at, &session, sizeof(session));
+		at = end;
+	}
+	return (size_t)(at - (uint8_t *)image);
+}
+
+/* Could such a session be open, at that slot, besides those that were read before it? */
+static int session_is_possible(const struct synod_sessions *table, uint64_t slot,
+			       const struct synod_image_session *session)
+{
+	uint64_t opened = session->id >> INDEX_BITS;
+	uint64_t index = session->id & ((1u << INDEX_BITS) - 1);
+
+	if (opened == 0 || index == 0 || index > SYNOD_BATCH_COMMANDS_MAX)
+		return 0;
+	if (session->used < opened || session->used > slot || session->reserved)
+		return 0;
+	if (find(table, session->id) != table->capacity)
+		return 0;
+	if (session->identity)
+		return find_identity(table, session->identity) == table->capacity;
+	return session->incarnation == 0 && find_anonymous(table, session->nonce) == 0;
+}
+
+static int load_window(struct synod_sessions *table, uint32_t place, uint32_t entries,
+		       uint64_t position, struct synod_image_reader *reader)
+{
+	struct place *at = (struct place *)column(table, table->at_places) + place;
+	struct synod_session_entry *window = window_of(table, place);
+	struct synod_session_entry entry;
+	uint64_t index_min = 0;
+
+	while (entries--) { /* at most SYNOD_SESSION_WINDOW turns: each has its own index */
+		uint64_t index;
+
+		if (synod_image_get(reader, &entry, sizeof(entry)) < 0)
+			return -EBADMSG;
+		index = entry.number & (SYNOD_SESSION_WINDOW - 1);
+		if (entry.number == 0 || index < index_min ||
+		    synod_session_entry_position(&entry) == 0 ||
+		    synod_session_entry_position(&entry) > position)
+			return -EBADMSG;
+		window[index] = entry;
+		index_min = index + 1;
+		if (entry.number > at->number_max)
+			at->number_max = entry.number;
+	}
+	return 0;
+}
+
+int synod_session_table_load(struct synod_sessions *table, uint64_t slot, uint64_t position,
+			     const void *image, size_t size)
+{
+	struct synod_image_reader reader = { .at = image, .left = size };
+	struct synod_session_opening opening;
+	struct synod_image_session session;
+	struct synod_image_count count;
+	uint64_t *used = column(table, table->at_used);
+
+	synod_assert_cmp(table->count, ==, 0);
+	if (synod_image_get(&reader, &count, sizeof(count)) < 0 || count.count > table->capacity ||
+	    count.reserved || slot >= 1ull << SLOT_BITS || position >= 1ull << POSITION_BITS)
+		return -EBADMSG;
+	while (count.count--) {
+		if (synod_image_get(&reader, &session, sizeof(session)) < 0 ||
+		    !session_is_possible(table, slot, &session))
+			return -EBADMSG;
+		opening = (struct synod_session_opening){
+			.nonce = session.nonce,
+			.identity = session.identity,
+			.incarnation = session.incarnation,
+			.slot = session.id >> INDEX_BITS,
+			.index = (uint32_t)(session.id & ((1u << INDEX_BITS) - 1)) - 1,
+		};
+		open_at(table, table->count, &opening);
+		used[table->count] = session.used;
+		if (load_window(table, table->count++, session.entries, position, &reader) < 0)
+			return -EBADMSG;
+	}
+	return reader.left ? -EBADMSG : 0;
 }

@@ -107,6 +107,20 @@ int synod_session_is_open(const struct synod_sessions *table, uint64_t session);
 /* The session that the last check found was used in slot: it is evicted the later. */
 void synod_session_touch(struct synod_sessions *table, uint64_t slot);
 
+/*
+ * The table as compact bytes (image.h): at most how many, and the writing of them (returns how
+ * many, a multiple of 8). Equal tables give equal bytes.
+ */
+size_t synod_session_table_image_max(uint32_t sessions);
+size_t synod_session_table_save(const struct synod_sessions *table, void *image);
+
+/*
+ * Reads them into an empty table, of a state at that slot and position. 0, or -EBADMSG for any that
+ * save could not have written; the table is then to be made anew.
+ */
+int synod_session_table_load(struct synod_sessions *table, uint64_t slot, uint64_t position,
+			     const void *image, size_t size);
+
 /* Sessions open. */
 uint32_t synod_session_count(const struct synod_sessions *table);
 

@@ -5,6 +5,7 @@
 #include "engine/base/limits.h"
 #include "engine/base/random.h"
 #include "engine/wire/wire.h"
+#include "tests/unit/apply_batch.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,17 +20,12 @@ enum {
 	RESULTS_MAX = 400
 };
 
-struct batch {
-	uint32_t size;
-	uint8_t bytes[SYNOD_BATCH_SIZE_MAX];
-};
-
 struct results {
 	uint32_t count;
 	struct synod_apply_result result[RESULTS_MAX];
 };
 
-static struct batch batch;
+static struct apply_batch batch;
 static struct results results;
 
 static void sink(void *context, uint32_t index, const struct synod_apply_result *result)
@@ -50,34 +46,21 @@ static struct synod_apply *make(void)
 	return synod_apply_init(memory, &synod_sequencer_machine, SESSIONS);
 }
 
-static void add_bytes(uint8_t kind, uint64_t session, uint64_t number, const void *payload,
-		      uint32_t size)
+static void add(uint8_t kind, uint64_t session, uint64_t number, const char *payload)
 {
-	struct synod_wire_command command = {
+	const struct synod_wire_command command = {
 		.session = session,
 		.number = number,
-		.size = size,
+		.size = (uint32_t)strlen(payload),
 		.kind = kind,
 	};
 
-	assert_true(batch.size + synod_wire_command_size(&command) <= sizeof(batch.bytes));
-	memset(batch.bytes + batch.size, 0, synod_wire_command_size(&command));
-	memcpy(batch.bytes + batch.size, &command, sizeof(command));
-	memcpy(batch.bytes + batch.size + sizeof(command), payload, command.size);
-	batch.size += synod_wire_command_size(&command);
-}
-
-static void add(uint8_t kind, uint64_t session, uint64_t number, const char *payload)
-{
-	add_bytes(kind, session, number, payload, (uint32_t)strlen(payload));
+	apply_batch_add(&batch, command, payload);
 }
 
 static void add_life(uint64_t identity, uint64_t incarnation, uint64_t nonce)
 {
-	const struct synod_wire_identity life = { .identity = identity,
-						  .incarnation = incarnation };
-
-	add_bytes(SYNOD_COMMAND_REGISTER, 0, nonce, &life, sizeof(life));
+	apply_batch_add_life(&batch, identity, incarnation, nonce);
 }
 
 /* Applies what was added, from an address as odd as a frame makes it, to the next slot. */
@@ -215,11 +198,8 @@ static void add_part(uint64_t session, uint64_t number, char letter, uint32_t of
 		     uint32_t total, uint32_t size)
 {
 	const struct synod_wire_part part = { .offset = offset, .total = total };
-	uint8_t payload[SYNOD_COMMAND_SIZE_MAX];
 
-	memcpy(payload, &part, sizeof(part));
-	memset(payload + sizeof(part), letter, size);
-	add_bytes(SYNOD_COMMAND_PART, session, number, payload, (uint32_t)sizeof(part) + size);
+	apply_batch_add_part(&batch, session, number, letter, &part, size);
 }
 
 static void expect_result(uint32_t index, uint16_t status, uint64_t position, uint32_t have)
@@ -414,7 +394,7 @@ static void equal_histories_give_equal_bytes_and_a_lost_one_another_hash(void **
 
 	(void)state;
 	for (turn = 1; turn <= 300; turn++) {
-		struct batch saved;
+		struct apply_batch saved;
 
 		add_random(&random);
 		saved = batch;

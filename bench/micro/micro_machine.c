@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Applying a batch, and saving and loading an image: what the pause of a snapshot costs. */
+#include "bench/micro/micro.h"
+
+#include "engine/base/assert.h"
+#include "engine/machine/apply.h"
+#include "engine/machine/kv.h"
+#include "engine/wire/wire.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	COMMAND = 64,
+	COMMANDS = SYNOD_BATCH_SIZE_MAX / (SYNOD_COMMAND_HEADER_SIZE + COMMAND),
+	/* Bytes of a session's full window in an image, and of a full table: all but some heads. */
+	WINDOW = SYNOD_SESSION_WINDOW * 16,
+	KEYS = SYNOD_KV_ENTRIES * (8 + SYNOD_KV_KEY_SIZE_MAX + SYNOD_KV_VALUE_SIZE_MAX),
+};
+
+struct world {
+	struct synod_apply *apply;
+	void *image;
+	size_t image_size;
+	uint8_t batch[SYNOD_BATCH_SIZE_MAX];
+	uint32_t batch_size;
+};
+
+static void *take(size_t size)
+{
+	void *memory = aligned_alloc(64, (size + 63) & ~(size_t)63);
+
+	synod_assert(memory != NULL);
+	memset(memory, 0, size);
+	return memory;
+}
+
+static void add(struct world *world, struct synod_wire_command command, const void *payload)
+{
+	uint8_t *at = world->batch + world->batch_size;
+
+	memcpy(at, &command, sizeof(command));
+	memcpy(at + sizeof(command), payload, command.size);
+	world->batch_size += synod_wire_command_size(&command);
+}
+
+static void apply(struct world *world)
+{
+	synod_apply_batch(world->apply, synod_apply_slot(world->apply) + 1, world->batch,
+			  world->batch_size, NULL, NULL);
+	world->batch_size = 0;
+}
+
+/* So many sessions, each with a window full of commands that leave the machine alone. */
+static void make(struct world *world, const struct synod_machine *machine, uint32_t sessions)
+{
+	const struct synod_apply_limits limits = synod_apply_limits(SYNOD_SESSIONS_DEFAULT);
+	static const uint8_t payload[COMMAND];
+
+	world->apply = synod_apply_init(take(synod_apply_size(machine, limits.sessions)), machine,
+					limits.sessions);
+	world->image = take(synod_apply_image_max(machine, &limits));
+	for (uint64_t session = 1; session <= sessions; session++) {
+		add(world,
+		    (struct synod_wire_command){ .number = session,
+						 .kind = SYNOD_COMMAND_REGISTER },
+		    "");
+		apply(world);
+	}
+	for (uint64_t turn = 0; turn < (uint64_t)sessions * SYNOD_SESSION_WINDOW; turn++) {
+		add(world,
+		    (struct synod_wire_command){ .session = (1 + turn % sessions) << 16 | 1,
+						 .number = 1 + turn / sessions,
+						 .size = COMMAND },
+		    payload);
+		if (turn % COMMANDS == COMMANDS - 1 || turn % sessions == sessions - 1)
+			apply(world);
+	}
+	world->image_size = synod_apply_save(world->apply, world->image);
+}
+
+static void fill_kv(struct world *world)
+{
+	uint8_t key[SYNOD_KV_KEY_SIZE_MAX] = { 0 };
+	uint8_t value[SYNOD_KV_VALUE_SIZE_MAX] = { 0 };
+	uint8_t command[SYNOD_KV_COMMAND_SIZE_MAX];
+	const struct synod_kv_request put = { .operation = SYNOD_KV_PUT,
+					      .key = key,
+					      .key_size = sizeof(key),
+					      .value = value,
+					      .value_size = sizeof(value) };
+
+	for (uint32_t turn = 0; turn < SYNOD_KV_ENTRIES; turn++) {
+		memcpy(key, &turn, sizeof(turn));
+		add(world,
+		    (struct synod_wire_command){
+			    .session = 1 << 16 | 1,
+			    .number = SYNOD_SESSION_WINDOW + 1 + turn,
+			    .size = (uint32_t)synod_kv_encode(&put, command, sizeof(command)) },
+		    command);
+		apply(world);
+	}
+	world->image_size = synod_apply_save(world->apply, world->image);
+}
+
+static struct world usual, crowded, full;
+
+static void apply_batch(uint64_t iterations)
+{
+	static const uint8_t payload[COMMAND];
+	static uint64_t number = SYNOD_SESSION_WINDOW;
+
+	if (iterations == 0 && !usual.apply)
+		make(&usual, &synod_sequencer_machine, 3);
+	while (iterations--) {
+		for (uint32_t index = 0; index < COMMANDS; index++)
+			add(&usual,
+			    (struct synod_wire_command){
+				    .session = 1 << 16 | 1, .number = ++number, .size = COMMAND },
+			    payload);
+		apply(&usual);
+	}
+}
+
+static void save_usual(uint64_t iterations)
+{
+	if (iterations == 0 && !usual.apply)
+		make(&usual, &synod_sequencer_machine, 3);
+	while (iterations--)
+		synod_apply_save(usual.apply, usual.image);
+}
+
+static void save_crowded(uint64_t iterations)
+{
+	if (iterations == 0 && !crowded.apply)
+		make(&crowded, &synod_sequencer_machine, SYNOD_SESSIONS_DEFAULT);
+	while (iterations--)
+		synod_apply_save(crowded.apply, crowded.image);
+}
+
+static void save_full(uint64_t iterations)
+{
+	if (iterations == 0 && !full.apply) {
+		make(&full, &synod_kv_machine, 3);
+		fill_kv(&full);
+	}
+	while (iterations--)
+		synod_apply_save(full.apply, full.image);
+}
+
+static void load(struct world *world, uint64_t iterations)
+{
+	while (iterations--)
+		synod_assert(synod_apply_load(world->apply, world->image, world->image_size) == 0);
+}
+
+static void load_crowded(uint64_t iterations)
+{
+	if (iterations == 0)
+		save_crowded(0);
+	load(&crowded, iterations);
+}
+
+static void load_full(uint64_t iterations)
+{
+	if (iterations == 0)
+		save_full(0);
+	load(&full, iterations);
+}
+
+const struct synod_micro synod_micro_machine[] = {
+	{ .name = "apply/sequencer/batch_of_64_byte_commands",
+	  .run = apply_batch,
+	  .items = COMMANDS },
+	{ .name = "image/save/sequencer/3_sessions",
+	  .run = save_usual,
+	  .bytes = 3 * WINDOW,
+	  .batch = 1 },
+	{ .name = "image/save/sequencer/128_sessions",
+	  .run = save_crowded,
+	  .bytes = SYNOD_SESSIONS_DEFAULT * WINDOW,
+	  .batch = 1 },
+	{ .name = "image/save/kv/full", .run = save_full, .bytes = 3 * WINDOW + KEYS, .batch = 1 },
+	{ .name = "image/load/sequencer/128_sessions",
+	  .run = load_crowded,
+	  .bytes = SYNOD_SESSIONS_DEFAULT * WINDOW,
+	  .batch = 1 },
+	{ .name = "image/load/kv/full", .run = load_full, .bytes = 3 * WINDOW + KEYS, .batch = 1 },
+	{ 0 },
+};
