@@ -30,6 +30,11 @@ enum {
 	SYNOD_BATCH_COMMANDS_MAX = SYNOD_BATCH_SIZE_MAX / SYNOD_COMMAND_HEADER_SIZE, /* 369 */
 	SYNOD_BATCH_ORIGINS_MAX = 64, /* request datagrams that one batch gathers */
 
+	/* A snapshot travels in pieces, several in answer to one question. */
+	SYNOD_PIECE_HEADER_SIZE = 16, /* engine/wire: what a piece belongs to */
+	SYNOD_PIECE_SIZE_MAX = 8192,
+	SYNOD_PIECE_BURST = 4,
+
 	/* Larger commands are ordered in parts and put together when they are applied. */
 	SYNOD_COMMAND_LARGE_MAX = 1 << 20,
 	SYNOD_PART_HEADER_SIZE = 8,	  /* engine/wire: where a part's bytes belong */
@@ -68,6 +73,9 @@ _Static_assert(SYNOD_INFLIGHT_BYTES >= 16 * SYNOD_BATCH_SIZE_MAX, "a pipeline of
 _Static_assert(14 + 20 + 8 + SYNOD_HEADER_SIZE + SYNOD_ENTRY_SIZE + SYNOD_BATCH_SIZE_MAX <=
 		       SYNOD_FRAME_SIZE_MAX,
 	       "a full batch fits one frame");
+_Static_assert((int)SYNOD_PIECE_HEADER_SIZE + (int)SYNOD_PIECE_SIZE_MAX <=
+		       (int)SYNOD_ENTRY_SIZE + (int)SYNOD_BATCH_SIZE_MAX,
+	       "a full piece fits one frame");
 _Static_assert(SYNOD_BATCH_SIZE_MAX % 8 == 0, "records stay aligned");
 _Static_assert((int)SYNOD_COMMAND_LARGE_MAX > (int)SYNOD_COMMAND_SIZE_MAX, "or nobody needs parts");
 _Static_assert((int)SYNOD_PART_HEADER_SIZE + (int)SYNOD_PART_SIZE_MIN <=

@@ -60,6 +60,26 @@ static unsigned int sort_of(unsigned int kind)
 									      : SYNOD_COMMAND_APPLY;
 }
 
+int synod_wire_piece_read(const struct synod_wire_view *view, struct synod_wire_piece *piece,
+			  const uint8_t **bytes)
+{
+	uint64_t offset = view->header->argument;
+
+	synod_assert_cmp(view->header->type, ==, SYNOD_SNAPSHOT);
+	if (view->body_size < sizeof(*piece))
+		return SYNOD_DROP_SHORT;
+	memcpy(piece, view->body, sizeof(*piece));
+	*bytes = view->body + sizeof(*piece);
+	synod_assert(view->body != NULL);
+	if (piece->size == 0 || piece->size > SYNOD_PIECE_SIZE_MAX ||
+	    SYNOD_WIRE_ALIGN(piece->size) != view->body_size - sizeof(*piece))
+		return SYNOD_DROP_SHORT;
+	if (view->header->slot == 0 || view->header->slot >> 62 || piece->total % 8 ||
+	    offset >= piece->total || piece->size > piece->total - offset)
+		return SYNOD_DROP_FIELD;
+	return 0;
+}
+
 unsigned int synod_wire_request_sort(const void *body)
 {
 	struct synod_wire_command command;
@@ -153,7 +173,7 @@ static int check_type(const struct synod_wire_header *header)
 
 	if (type < SYNOD_CANVASS || type >= SYNOD_TYPES_END)
 		return SYNOD_DROP_TYPE;
-	if (type >= SYNOD_REPLICA_TYPES_END && type < SYNOD_HELLO)
+	if (type >= SYNOD_REPLICA_TYPES_END && type < SYNOD_SNAPSHOT)
 		return SYNOD_DROP_TYPE;
 	if (!entry_allowed(type, header->flags & SYNOD_FLAG_ENTRY))
 		return SYNOD_DROP_FIELD;
@@ -245,6 +265,9 @@ const char *synod_wire_type_name(unsigned int type)
 		[SYNOD_HANDOVER] = "HANDOVER",
 		[SYNOD_CONFIRM] = "CONFIRM",
 		[SYNOD_CONFIRMED] = "CONFIRMED",
+		[SYNOD_SNAPSHOT] = "SNAPSHOT",
+		[SYNOD_FETCH] = "FETCH",
+		[SYNOD_HELLO] = "HELLO",
 		[SYNOD_REQUEST] = "REQUEST",
 		[SYNOD_REPLY] = "REPLY",
 		[SYNOD_STATUS_QUERY] = "STATUS_QUERY",

@@ -51,8 +51,16 @@ enum synod_wire_type {
 	SYNOD_CONFIRMED,
 	SYNOD_REPLICA_TYPES_END,
 
-	/* Between replicas, but not of the protocol: engine/pipeline/hello.c. argument: the
-	 * sender's boot; slot: the shape of its configuration. */
+	/*
+	 * Between replicas, but not of the protocol: the core never sees them. A snapshot, piece by
+	 * piece (engine/journal/fetch.h, engine/pipeline/transfer.c). slot: the snapshot's, which
+	 * stands for all slots up to it; argument: offset. A SNAPSHOT that nobody asked for is an
+	 * offer, with the first bytes.
+	 */
+	SYNOD_SNAPSHOT = 29, /* body: struct synod_wire_piece, and the bytes */
+	SYNOD_FETCH = 30,    /* the next pieces from that offset on are wanted */
+	/* engine/pipeline/hello.c. argument: the sender's boot; slot: the shape of its
+	 * configuration. */
 	SYNOD_HELLO = 31,
 
 	/* Between clients and replicas. sender is 0 from a client. */
@@ -105,6 +113,16 @@ enum {
 	SYNOD_FLAG_ENTRY = 1,  /* an entry and its batch follow the header */
 	SYNOD_FLAG_MORE = 2,   /* PROMISE: this burst is over, ask for the rest */
 	SYNOD_FLAG_BEHIND = 4, /* PROMISE: the candidate lacks slots that are no longer in memory */
+};
+
+/*
+ * What a SNAPSHOT's bytes are a piece of; size bytes follow, padded to 8. Which snapshot it is, is
+ * said by slot, total and checksum together.
+ */
+struct synod_wire_piece {
+	uint64_t total;	   /* bytes of the whole, a multiple of 8 */
+	uint32_t checksum; /* CRC32C of the whole */
+	uint32_t size;	   /* bytes here, 1..SYNOD_PIECE_SIZE_MAX */
 };
 
 /* One command, in a request and in a batch; followed by size bytes, padded with zeros to 8. */
@@ -231,12 +249,15 @@ SYNOD_WIRE_AT(header, size, 56);
 SYNOD_WIRE_AT(header, tag, 64);
 SYNOD_WIRE_AT(entry, size, 16);
 SYNOD_WIRE_AT(entry, crc, 24);
+SYNOD_WIRE_AT(piece, checksum, 8);
+SYNOD_WIRE_AT(piece, size, 12);
 SYNOD_WIRE_AT(command, size, 16);
 SYNOD_WIRE_AT(command, kind, 20);
 SYNOD_WIRE_AT(result, status, 16);
 _Static_assert(sizeof(struct synod_wire_header) == SYNOD_HEADER_SIZE, "no padding");
 _Static_assert(sizeof(struct synod_wire_entry) == SYNOD_ENTRY_SIZE, "no padding");
 _Static_assert(sizeof(struct synod_wire_command) == SYNOD_COMMAND_HEADER_SIZE, "no padding");
+_Static_assert(sizeof(struct synod_wire_piece) == SYNOD_PIECE_HEADER_SIZE, "no padding");
 _Static_assert(sizeof(struct synod_wire_part) == SYNOD_PART_HEADER_SIZE, "no padding");
 _Static_assert(sizeof(struct synod_wire_identity) == 16, "no padding");
 _Static_assert(sizeof(struct synod_wire_result) == 24, "no padding");
@@ -272,6 +293,13 @@ void synod_wire_seal(struct synod_wire_header *header, const struct synod_wire_e
  * Returns the count, or -1.
  */
 int synod_wire_commands_check(const void *body, uint32_t size);
+
+/*
+ * Checks the body of a SNAPSHOT that was decoded, and where it says it belongs. Returns 0 and the
+ * piece, or the counter of what is wrong; bytes: the piece's, in the datagram.
+ */
+int synod_wire_piece_read(const struct synod_wire_view *view, struct synod_wire_piece *piece,
+			  const uint8_t **bytes);
 
 /*
  * What a request of checked commands is: SYNOD_COMMAND_READ, SYNOD_COMMAND_READ_STALE, or

@@ -95,10 +95,10 @@ static void make(struct datagram *datagram, unsigned int type)
 }
 
 static const uint8_t types[] = {
-	SYNOD_CANVASS,	    SYNOD_CANVASS_GRANTED, SYNOD_PREPARE,    SYNOD_PROMISE,
-	SYNOD_ACCEPT,	    SYNOD_ACCEPTED,	   SYNOD_REJECT,     SYNOD_HEARTBEAT,
-	SYNOD_NEED,	    SYNOD_LEARN,	   SYNOD_REQUEST,    SYNOD_REPLY,
-	SYNOD_STATUS_QUERY, SYNOD_STATUS,	   SYNOD_TAIL_QUERY, SYNOD_TAIL,
+	SYNOD_CANVASS,	SYNOD_CANVASS_GRANTED, SYNOD_PREPARE,	   SYNOD_PROMISE, SYNOD_ACCEPT,
+	SYNOD_ACCEPTED, SYNOD_REJECT,	       SYNOD_HEARTBEAT,	   SYNOD_NEED,	  SYNOD_LEARN,
+	SYNOD_REQUEST,	SYNOD_REPLY,	       SYNOD_STATUS_QUERY, SYNOD_STATUS,  SYNOD_TAIL_QUERY,
+	SYNOD_TAIL,	SYNOD_SNAPSHOT,	       SYNOD_FETCH,	   SYNOD_HELLO,
 };
 
 static void every_type_comes_back_as_it_was_sealed(void **state)
@@ -212,7 +212,7 @@ static void each_wrong_field_has_its_counter(void **state)
 	REFUSED(header->size--, SYNOD_DROP_SHORT);
 	REFUSED(header->type = 0, SYNOD_DROP_TYPE);
 	REFUSED(header->type = SYNOD_REPLICA_TYPES_END, SYNOD_DROP_TYPE);
-	REFUSED(header->type = SYNOD_HELLO - 1, SYNOD_DROP_TYPE);
+	REFUSED(header->type = SYNOD_SNAPSHOT - 1, SYNOD_DROP_TYPE);
 	REFUSED(header->type = SYNOD_TYPES_END, SYNOD_DROP_TYPE);
 	REFUSED(header->type = SYNOD_ACCEPT, SYNOD_DROP_FIELD);
 	REFUSED(header->flags = 8, SYNOD_DROP_FIELD);
@@ -370,6 +370,62 @@ static void a_part_lies_within_its_command_and_is_not_too_small(void **state)
 	assert_int_equal(synod_wire_commands_check(body, 24), -1);
 }
 
+/* A SNAPSHOT with a piece as it says, and size bytes behind it. */
+static int read_piece(uint64_t slot, uint64_t offset, const struct synod_wire_piece *said,
+		      uint32_t size)
+{
+	static struct datagram datagram;
+	struct synod_wire_header *header = (struct synod_wire_header *)datagram.bytes;
+	struct synod_wire_piece piece;
+	struct synod_wire_view view;
+	const uint8_t *bytes = NULL;
+	int wrong;
+
+	memset(&datagram, 0, sizeof(datagram));
+	header->type = SYNOD_SNAPSHOT;
+	header->cluster = CLUSTER;
+	header->sender = 1;
+	header->receiver = SELF;
+	header->slot = slot;
+	header->argument = offset;
+	memcpy(header + 1, said, sizeof(*said));
+	synod_wire_seal(header, NULL, header + 1, size);
+	assert_int_equal(
+		synod_wire_decode(datagram.bytes, sizeof(*header) + size, CLUSTER, SELF, &view), 0);
+	wrong = synod_wire_piece_read(&view, &piece, &bytes);
+	if (!wrong) {
+		assert_ptr_equal(bytes, datagram.bytes + sizeof(*header) + sizeof(piece));
+		assert_memory_equal(&piece, said, sizeof(piece));
+	}
+	return wrong;
+}
+
+static void a_piece_lies_within_its_snapshot_and_fills_its_datagram(void **state)
+{
+	struct synod_wire_piece piece = { .total = 20000, .checksum = 5, .size = 8192 };
+
+	(void)state;
+	assert_int_equal(read_piece(7, 0, &piece, 16 + 8192), 0);
+	assert_int_equal(read_piece(7, 20000 - 8192, &piece, 16 + 8192), 0);
+	assert_int_equal(read_piece(7, 20001 - 8192, &piece, 16 + 8192), SYNOD_DROP_FIELD);
+	assert_int_equal(read_piece(7, 20000, &piece, 16 + 8192), SYNOD_DROP_FIELD);
+	assert_int_equal(read_piece(7, UINT64_MAX - 100, &piece, 16 + 8192), SYNOD_DROP_FIELD);
+	assert_int_equal(read_piece(0, 0, &piece, 16 + 8192), SYNOD_DROP_FIELD);
+	assert_int_equal(read_piece(UINT64_MAX, 0, &piece, 16 + 8192), SYNOD_DROP_FIELD);
+	assert_int_equal(read_piece(7, 0, &piece, 16 + 8184), SYNOD_DROP_SHORT);
+	assert_int_equal(read_piece(7, 0, &piece, 16), SYNOD_DROP_SHORT);
+	assert_int_equal(read_piece(7, 0, &piece, 8), SYNOD_DROP_SHORT);
+	piece.size = 8193;
+	assert_int_equal(read_piece(7, 0, &piece, 16 + 8200), SYNOD_DROP_SHORT);
+	piece.size = 0;
+	assert_int_equal(read_piece(7, 0, &piece, 16), SYNOD_DROP_SHORT);
+	piece.size = 8192;
+	piece.total = 20001;
+	assert_int_equal(read_piece(7, 0, &piece, 16 + 8192), SYNOD_DROP_FIELD);
+	piece.total = 0;
+	assert_int_equal(read_piece(7, 0, &piece, 16 + 8192), SYNOD_DROP_FIELD);
+}
+
 static void names_are_there_for_every_number(void **state)
 {
 	size_t index;
@@ -398,6 +454,7 @@ int main(void)
 		cmocka_unit_test(a_request_is_all_reads_of_one_kind_or_none),
 		cmocka_unit_test(a_batch_for_the_log_has_no_reads),
 		cmocka_unit_test(a_part_lies_within_its_command_and_is_not_too_small),
+		cmocka_unit_test(a_piece_lies_within_its_snapshot_and_fills_its_datagram),
 		cmocka_unit_test(names_are_there_for_every_number),
 	};
 
