@@ -41,6 +41,7 @@ int synod_tool_format(int argc, char **argv)
 	};
 	const struct synod_config_replica *replica;
 	struct synod_journal_identity identity;
+	struct synod_journal_extent extent;
 	struct synod_config config;
 	char error[1024];
 	struct stat status;
@@ -61,8 +62,9 @@ int synod_tool_format(int argc, char **argv)
 						    .incarnation = incarnation,
 						    .replica = (uint32_t)id,
 						    .replicas = config.replicas };
-	if (synod_journal_format(replica->journal, &identity, size, force ? SYNOD_JOURNAL_FORCE : 0,
-				 error, sizeof(error)))
+	extent = (struct synod_journal_extent){ .size = size };
+	if (synod_journal_format(replica->journal, &identity, &extent,
+				 force ? SYNOD_JOURNAL_FORCE : 0, error, sizeof(error)))
 		return synod_tool_complain("%s", error);
 	printf("%s\n", replica->journal);
 	return synod_tool_finish();

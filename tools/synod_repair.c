@@ -154,11 +154,16 @@ static int write_fresh(struct repair *repair, const char *path)
 {
 	const struct synod_journal_identity *identity = &repair->old_found.identity;
 	const struct synod_journal_options options = { .path = path, .expect = identity };
+	const struct synod_format_log *log = &repair->old_found.log;
+	const struct synod_journal_extent extent = {
+		.size = log->end - log->begin + SYNOD_FORMAT_AREAS_BEGIN,
+		.area_size = (log->begin - SYNOD_FORMAT_AREAS_BEGIN) / 2,
+	};
 	struct synod_journal_recovery found;
 	int failed;
 
-	if (synod_journal_format(path, identity, repair->old_found.file_size, SYNOD_JOURNAL_FORCE,
-				 repair->error, sizeof(repair->error)) ||
+	if (synod_journal_format(path, identity, &extent, SYNOD_JOURNAL_FORCE, repair->error,
+				 sizeof(repair->error)) ||
 	    synod_journal_open(&repair->fresh, &options, &found, repair->error,
 			       sizeof(repair->error)))
 		return synod_tool_complain("%s", repair->error);

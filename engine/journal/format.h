@@ -3,15 +3,23 @@
  * The bytes of a journal: one file or raw block device per replica, little-endian, every offset
  * asserted. Pure: only structs and constants.
  *
- *   0      4K     8K     12K    16K        64K = log_begin                              log_end
- *   | sb 0 | sb 1 | sb 2 | sb 3 | reserved | group 1 | group 2 | ... | group n | zeros      |
- *                                                                      tail ^        fence ^
+ *   0      4K     8K     12K    16K        64K       log_begin                          log_end
+ *   | sb 0 | sb 1 | sb 2 | sb 3 | reserved | area 0 | area 1 | ... | group n-1 | group n | ...  |
+ *                                                                head ^              tail ^
+ *
+ * Areas: two halves of what lies before log_begin. Snapshots of the state go to them by turns. A
+ * journal may have none (log_begin is 64K): then its log is no ring, and ends at log_end.
+ *
+ * Log: a ring. Places in it are *virtual offsets*: file offset + epoch * (log_end - log_begin),
+ * where epoch counts the turns. So they only grow, and in the first turn they are file offsets. A
+ * group that might not fit before log_end begins the next turn (struct synod_format_log). Groups
+ * from the head on are needed; those before may be written over, once a durable superblock says so.
  *
  * Superblock: four copies, each in a sector of its own. Sequence s goes first to one pair (even: 0
  * and 1; odd: 2 and 3), and once that pair is durable to the other: a crash always leaves one whole
  * pair, and a quiet journal has four equal copies, of which any one suffices. The copy with the
- * highest sequence counts. It holds the promise, and the *fence*: no byte at or after it has been
- * written in this wrap epoch, so that a scan knows where to stop looking.
+ * highest sequence counts. It holds the promise, and the *fence*: nothing at or after this virtual
+ * offset has been written, so that a scan knows where to stop looking.
  *
  * Group: one write. A header and its records, padded with zeros to the block. Every byte of it is
  * checked: the header by its checksum, the record headers by their own and all together by the
@@ -53,8 +61,9 @@
 #define SYNOD_FORMAT_NUMBER_END	      (1ull << 62) /* of groups and sequences: no sum overflows */
 
 enum {
-	SYNOD_FORMAT_LOG_BEGIN = 64 * 1024, /* 4 superblocks, and room for more of their kind */
-	SYNOD_FORMAT_SUMMARIES = 8,	    /* groups that a header describes: those in flight */
+	SYNOD_FORMAT_AREAS_BEGIN = 64 * 1024, /* 4 superblocks, and room for more of their kind */
+	SYNOD_FORMAT_LOG_BEGIN = SYNOD_FORMAT_AREAS_BEGIN, /* where there are no areas */
+	SYNOD_FORMAT_SUMMARIES = 8, /* groups that a header describes: those in flight */
 	SYNOD_FORMAT_FENCE_STEP = 32 * 1024 * 1024, /* a superblock write every 32 MiB */
 
 	/* Kinds of record. */
@@ -84,7 +93,7 @@ struct synod_format_superblock {
 	/* What changes. */
 	uint64_t life;		/* openings for writing, this one included */
 	uint64_t promised;	/* ballot */
-	uint64_t fence;		/* file offset: nothing written at or after it in this epoch */
+	uint64_t fence;		/* virtual offset: nothing written at or after it */
 	uint64_t durable_group; /* every group up to this number was durable */
 
 	/* Where the scan begins: the first group that is still needed. */
@@ -100,7 +109,9 @@ struct synod_format_superblock {
 
 	uint64_t life_group; /* the first group of this life; 0: not said */
 
-	uint8_t reserved[4096 - 180]; /* 0 */
+	uint32_t snapshot_checksum; /* CRC32C of its bytes */
+
+	uint8_t reserved[4096 - 184]; /* 0 */
 	uint32_t checksum;	      /* CRC32C of all before it, from 0 */
 };
 
@@ -118,7 +129,7 @@ struct synod_format_summary {
 struct synod_format_group {
 	uint64_t magic;
 	uint32_t version;
-	uint32_t epoch; /* times the ring has wrapped */
+	uint32_t epoch; /* turns of the ring before it */
 	uint64_t cluster;
 	uint64_t incarnation;
 	uint32_t replica;
@@ -179,7 +190,8 @@ SYNOD_FORMAT_AT(superblock, snapshot_slot, 144);
 SYNOD_FORMAT_AT(superblock, snapshot_offset, 152);
 SYNOD_FORMAT_AT(superblock, snapshot_size, 160);
 SYNOD_FORMAT_AT(superblock, life_group, 168);
-SYNOD_FORMAT_AT(superblock, reserved, 176);
+SYNOD_FORMAT_AT(superblock, snapshot_checksum, 176);
+SYNOD_FORMAT_AT(superblock, reserved, 180);
 SYNOD_FORMAT_AT(superblock, checksum, 4092);
 _Static_assert(sizeof(struct synod_format_superblock) == 4096, "one sector, no padding");
 
@@ -225,6 +237,60 @@ _Static_assert(sizeof(struct synod_format_group) + sizeof(struct synod_format_re
 			       SYNOD_BATCH_SIZE_MAX <=
 		       SYNOD_GROUP_SIZE_MAX,
 	       "the largest record fits a group");
+
+/* The log as a ring of places. */
+struct synod_format_log {
+	uint64_t begin; /* file offsets */
+	uint64_t end;
+	int wraps; /* 0: it ends at end */
+};
+
+static inline struct synod_format_log
+synod_format_log_of(const struct synod_format_superblock *superblock)
+{
+	return (struct synod_format_log){
+		.begin = superblock->log_begin,
+		.end = superblock->log_end,
+		.wraps = superblock->log_begin > SYNOD_FORMAT_AREAS_BEGIN,
+	};
+}
+
+/* Bytes of an area for snapshots; 0: there are none. */
+static inline uint64_t synod_format_area_size(const struct synod_format_superblock *superblock)
+{
+	return (superblock->log_begin - SYNOD_FORMAT_AREAS_BEGIN) / 2;
+}
+
+static inline uint64_t synod_format_virtual(const struct synod_format_log *log, uint64_t offset,
+					    uint32_t epoch)
+{
+	return offset + epoch * (log->end - log->begin);
+}
+
+static inline uint32_t synod_format_epoch(const struct synod_format_log *log, uint64_t at)
+{
+	return log->wraps ? (uint32_t)((at - log->begin) / (log->end - log->begin)) : 0;
+}
+
+/* File offset of a virtual one. */
+static inline uint64_t synod_format_place(const struct synod_format_log *log, uint64_t at)
+{
+	return at - synod_format_epoch(log, at) * (log->end - log->begin);
+}
+
+/* Bytes from there to the end of its turn. */
+static inline uint64_t synod_format_left(const struct synod_format_log *log, uint64_t at)
+{
+	return log->end - synod_format_place(log, at);
+}
+
+/* Where the group behind one that ends there begins. */
+static inline uint64_t synod_format_next(const struct synod_format_log *log, uint64_t at)
+{
+	const uint64_t left = synod_format_left(log, at);
+
+	return log->wraps && left < SYNOD_GROUP_SIZE_MAX ? at + left : at;
+}
 
 /* Bytes of a record with a body of that size. */
 static inline uint32_t synod_format_record_size(uint32_t body_size)

@@ -44,31 +44,32 @@ void synod_plan_start(struct synod_plan *plan, const struct synod_format_superbl
 	plan->incarnation = superblock->incarnation;
 	plan->replica = superblock->replica;
 	plan->life = superblock->life;
-	plan->log_end = superblock->log_end;
-	plan->epoch = superblock->head_epoch;
+	plan->log = synod_format_log_of(superblock);
 	plan->seed = synod_superblock_seed(superblock);
 	plan->number_next = superblock->head_group;
-	plan->offset_next = superblock->head_offset;
+	plan->offset_next =
+		synod_format_virtual(&plan->log, superblock->head_offset, superblock->head_epoch);
 	plan->previous_checksum = superblock->head_previous;
 	if (last) {
 		memcpy(plan->summary, last->summary, sizeof(plan->summary));
 		plan->number_finished = last->number;
 		summarise(plan, last);
-		plan->epoch = last->epoch;
 		plan->number_next = last->number + 1;
-		plan->offset_next = last->offset + last->bytes;
+		plan->offset_next = synod_format_next(
+			&plan->log,
+			synod_format_virtual(&plan->log, last->offset, last->epoch) + last->bytes);
 		plan->previous_checksum = last->checksum;
 	}
 	plan->number_finished = plan->number_next - 1;
 	synod_assert(plan->number_next > 0);
-	synod_assert_cmp(plan->offset_next, <=, plan->log_end);
+	synod_assert(plan->log.wraps || plan->offset_next <= plan->log.end);
 }
 
 void synod_plan_begin(const struct synod_plan *plan, struct synod_plan_group *group,
 		      uint8_t *buffer)
 {
 	synod_assert(((uintptr_t)buffer & 7) == 0);
-	synod_assert_cmp(plan->offset_next, <, plan->log_end);
+	synod_assert(plan->log.wraps || plan->offset_next < plan->log.end);
 	*group = (struct synod_plan_group){
 		.buffer = buffer,
 		.number = plan->number_next,
@@ -84,9 +85,9 @@ int synod_plan_fits(const struct synod_plan *plan, const struct synod_plan_group
 	const uint32_t used = group->used + synod_format_record_size(body_size);
 
 	synod_assert_cmp(body_size, <=, (uint32_t)SYNOD_BATCH_SIZE_MAX);
-	synod_assert_cmp(group->offset, <=, plan->log_end);
+	synod_assert_cmp(group->offset, <=, plan->offset_next);
 	return used <= SYNOD_GROUP_SIZE_MAX &&
-	       synod_format_blocks(used) <= plan->log_end - group->offset;
+	       synod_format_blocks(used) <= synod_format_left(&plan->log, group->offset);
 }
 
 uint64_t synod_plan_append(const struct synod_plan *plan, struct synod_plan_group *group,
@@ -127,10 +128,10 @@ void synod_plan_close(struct synod_plan *plan, struct synod_plan_group *group)
 	synod_assert_cmp(group->number, ==, plan->number_next);
 	synod_assert_cmp(group->offset, ==, plan->offset_next);
 	group->bytes = synod_format_blocks(group->used);
-	synod_assert_cmp(group->bytes, <=, plan->log_end - group->offset);
+	synod_assert_cmp(group->bytes, <=, synod_format_left(&plan->log, group->offset));
 	memset(group->buffer + group->used, 0, group->bytes - group->used);
 	plan->number_next++;
-	plan->offset_next += group->bytes;
+	plan->offset_next = synod_format_next(&plan->log, group->offset + group->bytes);
 }
 
 void synod_plan_finish(struct synod_plan *plan, const struct synod_plan_group *group,
@@ -145,14 +146,14 @@ void synod_plan_finish(struct synod_plan *plan, const struct synod_plan_group *g
 	memset(header, 0, sizeof(*header));
 	header->magic = SYNOD_FORMAT_GROUP_MAGIC;
 	header->version = SYNOD_FORMAT_VERSION;
-	header->epoch = plan->epoch;
+	header->epoch = synod_format_epoch(&plan->log, group->offset);
 	header->cluster = plan->cluster;
 	header->incarnation = plan->incarnation;
 	header->replica = plan->replica;
 	header->records = group->records;
 	header->life = plan->life;
 	header->number = group->number;
-	header->offset = group->offset;
+	header->offset = synod_format_place(&plan->log, group->offset);
 	header->bytes = group->bytes;
 	header->used = group->used;
 	header->records_checksum = group->records_checksum;

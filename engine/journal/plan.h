@@ -20,12 +20,11 @@ struct synod_plan {
 	uint64_t cluster;
 	uint64_t incarnation;
 	uint64_t life;
-	uint64_t log_end;
+	struct synod_format_log log;
 	uint32_t replica;
-	uint32_t epoch;
 	uint32_t seed;
 
-	/* At begin and close: the next group. */
+	/* At begin and close: the next group. Offsets are virtual. */
 	uint64_t number_next;
 	uint64_t offset_next;
 
@@ -68,7 +67,7 @@ void synod_plan_begin(const struct synod_plan *plan, struct synod_plan_group *gr
 int synod_plan_fits(const struct synod_plan *plan, const struct synod_plan_group *group,
 		    uint32_t body_size);
 
-/* Copies a record in; it must fit. Returns its offset in the file. */
+/* Copies a record in; it must fit. Returns its virtual offset. */
 uint64_t synod_plan_append(const struct synod_plan *plan, struct synod_plan_group *group,
 			   const struct synod_wire_entry *entry, const void *body);
 

@@ -17,22 +17,39 @@ void synod_recovery_begin(struct synod_journal_recovery *recovery,
 	recovery->promised = superblock->promised;
 	recovery->file_size = superblock->file_size;
 	recovery->life = superblock->life;
-	recovery->offset_tail = superblock->head_offset;
+	recovery->log = synod_format_log_of(superblock);
+	recovery->offset_tail = synod_format_virtual(&recovery->log, superblock->head_offset,
+						     superblock->head_epoch);
 	recovery->group_last = superblock->head_group - 1;
+	recovery->snapshot_slot = superblock->snapshot_slot;
+	recovery->snapshot_offset = superblock->snapshot_offset;
+	recovery->snapshot_size = superblock->snapshot_size;
+	recovery->snapshot_checksum = superblock->snapshot_checksum;
+	synod_heads_begin(&recovery->heads,
+			  &(struct synod_head){ .at = recovery->offset_tail,
+						.number = superblock->head_group,
+						.previous_checksum = superblock->head_previous },
+			  recovery->log.end - recovery->log.begin);
 }
 
 uint64_t synod_recovery_group(struct synod_journal_recovery *recovery, struct synod_index *index,
 			      const void *bytes)
 {
 	const struct synod_format_group *group = bytes;
+	const uint64_t begin = synod_format_virtual(&recovery->log, group->offset, group->epoch);
 	uint32_t at = sizeof(*group);
 
 	synod_assert_cmp(group->number, >, recovery->group_last);
-	synod_assert_cmp(group->offset, >=, recovery->offset_tail);
+	synod_assert_cmp(begin, >=, recovery->offset_tail);
 	recovery->groups++;
 	recovery->records += group->records;
 	recovery->group_last = group->number;
-	recovery->offset_tail = group->offset + group->bytes;
+	recovery->offset_tail = begin + group->bytes;
+	synod_heads_note(&recovery->heads,
+			 &(struct synod_head){ .at = begin,
+					       .number = group->number,
+					       .slot_last = group->slot_last,
+					       .previous_checksum = group->previous_checksum });
 	if (group->ballot_max > recovery->ballot_max)
 		recovery->ballot_max = group->ballot_max;
 	for (uint32_t i = 0; i < group->records; i++) { /* the scan has checked it */
@@ -40,9 +57,9 @@ uint64_t synod_recovery_group(struct synod_journal_recovery *recovery, struct sy
 			(const void *)((const uint8_t *)bytes + at);
 
 		synod_assert_cmp(at, <, group->used);
-		if (record->entry.slot > index->slots)
+		if (record->entry.slot > recovery->snapshot_slot + index->slots)
 			return record->entry.slot;
-		synod_index_put(index, &record->entry, group->offset + at);
+		synod_index_put(index, &record->entry, begin + at);
 		at += synod_format_record_size(record->entry.size);
 	}
 	return 0;
@@ -66,10 +83,11 @@ uint64_t synod_recovery_end(struct synod_journal_recovery *recovery, const struc
 	recovery->chosen_through = scan->chosen_through;
 	recovery->group_durable = scan->mark;
 	recovery->torn = scan->torn;
-	recovery->slot_last = index->slot_last;
+	recovery->slot_last = index->slot_last > recovery->snapshot_slot ? index->slot_last
+									 : recovery->snapshot_slot;
 	if (recovery->faults)
 		return 0;
-	for (uint64_t slot = 1; slot <= recovery->chosen_through; slot++)
+	for (uint64_t slot = recovery->snapshot_slot + 1; slot <= recovery->chosen_through; slot++)
 		if (synod_index_offset(index, slot) == 0)
 			return slot;
 	return 0;

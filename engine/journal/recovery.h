@@ -7,6 +7,7 @@
 #ifndef SYNOD_JOURNAL_RECOVERY_H
 #define SYNOD_JOURNAL_RECOVERY_H
 
+#include "engine/journal/heads.h"
 #include "engine/journal/index.h"
 #include "engine/journal/scan.h"
 #include "engine/journal/superblock.h"
@@ -19,15 +20,22 @@ enum {
 /* What the journal held when it was opened. */
 struct synod_journal_recovery {
 	struct synod_journal_identity identity;
-	uint64_t promised;	 /* ballot: the highest promise; 0: none */
-	uint64_t ballot_max;	 /* of any record */
-	uint64_t chosen_through; /* slots 1..this are chosen, and their records are here */
+	uint64_t promised;   /* ballot: the highest promise; 0: none */
+	uint64_t ballot_max; /* of any record */
+	/* The snapshot that stands for all slots up to snapshot_slot; 0: there is none. */
+	uint64_t snapshot_slot;
+	uint64_t snapshot_offset;
+	uint64_t snapshot_size;
+	uint32_t snapshot_checksum;
+	uint64_t chosen_through; /* slots up to it are chosen: in the snapshot, or records here */
 	uint64_t slot_last;	 /* highest slot with a record; 0: none */
 	uint64_t groups;
 	uint64_t records;
 	uint64_t group_last;
 	uint64_t group_durable; /* marked durable by the journal itself */
-	uint64_t offset_tail;	/* end of the last group that counts */
+	uint64_t offset_tail;	/* end of the last group that counts: virtual */
+	struct synod_format_log log;
+	struct synod_heads heads;
 	uint64_t file_size;
 	uint64_t life; /* openings for writing before this one */
 	int locked;    /* READ_ONLY: another process has it open for writing */

@@ -52,21 +52,41 @@ static int header_sane(const struct synod_format_group *header)
 	       header->slot_first <= header->slot_last;
 }
 
+/* What a fence may say: in a ring, not so much that a search would come round to where it began. */
+static uint64_t fence_max(const struct synod_scan *scan)
+{
+	synod_assert_cmp(scan->begin, >=, scan->log.begin);
+	synod_assert_cmp(scan->log.begin, <, scan->log.end);
+	return scan->log.wraps
+		       ? scan->begin + (scan->log.end - scan->log.begin) + SYNOD_FORMAT_FENCE_STEP
+		       : scan->log.end;
+}
+
 /* Is there a whole header of this journal that says it stands here? */
 static int header_readable(const struct synod_scan *scan, const struct synod_format_group *header,
-			   uint64_t offset)
+			   uint64_t at)
 {
-	synod_assert_cmp(offset % SYNOD_BLOCK_SIZE, ==, 0u);
-	synod_assert_cmp(offset, <, scan->log_end);
+	synod_assert_cmp(at % SYNOD_BLOCK_SIZE, ==, 0u);
+	synod_assert(scan->log.wraps || at < scan->log.end);
 	return header->magic == SYNOD_FORMAT_GROUP_MAGIC &&
-	       header->version == SYNOD_FORMAT_VERSION && header->offset == offset &&
+	       header->version == SYNOD_FORMAT_VERSION &&
+	       header->offset == synod_format_place(&scan->log, at) &&
 	       header->checksum == synod_plan_header_checksum(scan->seed, header) &&
 	       header->cluster == scan->cluster && header->incarnation == scan->incarnation &&
-	       header->replica == scan->replica && header->epoch == scan->epoch &&
+	       header->replica == scan->replica &&
+	       header->epoch == synod_format_epoch(&scan->log, at) &&
 	       header->used >= sizeof(*header) && header->used <= header->bytes &&
 	       header->bytes == synod_format_blocks(header->used) &&
-	       header->bytes <= SYNOD_GROUP_SIZE_MAX && header->bytes <= scan->log_end - offset &&
-	       header->fence <= scan->log_end && header_sane(header);
+	       header->bytes <= SYNOD_GROUP_SIZE_MAX &&
+	       header->bytes <= synod_format_left(&scan->log, at) &&
+	       header->fence <= fence_max(scan) && header_sane(header);
+}
+
+static uint64_t end_of(const struct synod_scan *scan, const struct synod_format_group *header)
+{
+	synod_assert(header->magic == SYNOD_FORMAT_GROUP_MAGIC);
+	synod_assert(header->bytes > 0);
+	return synod_format_virtual(&scan->log, header->offset, header->epoch) + header->bytes;
 }
 
 enum synod_scan_reason synod_scan_record(uint32_t seed, const void *bytes, uint64_t size,
@@ -96,7 +116,7 @@ static enum synod_scan_reason judge_records(const struct synod_scan *scan, const
 	uint32_t checksum = scan->seed;
 	uint32_t used = sizeof(*header);
 
-	synod_assert_cmp(header->offset, ==, scan->offset); /* as header_readable found */
+	synod_assert_cmp(header->offset, ==, scan->want_offset); /* as header_readable found */
 	synod_assert_cmp(header->bytes, <=, (uint32_t)SYNOD_GROUP_SIZE_MAX);
 	for (uint32_t i = 0; i < header->records; i++) { /* ends: each takes 48 bytes or more */
 		const struct synod_format_record *record = (const void *)(bytes + used);
@@ -122,17 +142,34 @@ static int left_over(const struct synod_scan *scan, const struct synod_format_gr
 	       header->life < scan->life_now;
 }
 
+/*
+ * What is no header of this journal and turn. Behind the first turn a block that is not written
+ * holds what was there before: any part of any group.
+ */
+static enum synod_scan_reason judge_other(const struct synod_scan *scan,
+					  const struct synod_format_group *header)
+{
+	const uint32_t epoch = synod_format_epoch(&scan->log, scan->offset);
+
+	synod_assert_cmp(scan->want_offset, ==, synod_format_place(&scan->log, scan->offset));
+	synod_assert_implies(epoch > 0, scan->log.wraps);
+	if (epoch > 0 && (header->magic != SYNOD_FORMAT_GROUP_MAGIC || header->epoch != epoch))
+		return SYNOD_SCAN_STALE;
+	return zeros((const uint8_t *)header, SYNOD_BLOCK_SIZE) ? SYNOD_SCAN_EMPTY
+								: SYNOD_SCAN_HEADER;
+}
+
 /* Is it the group expected, whole? *known: its header at least can be believed. */
 static enum synod_scan_reason judge(const struct synod_scan *scan, const uint8_t *bytes,
 				    uint32_t size, int *known)
 {
 	const struct synod_format_group *header = (const void *)bytes;
 
-	synod_assert_cmp(scan->want_offset, ==, scan->offset);
+	synod_assert_cmp(scan->want_offset, ==, synod_format_place(&scan->log, scan->offset));
 	synod_assert_cmp(size, >=, (uint32_t)SYNOD_BLOCK_SIZE);
 	*known = 0;
 	if (!header_readable(scan, header, scan->offset))
-		return zeros(bytes, SYNOD_BLOCK_SIZE) ? SYNOD_SCAN_EMPTY : SYNOD_SCAN_HEADER;
+		return judge_other(scan, header);
 	if (header->number != scan->number || header->life < scan->life ||
 	    left_over(scan, header) ||
 	    (scan->previous_known && header->previous_checksum != scan->previous_checksum))
@@ -147,14 +184,14 @@ static uint64_t max(uint64_t a, uint64_t b)
 	return a > b ? a : b;
 }
 
-static void want(struct synod_scan *scan, uint64_t offset)
+static void want(struct synod_scan *scan, uint64_t at)
 {
-	const uint64_t left = scan->log_end - offset;
+	const uint64_t left = synod_format_left(&scan->log, at);
 
-	synod_assert(!scan->searching || offset > scan->gap.offset);
-	synod_assert_cmp(offset, <, scan->log_end);
-	synod_assert_cmp(offset % SYNOD_BLOCK_SIZE, ==, 0u);
-	scan->want_offset = offset;
+	synod_assert(!scan->searching || at > scan->gap.offset);
+	synod_assert(left > 0);
+	synod_assert_cmp(at % SYNOD_BLOCK_SIZE, ==, 0u);
+	scan->want_offset = synod_format_place(&scan->log, at);
 	scan->want_size = left < SYNOD_GROUP_SIZE_MAX ? (uint32_t)left : SYNOD_GROUP_SIZE_MAX;
 }
 
@@ -167,10 +204,11 @@ void synod_scan_begin(struct synod_scan *scan, const struct synod_format_superbl
 	scan->incarnation = superblock->incarnation;
 	scan->replica = superblock->replica;
 	scan->seed = synod_superblock_seed(superblock);
-	scan->log_end = superblock->log_end;
-	scan->epoch = superblock->head_epoch;
+	scan->log = synod_format_log_of(superblock);
 	scan->number = superblock->head_group;
-	scan->offset = superblock->head_offset;
+	scan->offset =
+		synod_format_virtual(&scan->log, superblock->head_offset, superblock->head_epoch);
+	scan->begin = scan->offset;
 	scan->previous_checksum = superblock->head_previous;
 	scan->previous_known = 1;
 	scan->life_now = superblock->life;
@@ -178,19 +216,20 @@ void synod_scan_begin(struct synod_scan *scan, const struct synod_format_superbl
 	scan->mark = superblock->durable_group;
 	scan->promised = superblock->promised;
 	scan->fence = superblock->fence;
+	scan->chosen_through = superblock->snapshot_slot;
 	want(scan, scan->offset);
 }
 
 /* The group that was expected is whole: it counts. */
 static void take(struct synod_scan *scan, const struct synod_format_group *header)
 {
-	synod_assert_cmp(header->offset, ==, scan->offset);
+	synod_assert_cmp(header->offset, ==, synod_format_place(&scan->log, scan->offset));
 	synod_assert(!scan->searching);
 	synod_assert_cmp(header->number, ==, scan->number);
 	scan->group = *header;
 	scan->groups++;
 	scan->number = header->number + 1;
-	scan->offset = header->offset + header->bytes;
+	scan->offset = synod_format_next(&scan->log, end_of(scan, header));
 	scan->life = header->life;
 	scan->previous_checksum = header->checksum;
 	scan->previous_known = 1;
@@ -271,9 +310,9 @@ static enum synod_scan_event tell_faulty(struct synod_scan *scan,
 			scan->faulty.group_last = beyond->number - 1;
 			describe_gap(&scan->faulty, beyond);
 		}
-		scan->faulty.bytes = beyond->offset - scan->gap.offset;
 		scan->number = beyond->number;
-		scan->offset = beyond->offset;
+		scan->offset = end_of(scan, beyond) - beyond->bytes;
+		scan->faulty.bytes = scan->offset - scan->gap.offset;
 		scan->life = max(scan->life, beyond->life);
 		scan->previous_known = 0;
 		want(scan, scan->offset);
@@ -282,9 +321,10 @@ static enum synod_scan_event tell_faulty(struct synod_scan *scan,
 		if (scan->faulty.group_last > scan->number)
 			scan->faulty.slots_known = 0;
 		scan->number = scan->faulty.group_last + 1;
-		scan->offset = scan->log_end; /* the scan ends here */
+		scan->over = 1; /* the scan ends here */
 		scan->want_size = 0;
 	}
+	scan->faulty.offset = synod_format_place(&scan->log, scan->gap.offset);
 	scan->groups_faulty += scan->faulty.group_last - scan->faulty.group_first + 1;
 	return SYNOD_SCAN_FAULTY;
 }
@@ -313,8 +353,9 @@ static enum synod_scan_event end(struct synod_scan *scan)
 	synod_assert(scan->searching == 0 || scan->mark < scan->number);
 	if (scan->searching) {
 		scan->torn = scan->gap;
+		scan->torn.offset = synod_format_place(&scan->log, scan->gap.offset);
 		if (scan->found_end)
-			scan->torn.bytes = scan->found_end - scan->torn.offset;
+			scan->torn.bytes = scan->found_end - scan->gap.offset;
 		if (scan->found_end == 0 &&
 		    (scan->gap.reason == SYNOD_SCAN_EMPTY || scan->gap.reason == SYNOD_SCAN_STALE))
 			scan->torn.reason = SYNOD_SCAN_FINE; /* never written, or long dropped */
@@ -336,24 +377,36 @@ static enum synod_scan_event end_search(struct synod_scan *scan)
 	return tell_faulty(scan, NULL);
 }
 
+static enum synod_scan_event go_on_searching(struct synod_scan *scan)
+{
+	synod_assert(scan->searching);
+	synod_assert_cmp(scan->search_offset, >, scan->gap.offset);
+	if (scan->search_offset >= scan->fence ||
+	    (!scan->log.wraps && scan->search_offset >= scan->log.end))
+		return end_search(scan);
+	want(scan, scan->search_offset);
+	return SYNOD_SCAN_MORE;
+}
+
 /* Looks at every block of the window for a group header. */
 static enum synod_scan_event search(struct synod_scan *scan, const uint8_t *bytes)
 {
-	synod_assert_cmp(scan->want_offset, ==, scan->search_offset);
+	const uint64_t begin = scan->search_offset;
+
+	synod_assert_cmp(scan->want_offset, ==, synod_format_place(&scan->log, begin));
 	synod_assert(scan->searching);
 	for (uint32_t at = 0; at < scan->want_size; at += SYNOD_BLOCK_SIZE) {
 		const struct synod_format_group *header = (const void *)(bytes + at);
-		const uint64_t offset = scan->want_offset + at;
 
-		if (offset >= scan->fence)
+		if (begin + at >= scan->fence)
 			return end_search(scan);
-		scan->search_offset = offset + SYNOD_BLOCK_SIZE;
-		if (!header_readable(scan, header, offset) || header->number <= scan->number ||
+		scan->search_offset = begin + at + SYNOD_BLOCK_SIZE;
+		if (!header_readable(scan, header, begin + at) || header->number <= scan->number ||
 		    header->life < scan->life || left_over(scan, header))
 			continue;
 		if (scan->found_end == 0)
 			scan->found = *header;
-		scan->found_end = offset + header->bytes;
+		scan->found_end = begin + at + header->bytes;
 		scan->mark = max(scan->mark, header->durable_through);
 		scan->promised = max(scan->promised, header->promised);
 		if (scan->mark >= scan->number && header->durable_through >= scan->number)
@@ -361,17 +414,14 @@ static enum synod_scan_event search(struct synod_scan *scan, const uint8_t *byte
 		if (scan->mark >= scan->number)
 			return tell_faulty(scan, &scan->found);
 	}
-	if (scan->search_offset >= scan->fence || scan->search_offset >= scan->log_end)
-		return end_search(scan);
-	want(scan, scan->search_offset);
-	return SYNOD_SCAN_MORE;
+	return go_on_searching(scan);
 }
 
 /* The log is full to its last block, or what follows a lost end. */
 static enum synod_scan_event end_of_log(struct synod_scan *scan)
 {
 	synod_assert(!scan->searching);
-	synod_assert_cmp(scan->offset, ==, scan->log_end);
+	synod_assert(scan->over || scan->offset == scan->log.end);
 	if (scan->mark < scan->number)
 		return end(scan);
 	scan->gap = (struct synod_scan_gap){
@@ -392,20 +442,17 @@ enum synod_scan_event synod_scan_give(struct synod_scan *scan, const void *bytes
 	synod_assert(((uintptr_t)bytes & 7) == 0);
 	if (scan->searching)
 		return search(scan, bytes);
-	if (scan->offset == scan->log_end)
+	if (scan->over || (!scan->log.wraps && scan->offset == scan->log.end))
 		return end_of_log(scan);
 	reason = judge(scan, bytes, scan->want_size, &known);
 	if (reason == SYNOD_SCAN_FINE) {
 		take(scan, bytes);
-		if (scan->offset < scan->log_end)
+		if (scan->log.wraps || scan->offset < scan->log.end)
 			want(scan, scan->offset);
 		else
 			scan->want_size = 0;
 		return SYNOD_SCAN_GROUP;
 	}
 	start_search(scan, bytes, reason, known);
-	if (scan->search_offset >= scan->fence || scan->search_offset >= scan->log_end)
-		return end_search(scan);
-	want(scan, scan->search_offset);
-	return SYNOD_SCAN_MORE;
+	return go_on_searching(scan);
 }

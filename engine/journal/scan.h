@@ -39,7 +39,7 @@ enum synod_scan_reason {
 	SYNOD_SCAN_FINE = 0,
 	SYNOD_SCAN_EMPTY,   /* zeros */
 	SYNOD_SCAN_HEADER,  /* no header, or its checksum is wrong */
-	SYNOD_SCAN_STALE,   /* a whole header that belongs elsewhere or to an earlier life */
+	SYNOD_SCAN_STALE,   /* belongs elsewhere, to an earlier life or to an earlier turn */
 	SYNOD_SCAN_RECORD,  /* a record header is wrong */
 	SYNOD_SCAN_BODY,    /* a batch does not match its checksum */
 	SYNOD_SCAN_PADDING, /* the padding is not zero */
@@ -49,8 +49,8 @@ enum synod_scan_reason {
 /* Something unreadable. */
 struct synod_scan_gap {
 	enum synod_scan_reason reason; /* FINE: no gap */
-	uint64_t offset;
-	uint64_t bytes; /* 0: not known */
+	uint64_t offset;	       /* of the file */
+	uint64_t bytes;		       /* 0: not known */
 	uint64_t group_first;
 	uint64_t group_last;
 	uint64_t slot_first; /* 0: not known, or none */
@@ -62,23 +62,24 @@ struct synod_scan {
 	/* In: what the superblock says. */
 	uint64_t cluster;
 	uint64_t incarnation;
-	uint64_t log_end;
+	struct synod_format_log log;
 	uint32_t replica;
 	uint32_t seed;
-	uint32_t epoch;
 
-	/* What the caller must give next. */
+	/* What the caller must give next: of the file. */
 	uint64_t want_offset;
 	uint32_t want_size;
 
-	/* The group expected, and what it must follow. */
+	/* The group expected, and what it must follow. All other offsets here are virtual. */
 	uint64_t number;
 	uint64_t offset;
+	uint64_t begin; /* where the scan began */
 	uint64_t life;
 	uint64_t life_now;   /* the superblock's: groups from life_group on have it, */
 	uint64_t life_group; /* or are left over; 0: not said */
 	uint32_t previous_checksum;
 	int previous_known; /* 0 behind a gap */
+	int over;	    /* nothing behind this is looked at */
 
 	/* Looking beyond something unreadable. */
 	int searching;

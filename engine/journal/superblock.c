@@ -14,10 +14,13 @@ static uint32_t checksum(const struct synod_format_superblock *sector)
 }
 
 void synod_superblock_first(struct synod_format_superblock *superblock,
-			    const struct synod_journal_identity *identity, uint64_t file_size,
-			    uint64_t log_end, uint64_t salt)
+			    const struct synod_journal_identity *identity,
+			    const struct synod_superblock_extent *extent, uint64_t salt)
 {
-	synod_assert_cmp(log_end, <=, file_size);
+	const uint64_t log_begin = SYNOD_FORMAT_AREAS_BEGIN + 2 * extent->area_size;
+
+	synod_assert_cmp(extent->log_end, <=, extent->file_size);
+	synod_assert_cmp(extent->area_size % SYNOD_BLOCK_SIZE, ==, 0u);
 	synod_assert(identity->replica > 0);
 	*superblock = (struct synod_format_superblock){
 		.magic = SYNOD_FORMAT_SUPERBLOCK_MAGIC,
@@ -28,13 +31,13 @@ void synod_superblock_first(struct synod_format_superblock *superblock,
 		.replica = identity->replica,
 		.replicas = identity->replicas,
 		.salt = salt,
-		.file_size = file_size,
-		.log_begin = SYNOD_FORMAT_LOG_BEGIN,
-		.log_end = log_end,
+		.file_size = extent->file_size,
+		.log_begin = log_begin,
+		.log_end = extent->log_end,
 		.block_size = SYNOD_BLOCK_SIZE,
 		.group_size_max = SYNOD_GROUP_SIZE_MAX,
-		.fence = SYNOD_FORMAT_LOG_BEGIN,
-		.head_offset = SYNOD_FORMAT_LOG_BEGIN,
+		.fence = log_begin,
+		.head_offset = log_begin,
 		.head_group = 1,
 	};
 	superblock->head_previous = synod_superblock_seed(superblock);
@@ -47,11 +50,45 @@ void synod_superblock_encode(const struct synod_format_superblock *superblock, u
 	synod_assert(superblock->magic == SYNOD_FORMAT_SUPERBLOCK_MAGIC);
 	synod_assert(superblock->sequence > 0);
 	synod_assert(superblock->fence >= superblock->log_begin);
-	synod_assert(superblock->fence <= superblock->log_end);
 	*sector = *superblock;
 	sector->copy = copy;
 	sector->checksum = checksum(sector);
 	synod_assert(synod_superblock_valid(sector, copy)); /* what is written can be read */
+}
+
+/* Of a superblock whose log is sane. */
+static int marks_valid(const struct synod_format_superblock *sector)
+{
+	const struct synod_format_log log = synod_format_log_of(sector);
+	const uint64_t size = log.end - log.begin;
+	const uint64_t head = sector->head_offset + sector->head_epoch * size;
+
+	synod_assert(log.begin < log.end);
+	synod_assert_cmp(log.end, <=, (uint64_t)INT64_MAX);
+	if (sector->head_offset < log.begin || sector->head_offset > log.end ||
+	    sector->head_offset % SYNOD_BLOCK_SIZE != 0 || sector->fence % SYNOD_BLOCK_SIZE != 0 ||
+	    sector->fence < log.begin)
+		return 0;
+	if (!log.wraps)
+		return sector->head_epoch == 0 && sector->fence <= log.end;
+	/* So that no sum overflows: 2^32 turns of a log of at most 2^28 blocks. */
+	return size >= 8 * SYNOD_GROUP_SIZE_MAX && size < 1ull << 40 &&
+	       synod_format_left(&log, head) >= SYNOD_GROUP_SIZE_MAX && sector->fence >= head &&
+	       sector->fence <= head + size + SYNOD_FORMAT_FENCE_STEP;
+}
+
+static int snapshot_valid(const struct synod_format_superblock *sector)
+{
+	const uint64_t area = synod_format_area_size(sector);
+
+	synod_assert(sector->log_begin >= SYNOD_FORMAT_AREAS_BEGIN);
+	synod_assert(sector->magic == SYNOD_FORMAT_SUPERBLOCK_MAGIC);
+	if (sector->snapshot_slot == 0)
+		return sector->snapshot_offset == 0 && sector->snapshot_size == 0;
+	return sector->snapshot_slot < SYNOD_FORMAT_NUMBER_END && sector->snapshot_size > 0 &&
+	       sector->snapshot_size <= area &&
+	       (sector->snapshot_offset == SYNOD_FORMAT_AREAS_BEGIN ||
+		sector->snapshot_offset == SYNOD_FORMAT_AREAS_BEGIN + area);
 }
 
 /* A checksum says that bytes are as written; this, that what was written makes sense. */
@@ -60,13 +97,10 @@ static int geometry_valid(const struct synod_format_superblock *sector)
 	const uint64_t block = SYNOD_BLOCK_SIZE;
 
 	return sector->block_size == block && sector->group_size_max == SYNOD_GROUP_SIZE_MAX &&
-	       sector->log_begin >= SYNOD_SUPERBLOCK_COPIES * block &&
-	       sector->log_begin % block == 0 && sector->log_end % block == 0 &&
+	       sector->log_begin >= SYNOD_FORMAT_AREAS_BEGIN &&
+	       sector->log_begin % (2 * block) == 0 && sector->log_end % block == 0 &&
 	       sector->log_begin < sector->log_end && sector->log_end <= sector->file_size &&
-	       sector->file_size <= INT64_MAX && sector->fence >= sector->log_begin &&
-	       sector->fence <= sector->log_end && sector->fence % block == 0 &&
-	       sector->head_offset >= sector->log_begin && sector->head_offset <= sector->log_end &&
-	       sector->head_offset % block == 0;
+	       sector->file_size <= INT64_MAX && marks_valid(sector) && snapshot_valid(sector);
 }
 
 int synod_superblock_valid(const struct synod_format_superblock *sector, uint32_t copy)
@@ -81,8 +115,7 @@ int synod_superblock_valid(const struct synod_format_superblock *sector, uint32_
 	return geometry_valid(sector) && sector->sequence > 0 &&
 	       sector->sequence < SYNOD_FORMAT_NUMBER_END && sector->head_group > 0 &&
 	       sector->head_group < SYNOD_FORMAT_NUMBER_END &&
-	       sector->durable_group < SYNOD_FORMAT_NUMBER_END &&
-	       sector->snapshot_slot < SYNOD_FORMAT_NUMBER_END && sector->replica >= 1 &&
+	       sector->durable_group < SYNOD_FORMAT_NUMBER_END && sector->replica >= 1 &&
 	       sector->replica <= SYNOD_REPLICAS_MAX;
 }
 

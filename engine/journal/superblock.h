@@ -32,10 +32,17 @@ struct synod_superblock_choice {
 	uint32_t version;	/* VERSION: what they say */
 };
 
-/* Of a journal that holds nothing yet: its log is [SYNOD_FORMAT_LOG_BEGIN, log_end). */
+/* The extent of a new journal, in bytes. */
+struct synod_superblock_extent {
+	uint64_t file_size;
+	uint64_t area_size; /* of each of the two areas for snapshots; 0: none, and no ring */
+	uint64_t log_end;   /* the log begins behind the areas */
+};
+
+/* Of a journal that holds nothing yet. */
 void synod_superblock_first(struct synod_format_superblock *superblock,
-			    const struct synod_journal_identity *identity, uint64_t file_size,
-			    uint64_t log_end, uint64_t salt);
+			    const struct synod_journal_identity *identity,
+			    const struct synod_superblock_extent *extent, uint64_t salt);
 
 /* Fills in copy and checksum of a sector whose other fields are the superblock's. */
 void synod_superblock_encode(const struct synod_format_superblock *superblock, uint32_t copy,

@@ -34,14 +34,22 @@ enum {
 	SYNOD_JOURNAL_SIZE_MIN = 1 << 20, /* bytes of the smallest file */
 };
 
+struct synod_journal_extent {
+	/* Bytes of superblocks and log, rounded down to whole blocks; 0: all of a block device. */
+	uint64_t size;
+	/* And of each of two areas for snapshots, rounded up to whole blocks: as large as a
+	 * snapshot can be. 0: none; then the log is no ring, and when it is full it is full. */
+	uint64_t area_size;
+};
+
 /*
- * Makes a journal at path. size: bytes of the file, rounded down to whole blocks; 0 for a raw block
- * device: all of it. An existing file is never overwritten without FORCE, a device that is not
- * blank neither. Returns 0, or -errno with a sentence in error; then a file that was begun is gone.
+ * Makes a journal at path: a file of size + 2 * area_size bytes, or on a raw block device. An
+ * existing file is never overwritten without FORCE, a device that is not blank neither. Returns 0,
+ * or -errno with a sentence in error; then a file that was begun is gone.
  */
 int synod_journal_format(const char *path, const struct synod_journal_identity *identity,
-			 uint64_t size, unsigned int flags, char *error, size_t error_size)
-	__attribute__((warn_unused_result));
+			 const struct synod_journal_extent *extent, unsigned int flags, char *error,
+			 size_t error_size) __attribute__((warn_unused_result));
 
 struct synod_journal_options {
 	const char *path;
@@ -81,6 +89,14 @@ struct synod_journal_port synod_journal_port(struct synod_journal *journal);
 int synod_journal_read_sync(struct synod_journal *journal, uint64_t slot,
 			    struct synod_journal_record *record)
 	__attribute__((warn_unused_result));
+
+/*
+ * Blocking: the bytes of the snapshot that the superblock names, recovery.snapshot_size of them,
+ * into memory aligned to blocks and rounded up to whole ones. Returns 0, -EBADMSG (checksum), or
+ * -errno of the read, with a sentence in error.
+ */
+int synod_journal_read_snapshot(struct synod_journal *journal, void *image, char *error,
+				size_t error_size) __attribute__((warn_unused_result));
 
 /* Calls for everything in a journal, in file order; any may be NULL. Non-zero stops the walk. */
 struct synod_journal_visitor {

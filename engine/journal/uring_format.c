@@ -23,7 +23,8 @@
 struct making {
 	const char *path;
 	const struct synod_journal_identity *identity;
-	uint64_t size;	    /* of the journal */
+	uint64_t size; /* of the journal, areas included */
+	uint64_t area_size;
 	uint64_t file_size; /* of a device: all of it, else the same */
 	int fd;
 	int device;
@@ -139,12 +140,12 @@ static int set_size(struct making *making)
 		making->size = (uint64_t)size;
 	making->size -= making->size % SYNOD_BLOCK_SIZE;
 	making->file_size = making->device ? (uint64_t)size : making->size;
-	if (making->size < SYNOD_JOURNAL_SIZE_MIN)
-		return synod_uring_say(making->error, making->error_size, -EINVAL,
-				       "%s: %" PRIu64
-				       " bytes are too few for a journal; the least is "
-				       "%d",
-				       making->path, making->size, SYNOD_JOURNAL_SIZE_MIN);
+	if (making->size < SYNOD_JOURNAL_SIZE_MIN + 2 * making->area_size)
+		return synod_uring_say(
+			making->error, making->error_size, -EINVAL,
+			"%s: %" PRIu64 " bytes are too few for a journal; the least is "
+			"%" PRIu64,
+			making->path, making->size, SYNOD_JOURNAL_SIZE_MIN + 2 * making->area_size);
 	return 0;
 }
 
@@ -191,14 +192,18 @@ static int write_superblocks(struct making *making)
 {
 	struct synod_format_superblock superblock;
 	struct synod_format_superblock *sectors = (void *)making->zeros;
+	const struct synod_superblock_extent extent = {
+		.file_size = making->file_size,
+		.area_size = making->area_size,
+		.log_end = making->size,
+	};
 	uint64_t salt;
 	int result;
 
 	synod_assert_cmp(making->size, <=, making->file_size);
 	if (getrandom(&salt, sizeof(salt), 0) != (ssize_t)sizeof(salt))
 		return write_failed(making, -EIO, 0);
-	synod_superblock_first(&superblock, making->identity, making->file_size, making->size,
-			       salt);
+	synod_superblock_first(&superblock, making->identity, &extent, salt);
 	for (uint32_t copy = 0; copy < SYNOD_SUPERBLOCK_COPIES; copy++)
 		synod_superblock_encode(&superblock, copy, &sectors[copy]);
 	result = synod_uring_write_all(making->fd, sectors, SYNOD_WRITER_SUPERBLOCKS_SIZE, 0);
@@ -228,12 +233,16 @@ static int sync_directory(const struct making *making)
 }
 
 int synod_journal_format(const char *path, const struct synod_journal_identity *identity,
-			 uint64_t size, unsigned int flags, char *error, size_t error_size)
+			 const struct synod_journal_extent *extent, unsigned int flags, char *error,
+			 size_t error_size)
 {
+	const uint64_t area_size =
+		(extent->area_size + SYNOD_BLOCK_SIZE - 1) / SYNOD_BLOCK_SIZE * SYNOD_BLOCK_SIZE;
 	struct making making = {
 		.path = path,
 		.identity = identity,
-		.size = size,
+		.size = extent->size ? extent->size + 2 * area_size : 0,
+		.area_size = area_size,
 		.fd = -1,
 		.device = is_device(path),
 		.error = error,

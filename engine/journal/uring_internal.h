@@ -21,11 +21,10 @@ enum {
 
 	/* What a completion is of: the high half of its user_data: SYNOD_WRITER_..., or this. The
 	 * low half is an index. */
-	SYNOD_URING_READ = 3,
+	SYNOD_URING_READ = 4,
 };
 
-_Static_assert(SYNOD_JOURNAL_INFLIGHT + SYNOD_SUPERBLOCK_COPIES + SYNOD_URING_READS <=
-		       SYNOD_URING_ENTRIES,
+_Static_assert((int)SYNOD_WRITER_IOS + (int)SYNOD_URING_READS <= SYNOD_URING_ENTRIES,
 	       "an entry for all that can be in flight");
 _Static_assert(SYNOD_BLOCK_SIZE - 8 + sizeof(struct synod_format_record) + SYNOD_BATCH_SIZE_MAX <=
 		       SYNOD_URING_READ_SIZE,
@@ -110,6 +109,11 @@ void synod_uring_probe(int fd, enum synod_durability obtained, struct synod_jour
 /* One line of /proc/self/mountinfo: 1 and fs, flush, source if it is of that mount, else 0. */
 int synod_uring_probe_mount(const char *line, uint64_t mount_id,
 			    struct synod_journal_device *device, char *source, size_t source_size);
+
+/* ---- uring_open.c ---------------------------------------------------------------------------- */
+
+/* Bytes of the log that are in use. */
+uint64_t synod_uring_log_used(const struct synod_journal *journal);
 
 /* ---- uring_check.c: is it this replica's journal? -------------------------------------------- */
 

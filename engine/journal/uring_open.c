@@ -291,6 +291,19 @@ void synod_journal_close(struct synod_journal *journal)
 	free(journal);
 }
 
+uint64_t synod_uring_log_used(const struct synod_journal *journal)
+{
+	const struct synod_format_log log = synod_format_log_of(&journal->opened);
+	const uint64_t begin = log.wraps && !journal->read_only
+				       ? journal->writer.limit - (log.end - log.begin)
+				       : synod_format_virtual(&log, journal->opened.head_offset,
+							      journal->opened.head_epoch);
+
+	synod_assert_cmp(begin, <=, journal->writer.plan.offset_next);
+	synod_assert(journal->fd >= 0);
+	return journal->writer.plan.offset_next - begin;
+}
+
 enum synod_durability synod_journal_durability(const struct synod_journal *journal)
 {
 	synod_assert(journal->fd >= 0);
@@ -317,7 +330,7 @@ void synod_journal_status(const struct synod_journal *journal, struct synod_jour
 	synod_assert_cmp(journal->writer.plan.offset_next, >=, journal->opened.log_begin);
 	synod_assert(journal && status);
 	*status = (struct synod_journal_status){
-		.bytes_used = journal->writer.plan.offset_next - journal->opened.log_begin,
+		.bytes_used = synod_uring_log_used(journal),
 		.bytes_total = journal->opened.log_end - journal->opened.log_begin,
 		.slots_max = journal->index.slots,
 		.registered_buffers = journal->registered_buffers,

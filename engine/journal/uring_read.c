@@ -38,7 +38,7 @@ static int describe(const struct synod_journal *journal, uint64_t slot, const vo
 	return 0;
 }
 
-/* Bytes that a record at that place can take at most. */
+/* Bytes that a record at that file offset can take at most. */
 static uint32_t span_max(const struct synod_journal *journal, uint64_t place)
 {
 	const uint64_t left = journal->opened.log_end - place;
@@ -52,14 +52,15 @@ static uint32_t span_max(const struct synod_journal *journal, uint64_t place)
 int synod_journal_read_sync(struct synod_journal *journal, uint64_t slot,
 			    struct synod_journal_record *record)
 {
-	const uint64_t place = synod_index_offset(&journal->index, slot);
+	const uint64_t at = synod_index_offset(&journal->index, slot);
+	const uint64_t place = synod_format_place(&journal->writer.plan.log, at);
 	const uint8_t *bytes;
 	int result;
 
 	synod_assert(journal->inflight == 0 || journal->ring_enabled);
 	synod_assert(record != NULL);
 	memset(record, 0, sizeof(*record));
-	if (!place)
+	if (!at)
 		return -ENOENT;
 	result = synod_uring_chunk(journal, place, span_max(journal, place), &bytes);
 	if (result < 0)
@@ -70,18 +71,20 @@ int synod_journal_read_sync(struct synod_journal *journal, uint64_t slot,
 int synod_uring_read_start(void *context, uint64_t slot, uint64_t cookie)
 {
 	struct synod_journal *journal = context;
-	const uint64_t place = synod_index_offset(&journal->index, slot);
+	const uint64_t at = synod_index_offset(&journal->index, slot);
+	uint64_t place;
 	uint64_t begin;
 	uint32_t size;
 
-	synod_assert_cmp(place, <, journal->writer.plan.log_end);
+	synod_assert_cmp(at, <, journal->writer.limit);
 	synod_assert(!journal->read_only);
 	if (journal->failed)
 		return journal->failed;
-	if (!place)
+	if (!at)
 		return -ENOENT;
-	if (place >= journal->writer.prefix.offset_durable)
+	if (at >= journal->writer.prefix.offset_durable)
 		return -EAGAIN; /* still on its way */
+	place = synod_format_place(&journal->writer.plan.log, at);
 	if (!journal->ring_enabled && synod_uring_enable(journal) < 0)
 		return journal->failed;
 	begin = place - place % SYNOD_BLOCK_SIZE;

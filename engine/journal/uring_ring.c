@@ -26,10 +26,11 @@ static const unsigned int setups[] = {
 static void register_memory(struct synod_journal *journal)
 {
 	uint8_t *superblocks = journal->memory + SYNOD_WRITER_GROUPS_SIZE;
+	const size_t superblocks_size = SYNOD_WRITER_MEMORY_SIZE - SYNOD_WRITER_GROUPS_SIZE;
 	const struct iovec memory[3] = {
 		[SYNOD_URING_MEMORY_GROUPS] = { journal->memory, SYNOD_WRITER_GROUPS_SIZE },
-		[SYNOD_URING_MEMORY_SUPERBLOCKS] = { superblocks, SYNOD_WRITER_SUPERBLOCKS_SIZE },
-		[SYNOD_URING_MEMORY_READS] = { superblocks + SYNOD_WRITER_SUPERBLOCKS_SIZE,
+		[SYNOD_URING_MEMORY_SUPERBLOCKS] = { superblocks, superblocks_size },
+		[SYNOD_URING_MEMORY_READS] = { superblocks + superblocks_size,
 					       SYNOD_URING_READS_SIZE },
 	};
 
@@ -193,6 +194,22 @@ static void superblock_completed(struct synod_journal *journal, uint32_t copy, i
 		synod_writer_done(&journal->writer, SYNOD_WRITER_SUPERBLOCK, copy);
 }
 
+static void snapshot_completed(struct synod_journal *journal, int result)
+{
+	const struct synod_writer_snapshot *snapshot = &journal->writer.snapshot;
+	const uint64_t offset = snapshot->area + snapshot->written;
+
+	synod_assert(snapshot->pending > 0);
+	synod_assert_cmp(snapshot->written, <, snapshot->size);
+	if (result < 0)
+		synod_uring_fail(journal, result, "snapshot write failed", offset,
+				 snapshot->pending);
+	else if ((uint32_t)result < snapshot->pending)
+		synod_uring_fail(journal, -EIO, "short snapshot write", offset, snapshot->pending);
+	else
+		synod_writer_done(&journal->writer, SYNOD_WRITER_SNAPSHOT, 0);
+}
+
 static void completed(struct synod_journal *journal, uint64_t data, int result)
 {
 	const uint32_t index = (uint32_t)data;
@@ -205,6 +222,9 @@ static void completed(struct synod_journal *journal, uint64_t data, int result)
 		break;
 	case SYNOD_WRITER_SUPERBLOCK:
 		superblock_completed(journal, index, result);
+		break;
+	case SYNOD_WRITER_SNAPSHOT:
+		snapshot_completed(journal, result);
 		break;
 	case SYNOD_URING_READ:
 		synod_uring_read_done(journal, index, result);

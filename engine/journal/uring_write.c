@@ -116,7 +116,7 @@ uint64_t synod_uring_used(void *context)
 	const struct synod_journal *journal = context;
 
 	synod_assert(!journal->read_only);
-	return journal->writer.plan.offset_next - journal->opened.log_begin;
+	return synod_uring_log_used(journal);
 }
 
 uint64_t synod_uring_room(void *context)

@@ -24,18 +24,29 @@ static uint32_t queued(const struct synod_writer *writer)
 /* What is left behind the open group, less a block for the last marker. */
 static uint64_t bytes_left(const struct synod_writer *writer)
 {
-	uint64_t tail = writer->plan.offset_next + SYNOD_BLOCK_SIZE;
+	const struct synod_plan *plan = &writer->plan;
+	uint64_t tail = plan->offset_next + SYNOD_BLOCK_SIZE;
 
-	synod_assert_cmp(writer->plan.offset_next, <=, writer->plan.log_end);
+	synod_assert(plan->log.wraps || plan->offset_next <= plan->log.end);
 	if (writer->open_buffer >= 0)
 		tail += synod_format_blocks(writer->buffers[writer->open_buffer].group.used);
-	return tail < writer->plan.log_end ? writer->plan.log_end - tail : 0;
+	if (plan->log.wraps)
+		tail += SYNOD_GROUP_SIZE_MAX; /* lost where the turn ends */
+	return tail < writer->limit ? writer->limit - tail : 0;
+}
+
+/* Has the last marker's block been used? */
+static int marker_fits(const struct synod_writer *writer)
+{
+	synod_assert_cmp(writer->open_buffer, ==, -1);
+	synod_assert(writer->limit > 0);
+	return writer->plan.offset_next + SYNOD_BLOCK_SIZE <= writer->limit;
 }
 
 /* Opens a group in a free buffer. 0, or -ENOBUFS. */
 static int open_group(struct synod_writer *writer)
 {
-	synod_assert_cmp(writer->plan.offset_next, <, writer->plan.log_end);
+	synod_assert_cmp(writer->plan.offset_next, <, writer->limit);
 	synod_assert_cmp(writer->open_buffer, ==, -1);
 	for (int i = 0; i < SYNOD_JOURNAL_BUFFERS; i++) {
 		struct synod_writer_buffer *buffer = &writer->buffers[i];
@@ -82,9 +93,17 @@ static void take(struct synod_writer *writer, uint64_t ticket, uint64_t chosen_t
 	writer->ticket_given = ticket;
 	if (chosen_through <= writer->chosen_through)
 		return;
-	synod_assert_cmp(chosen_through, <=, writer->index->slots);
-	synod_assert(synod_index_offset(writer->index, chosen_through) != 0);
+	synod_assert(chosen_through <= writer->snapshot.slot_settled ||
+		     synod_index_offset(writer->index, chosen_through) != 0);
 	writer->chosen_through = chosen_through;
+}
+
+/* The highest slot that the index takes without forgetting one that is needed. */
+static uint64_t slot_limit(const struct synod_writer *writer)
+{
+	synod_assert(writer->index->slots > 0);
+	synod_assert_cmp(writer->snapshot.slot_settled, <=, writer->superblock.want.snapshot_slot);
+	return writer->snapshot.slot_settled + writer->index->slots;
 }
 
 int synod_writer_record(struct synod_writer *writer, uint64_t ticket,
@@ -97,7 +116,7 @@ int synod_writer_record(struct synod_writer *writer, uint64_t ticket,
 	synod_assert_cmp(entry->size, <=, (uint32_t)SYNOD_BATCH_SIZE_MAX);
 	synod_assert(entry->slot > 0);
 	synod_assert(ticket > 0);
-	if (entry->slot > writer->index->slots || bytes_left(writer) < GROUP_WORST)
+	if (entry->slot > slot_limit(writer) || bytes_left(writer) < GROUP_WORST)
 		return -ENOSPC;
 	if (writer->open_buffer >= 0 &&
 	    !synod_plan_fits(&writer->plan, &writer->buffers[writer->open_buffer].group,
@@ -147,9 +166,18 @@ void synod_writer_name_io(struct synod_writer *writer, const struct synod_writer
 	synod_assert_cmp(writer->ios_count, <, (uint32_t)SYNOD_WRITER_IOS);
 	synod_assert_cmp(io->offset % SYNOD_BLOCK_SIZE, ==, 0u);
 	synod_assert(io->size > 0 && io->size % SYNOD_BLOCK_SIZE == 0);
-	synod_assert_implies(io->kind == SYNOD_WRITER_GROUP,
-			     io->offset + io->size <= writer->superblock.fence_durable);
 	writer->ios[writer->ios_count++] = *io;
+}
+
+/* What stood there a turn ago is gone from now on. */
+static void forget_before(struct synod_writer *writer, uint64_t end)
+{
+	const uint64_t size = writer->plan.log.end - writer->plan.log.begin;
+
+	synod_assert_cmp(end, <=, writer->superblock.fence_durable);
+	synod_assert_cmp(end, <=, writer->limit);
+	if (writer->plan.log.wraps && end > size && end - size > writer->index->floor)
+		writer->index->floor = end - size;
 }
 
 static void start_group(struct synod_writer *writer, uint32_t index)
@@ -161,16 +189,24 @@ static void start_group(struct synod_writer *writer, uint32_t index)
 		.promised = writer->superblock.want.promised,
 		.fence = writer->superblock.fence_durable,
 	};
+	const struct synod_head head = { .at = buffer->group.offset,
+					 .number = buffer->group.number,
+					 .slot_last = buffer->group.slot_last,
+					 .previous_checksum = writer->plan.previous_checksum };
 
 	synod_assert_cmp(marks.durable_through, <, buffer->group.number);
 	synod_assert(buffer->used && buffer->group.bytes > 0);
+	synod_heads_note(&writer->heads, &head);
 	synod_plan_finish(&writer->plan, &buffer->group, &marks);
 	writer->group_marked = marks.durable_through;
-	synod_writer_name_io(writer, &(struct synod_writer_io){ .bytes = buffer->group.buffer,
-								.offset = buffer->group.offset,
-								.size = buffer->group.bytes,
-								.kind = SYNOD_WRITER_GROUP,
-								.index = index });
+	forget_before(writer, buffer->group.offset + buffer->group.bytes);
+	synod_writer_name_io(
+		writer, &(struct synod_writer_io){ .bytes = buffer->group.buffer,
+						   .offset = synod_format_place(
+							   &writer->plan.log, buffer->group.offset),
+						   .size = buffer->group.bytes,
+						   .kind = SYNOD_WRITER_GROUP,
+						   .index = index });
 	writer->groups_inflight++;
 }
 
@@ -211,12 +247,14 @@ static void group_done(struct synod_writer *writer, uint32_t index)
 
 void synod_writer_done(struct synod_writer *writer, uint32_t kind, uint32_t index)
 {
-	synod_assert(kind == SYNOD_WRITER_GROUP || kind == SYNOD_WRITER_SUPERBLOCK);
+	synod_assert(kind >= SYNOD_WRITER_GROUP && kind <= SYNOD_WRITER_SNAPSHOT);
 	synod_assert_implies(kind == SYNOD_WRITER_SUPERBLOCK, index < SYNOD_SUPERBLOCK_COPIES);
 	if (kind == SYNOD_WRITER_GROUP)
 		group_done(writer, index);
-	else
+	else if (kind == SYNOD_WRITER_SUPERBLOCK)
 		synod_writer_superblock_done(writer);
+	else
+		synod_writer_snapshot_done(writer);
 	synod_assert_cmp(writer->prefix.ticket_durable, <=, writer->ticket_given);
 }
 
@@ -245,8 +283,8 @@ static void maybe_mark(struct synod_writer *writer, uint64_t now_ns)
 	if (now_ns < synod_writer_deadline_ns(writer))
 		return;
 	synod_assert_cmp(writer->group_records, <=, writer->prefix.group_durable);
-	if (writer->plan.offset_next == writer->plan.log_end || open_group(writer) < 0)
-		return; /* the marker's block has been used */
+	if (!marker_fits(writer) || open_group(writer) < 0)
+		return;
 	close_group(writer);
 }
 
@@ -254,8 +292,7 @@ uint64_t synod_writer_deadline_ns(const struct synod_writer *writer)
 {
 	const uint64_t quiet_ns = (uint64_t)SYNOD_JOURNAL_MARKER_MS * 1000 * 1000;
 
-	if (!mark_due(writer) || writer->quiet_since_ns == 0 ||
-	    writer->plan.offset_next == writer->plan.log_end)
+	if (!mark_due(writer) || writer->quiet_since_ns == 0 || !marker_fits(writer))
 		return UINT64_MAX;
 	return writer->quiet_since_ns > UINT64_MAX - quiet_ns ? UINT64_MAX
 							      : writer->quiet_since_ns + quiet_ns;
@@ -269,15 +306,18 @@ void synod_writer_advance(struct synod_writer *writer, uint64_t now_ns)
 	synod_assert_cmp(writer->plan.life, ==, writer->superblock.want.life);
 	maybe_mark(writer, now_ns);
 	start_groups(writer);
+	synod_writer_snapshot_progress(writer);
 	synod_writer_superblock_progress(writer);
 }
 
 uint64_t synod_writer_room(const struct synod_writer *writer)
 {
-	const uint64_t slots = writer->index->slots - writer->index->slot_last;
+	const uint64_t limit = slot_limit(writer);
+	const uint64_t slots =
+		limit > writer->index->slot_last ? limit - writer->index->slot_last : 0;
 	const uint64_t groups = bytes_left(writer) / GROUP_WORST;
 
-	synod_assert_cmp(writer->index->slot_last, <=, writer->index->slots);
+	synod_assert(limit > 0);
 	return (slots < groups ? slots : groups) * SYNOD_BATCH_SIZE_MAX;
 }
 
@@ -294,8 +334,9 @@ void synod_writer_init(struct synod_writer *writer, const struct synod_writer_st
 	synod_assert(synod_recovery_whole(recovery));
 	synod_assert(start->index && start->memory);
 	synod_assert(start->fence_step >= 2 * SYNOD_GROUP_SIZE_MAX);
-	synod_assert_cmp(start->index->slot_last, ==, recovery->slot_last);
-	synod_assert_cmp(recovery->offset_tail, ==, start->plan->offset_next);
+	synod_assert_cmp(start->index->slot_last, <=, recovery->slot_last);
+	synod_assert_cmp(synod_format_next(&recovery->log, recovery->offset_tail), ==,
+			 start->plan->offset_next);
 	synod_assert_cmp(recovery->group_last + 1, ==, start->plan->number_next);
 	memset(writer, 0, sizeof(*writer));
 	writer->open_buffer = -1;
@@ -306,5 +347,7 @@ void synod_writer_init(struct synod_writer *writer, const struct synod_writer_st
 	writer->chosen_through = recovery->chosen_through;
 	writer->group_marked = recovery->group_last;
 	synod_prefix_init(&writer->prefix, recovery->group_last, recovery->offset_tail);
+	writer->heads = recovery->heads;
 	synod_writer_superblock_init(writer, start->opened);
+	synod_writer_snapshot_init(writer, start->opened);
 }

@@ -33,13 +33,14 @@
 enum {
 	SYNOD_WRITER_PROMISES = 16, /* promises that wait for the superblock; a power of two */
 	SYNOD_WRITER_QUEUE = 16,    /* of groups; a power of two */
-	SYNOD_WRITER_IOS = SYNOD_JOURNAL_INFLIGHT + SYNOD_SUPERBLOCK_COPIES,
+	SYNOD_WRITER_IOS = SYNOD_JOURNAL_INFLIGHT + SYNOD_SUPERBLOCK_COPIES + 1,
 
 	SYNOD_JOURNAL_MARKER_MS = 50, /* quiet time after which a marker group is written */
 
 	/* What a write is of. */
 	SYNOD_WRITER_GROUP = 1,	     /* index: of the buffer */
 	SYNOD_WRITER_SUPERBLOCK = 2, /* index: of the copy */
+	SYNOD_WRITER_SNAPSHOT = 3,   /* index: 0 */
 };
 
 _Static_assert((SYNOD_WRITER_PROMISES & (SYNOD_WRITER_PROMISES - 1)) == 0, "masked index");
@@ -47,10 +48,13 @@ _Static_assert((int)SYNOD_JOURNAL_BUFFERS < (int)SYNOD_WRITER_QUEUE, "every buff
 _Static_assert(SYNOD_JOURNAL_BUFFERS + SYNOD_WRITER_PROMISES + 1 <= SYNOD_PREFIX_ITEMS,
 	       "an item for all that can wait");
 
-/* The caller's memory: buffers of groups, then the four superblocks. Aligned to blocks. */
+/* The caller's memory: buffers of groups, the four superblocks, a piece of a snapshot. Aligned to
+ * blocks. */
 #define SYNOD_WRITER_GROUPS_SIZE      ((size_t)SYNOD_JOURNAL_BUFFERS * SYNOD_GROUP_SIZE_MAX)
 #define SYNOD_WRITER_SUPERBLOCKS_SIZE ((size_t)SYNOD_SUPERBLOCK_COPIES * SYNOD_BLOCK_SIZE)
-#define SYNOD_WRITER_MEMORY_SIZE      (SYNOD_WRITER_GROUPS_SIZE + SYNOD_WRITER_SUPERBLOCKS_SIZE)
+#define SYNOD_WRITER_SNAPSHOT_SIZE    ((size_t)SYNOD_GROUP_SIZE_MAX)
+#define SYNOD_WRITER_MEMORY_SIZE \
+	(SYNOD_WRITER_GROUPS_SIZE + SYNOD_WRITER_SUPERBLOCKS_SIZE + SYNOD_WRITER_SNAPSHOT_SIZE)
 
 /* A write that may start. Its bytes stay as they are until it is done. */
 struct synod_writer_io {
@@ -76,7 +80,8 @@ struct synod_writer_superblock {
 	uint64_t fence_durable;
 	uint64_t sequence_started;
 	uint64_t sequence_durable;
-	uint32_t pending; /* writes of this phase in flight */
+	uint64_t sequence_settled; /* both pairs hold this one or a later one */
+	uint32_t pending;	   /* writes of this phase in flight */
 	enum {
 		SYNOD_WRITER_IDLE = 0,
 		SYNOD_WRITER_PRIMARY,
@@ -91,6 +96,34 @@ struct synod_writer_superblock {
 	} promises[SYNOD_WRITER_PROMISES];
 	uint64_t promises_begin;
 	uint64_t promises_end;
+};
+
+/*
+ * A snapshot on its way to the area that the durable superblock does not name:
+ *
+ *   IDLE --snapshot--> BODY (piece by piece) --durable--> COMMIT (superblock: it, the new head)
+ *    ^                                                                         | both pairs
+ *    +-------------------------------------------------------------------------+
+ *
+ * Only then may what stood before the head be written over: with one pair alone, damage to it would
+ * bring the old head back.
+ */
+struct synod_writer_snapshot {
+	enum {
+		SYNOD_WRITER_SNAPSHOT_IDLE = 0,
+		SYNOD_WRITER_SNAPSHOT_BODY,
+		SYNOD_WRITER_SNAPSHOT_COMMIT
+	} phase;
+	uint32_t pending;  /* bytes of the piece in flight */
+	uint32_t checksum; /* of the bytes so far */
+	uint64_t slot;
+	const uint8_t *image; /* the caller's */
+	uint64_t size;
+	uint64_t written;
+	uint64_t area;	       /* file offset */
+	uint64_t sequence;     /* COMMIT: of the superblock that names it */
+	uint64_t slot_settled; /* of the last that is done; as found at open */
+	uint64_t tail_before;  /* where the log ended when the last one was begun */
 };
 
 struct synod_writer {
@@ -109,6 +142,9 @@ struct synod_writer {
 	struct synod_writer_io ios[SYNOD_WRITER_IOS];
 	struct synod_writer_buffer buffers[SYNOD_JOURNAL_BUFFERS];
 	struct synod_writer_superblock superblock;
+	struct synod_writer_snapshot snapshot;
+	struct synod_heads heads;
+	uint64_t limit; /* virtual offset: nothing is written beyond it */
 
 	/* Set at init. */
 	struct synod_index *index;
@@ -156,12 +192,32 @@ void synod_writer_done(struct synod_writer *writer, uint32_t kind, uint32_t inde
 /* When advance has to be called though nothing completes: a marker is due. UINT64_MAX: never. */
 uint64_t synod_writer_deadline_ns(const struct synod_writer *writer);
 
+/*
+ * Begins to write a snapshot of the state after that slot, beyond the last one's. The bytes stay as
+ * they are until it is done. 0; -EBUSY: another is under way; -EFBIG: more than an area holds, or
+ * there are no areas.
+ */
+int synod_writer_snapshot(struct synod_writer *writer, uint64_t slot, const void *image,
+			  uint64_t size) __attribute__((warn_unused_result));
+static inline int synod_writer_snapshot_busy(const struct synod_writer *writer)
+{
+	return writer->snapshot.phase != SYNOD_WRITER_SNAPSHOT_IDLE;
+}
+/* Is it time: is half of the log, or of the index, in use? */
+int synod_writer_snapshot_wanted(const struct synod_writer *writer);
+
 /* Bytes of records, in groups of their own, that fit for certain. */
 uint64_t synod_writer_room(const struct synod_writer *writer);
 /* Would a further group start at once? */
 int synod_writer_ready(const struct synod_writer *writer);
 
-/* ---- between writer.c and writer_superblock.c ------------------------------------------------ */
+/* ---- between writer.c, writer_superblock.c and writer_snapshot.c ---------------------------- */
+
+/* What the superblock says at open of the snapshot and the head. */
+void synod_writer_snapshot_init(struct synod_writer *writer,
+				const struct synod_format_superblock *opened);
+void synod_writer_snapshot_progress(struct synod_writer *writer);
+void synod_writer_snapshot_done(struct synod_writer *writer);
 
 void synod_writer_superblock_init(struct synod_writer *writer,
 				  const struct synod_format_superblock *opened);

@@ -17,6 +17,7 @@ void synod_writer_superblock_init(struct synod_writer *writer,
 	superblock->want = *opened;
 	superblock->sequence_started = opened->sequence;
 	superblock->sequence_durable = opened->sequence;
+	superblock->sequence_settled = opened->sequence;
 	superblock->fence_durable = opened->fence;
 	synod_assert(superblock->want.sequence > 0);
 }
@@ -54,6 +55,7 @@ void synod_writer_life_begun(struct synod_writer *writer)
 	synod_assert_cmp(superblock->want.sequence, ==, superblock->sequence_durable + 1);
 	synod_assert_cmp(superblock->want.life, ==, writer->plan.life + 1);
 	superblock->sequence_durable = superblock->want.sequence;
+	superblock->sequence_settled = superblock->want.sequence;
 	superblock->fence_durable = superblock->want.fence;
 	superblock->dirty = 0;
 	writer->plan.life = superblock->want.life;
@@ -86,15 +88,20 @@ void synod_writer_superblock_promise(struct synod_writer *writer, uint64_t ballo
 void synod_writer_raise_fence(struct synod_writer *writer)
 {
 	struct synod_format_superblock *want = &writer->superblock.want;
-	const uint64_t step = writer->fence_step;
-	uint64_t tail = writer->plan.offset_next;
+	const struct synod_format_log *log = &writer->plan.log;
+	const uint64_t quarter = (log->end - log->begin) / 4 / SYNOD_BLOCK_SIZE * SYNOD_BLOCK_SIZE;
+	const uint64_t tail = writer->plan.offset_next;
+	uint64_t step = writer->fence_step;
 
-	synod_assert_cmp(tail, <=, want->log_end);
-	synod_assert_cmp(want->fence, <=, want->log_end);
-	if (want->fence == want->log_end || tail + step / 2 < want->fence)
+	synod_assert(log->wraps || tail <= log->end);
+	synod_assert(log->wraps || want->fence <= log->end);
+	if (log->wraps && step > quarter)
+		step = quarter; /* a search stays well within one turn */
+	if ((!log->wraps && want->fence == log->end) || tail + step / 2 < want->fence)
 		return;
-	tail -= tail % SYNOD_BLOCK_SIZE;
-	want->fence = want->log_end - tail > step ? tail + step : want->log_end;
+	want->fence = tail - tail % SYNOD_BLOCK_SIZE + step;
+	if (!log->wraps && want->fence > log->end)
+		want->fence = log->end;
 	writer->superblock.dirty = 1;
 }
 
@@ -148,9 +155,15 @@ void synod_writer_superblock_done(struct synod_writer *writer)
 
 	synod_assert(superblock->phase != SYNOD_WRITER_IDLE);
 	synod_assert(superblock->pending > 0);
-	if (--superblock->pending > 0 || superblock->phase != SYNOD_WRITER_PRIMARY)
+	if (--superblock->pending > 0)
 		return;
+	if (superblock->phase == SYNOD_WRITER_MIRROR) {
+		superblock->sequence_settled = superblock->sequence_started;
+		return;
+	}
 	superblock->sequence_durable = superblock->sequence_started;
+	/* The sequence before it went to the other pair first. */
+	superblock->sequence_settled = superblock->sequence_started - 1;
 	superblock->fence_durable =
 		superblock->copy[2 * synod_superblock_pair(superblock->sequence_started)].fence;
 	while (superblock->promises_begin != superblock->promises_end) {

@@ -75,7 +75,8 @@ static inline int fixture_teardown(void **state)
 
 static inline void fixture_format(struct fixture *fixture, uint64_t size)
 {
-	const int result = synod_journal_format(fixture->path, &fixture_identity, size, 0,
+	const int result = synod_journal_format(fixture->path, &fixture_identity,
+						&(struct synod_journal_extent){ .size = size }, 0,
 						fixture->error, sizeof(fixture->error));
 
 	if (result != 0)

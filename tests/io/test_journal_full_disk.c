@@ -13,7 +13,8 @@ static void a_full_disk_is_met_at_format_and_leaves_nothing(void **state)
 	struct fixture *fixture = *state;
 
 	assert_int_equal(mount("none", fixture->directory, "tmpfs", 0, "size=8m"), 0);
-	assert_int_equal(synod_journal_format(fixture->path, &fixture_identity, 64 << 20, 0,
+	assert_int_equal(synod_journal_format(fixture->path, &fixture_identity,
+					      &(struct synod_journal_extent){ .size = 64 << 20 }, 0,
 					      fixture->error, sizeof(fixture->error)),
 			 -ENOSPC);
 	print_message("%s\n", fixture->error);

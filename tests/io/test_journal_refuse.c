@@ -102,9 +102,10 @@ static void two_processes_never_share_a_journal(void **state)
 
 		if (result != -EBUSY || !strstr(fixture->error, "in use by another process"))
 			_exit(1);
-		result = synod_journal_format(fixture->path, &fixture_identity, FIXTURE_SIZE,
-					      SYNOD_JOURNAL_FORCE, fixture->error,
-					      sizeof(fixture->error));
+		result = synod_journal_format(
+			fixture->path, &fixture_identity,
+			&(struct synod_journal_extent){ .size = FIXTURE_SIZE }, SYNOD_JOURNAL_FORCE,
+			fixture->error, sizeof(fixture->error));
 		_exit(result == -EBUSY ? 0 : 2);
 	}
 	assert_int_equal(waitpid(child, &status, 0), child);
@@ -126,17 +127,20 @@ static void an_existing_file_is_never_formatted_over(void **state)
 	fixture_write(fixture, 1, 257, 0);
 	fixture_wait(fixture);
 	fixture_close(fixture);
-	assert_int_equal(synod_journal_format(fixture->path, &fixture_identity, FIXTURE_SIZE, 0,
-					      fixture->error, sizeof(fixture->error)),
-			 -EEXIST);
+	assert_int_equal(
+		synod_journal_format(fixture->path, &fixture_identity,
+				     &(struct synod_journal_extent){ .size = FIXTURE_SIZE }, 0,
+				     fixture->error, sizeof(fixture->error)),
+		-EEXIST);
 	assert_non_null(strstr(fixture->error, "exists already"));
 	fixture_open(fixture);
 	assert_int_equal(fixture->recovery.slot_last, 1);
 	fixture_close(fixture);
-	assert_int_equal(synod_journal_format(fixture->path, &fixture_identity, FIXTURE_SIZE,
-					      SYNOD_JOURNAL_FORCE, fixture->error,
-					      sizeof(fixture->error)),
-			 0);
+	assert_int_equal(
+		synod_journal_format(fixture->path, &fixture_identity,
+				     &(struct synod_journal_extent){ .size = FIXTURE_SIZE },
+				     SYNOD_JOURNAL_FORCE, fixture->error, sizeof(fixture->error)),
+		0);
 	fixture_open(fixture);
 	assert_int_equal(fixture->recovery.slot_last, 0);
 }
@@ -146,15 +150,18 @@ static void format_refuses_what_makes_no_sense(void **state)
 	struct fixture *fixture = *state;
 	struct synod_journal_identity other = fixture_identity;
 
-	assert_int_equal(synod_journal_format(fixture->path, &fixture_identity, 4096, 0,
+	assert_int_equal(synod_journal_format(fixture->path, &fixture_identity,
+					      &(struct synod_journal_extent){ .size = 4096 }, 0,
 					      fixture->error, sizeof(fixture->error)),
 			 -EINVAL);
 	assert_non_null(strstr(fixture->error, "too few"));
 	assert_int_not_equal(access(fixture->path, F_OK), 0);
 	other.replica = 8;
-	assert_int_equal(synod_journal_format(fixture->path, &other, FIXTURE_SIZE, 0,
-					      fixture->error, sizeof(fixture->error)),
-			 -EINVAL);
+	assert_int_equal(
+		synod_journal_format(fixture->path, &other,
+				     &(struct synod_journal_extent){ .size = FIXTURE_SIZE }, 0,
+				     fixture->error, sizeof(fixture->error)),
+		-EINVAL);
 	assert_int_not_equal(access(fixture->path, F_OK), 0);
 }
 
@@ -168,9 +175,11 @@ static void a_file_size_limit_is_told_before_it_kills(void **state)
 	limit = before;
 	limit.rlim_cur = FIXTURE_SIZE / 2;
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
-	assert_int_equal(synod_journal_format(fixture->path, &fixture_identity, FIXTURE_SIZE, 0,
-					      fixture->error, sizeof(fixture->error)),
-			 -EFBIG);
+	assert_int_equal(
+		synod_journal_format(fixture->path, &fixture_identity,
+				     &(struct synod_journal_extent){ .size = FIXTURE_SIZE }, 0,
+				     fixture->error, sizeof(fixture->error)),
+		-EFBIG);
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
 	assert_non_null(strstr(fixture->error, "ulimit -f"));
 	assert_int_not_equal(access(fixture->path, F_OK), 0);

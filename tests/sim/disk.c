@@ -80,7 +80,10 @@ void sim_disk_format(struct sim *sim, struct sim_replica *replica, uint64_t size
 	struct synod_format_superblock sector;
 
 	take_memory(disk, size);
-	synod_superblock_first(&superblock, &identity, size, size, synod_random_next(&sim->random));
+	synod_superblock_first(
+		&superblock, &identity,
+		&(struct synod_superblock_extent){ .file_size = size, .log_end = size },
+		synod_random_next(&sim->random));
 	for (uint32_t copy = 0; copy < SYNOD_SUPERBLOCK_COPIES; copy++) {
 		synod_superblock_encode(&superblock, copy, &sector);
 		sim_disk_put(disk, (uint64_t)copy * SYNOD_BLOCK_SIZE, &sector, sizeof(sector));

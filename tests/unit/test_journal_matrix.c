@@ -108,7 +108,10 @@ static void format_and_open(struct journal *journal, uint32_t replica)
 	struct synod_format_superblock first;
 
 	memset(journal->bytes, 0, sizeof(journal->bytes));
-	synod_superblock_first(&first, &identity, FILE_SIZE, FILE_SIZE, replica);
+	synod_superblock_first(
+		&first, &identity,
+		&(struct synod_superblock_extent){ .file_size = FILE_SIZE, .log_end = FILE_SIZE },
+		replica);
 	for (uint32_t copy = 0; copy < SYNOD_SUPERBLOCK_COPIES; copy++)
 		synod_superblock_encode(&first, copy,
 					(void *)(journal->bytes + (size_t)copy * SYNOD_BLOCK_SIZE));

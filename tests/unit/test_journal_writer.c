@@ -40,7 +40,10 @@ static int set_up(void **state)
 	struct synod_writer_start start = { .fence_step = SYNOD_FORMAT_FENCE_STEP };
 
 	assert_non_null(fixture);
-	synod_superblock_first(&fixture->superblock, &identity, FILE_SIZE, FILE_SIZE, 7);
+	synod_superblock_first(
+		&fixture->superblock, &identity,
+		&(struct synod_superblock_extent){ .file_size = FILE_SIZE, .log_end = FILE_SIZE },
+		7);
 	synod_recovery_begin(&fixture->recovery, &fixture->superblock);
 	synod_plan_start(&fixture->plan, &fixture->superblock, NULL);
 	fixture->index.entries = fixture->entries;

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Snapshots, and room in the log: see writer.h. */
+#include "engine/base/assert.h"
+#include "engine/base/crc32c.h"
+#include "engine/journal/superblock.h"
+#include "engine/journal/writer.h"
+
+#include <errno.h>
+#include <string.h>
+
+static uint64_t log_size(const struct synod_writer *writer)
+{
+	synod_assert_cmp(writer->plan.log.begin, <, writer->plan.log.end);
+	synod_assert(writer->plan.log.end % SYNOD_BLOCK_SIZE == 0);
+	return writer->plan.log.end - writer->plan.log.begin;
+}
+
+/* Where the log begins, as both pairs of the superblock say. */
+static uint64_t head_at(const struct synod_writer *writer)
+{
+	synod_assert(writer->plan.log.wraps);
+	synod_assert_cmp(writer->limit, >=, log_size(writer));
+	return writer->limit - log_size(writer);
+}
+
+void synod_writer_snapshot_init(struct synod_writer *writer,
+				const struct synod_format_superblock *opened)
+{
+	const struct synod_format_log *log = &writer->plan.log;
+
+	synod_assert_cmp(log->end, ==, opened->log_end);
+	synod_assert_implies(opened->snapshot_slot, log->wraps);
+	writer->snapshot.slot_settled = opened->snapshot_slot;
+	writer->snapshot.tail_before = writer->plan.offset_next;
+	writer->limit = log->end;
+	if (log->wraps)
+		writer->limit = synod_format_virtual(log, opened->head_offset, opened->head_epoch) +
+				log_size(writer);
+}
+
+int synod_writer_snapshot_wanted(const struct synod_writer *writer)
+{
+	const struct synod_writer_snapshot *snapshot = &writer->snapshot;
+	const uint64_t tail = writer->plan.offset_next;
+
+	synod_assert_cmp(snapshot->tail_before, <=, tail);
+	synod_assert_implies(snapshot->phase, writer->plan.log.wraps);
+	if (!writer->plan.log.wraps || snapshot->phase != SYNOD_WRITER_SNAPSHOT_IDLE ||
+	    writer->index->slot_last <= snapshot->slot_settled)
+		return 0;
+	if (writer->index->slot_last - snapshot->slot_settled > writer->index->slots / 2)
+		return 1;
+	/* Not again at once where the last one freed little: a slot far behind holds the head. */
+	return tail - head_at(writer) > log_size(writer) / 2 &&
+	       tail - snapshot->tail_before > log_size(writer) / 8;
+}
+
+int synod_writer_snapshot(struct synod_writer *writer, uint64_t slot, const void *image,
+			  uint64_t size)
+{
+	struct synod_writer_snapshot *snapshot = &writer->snapshot;
+	const struct synod_format_superblock *want = &writer->superblock.want;
+	const uint64_t area_size = synod_format_area_size(want);
+
+	synod_assert(image && size > 0);
+	if (snapshot->phase != SYNOD_WRITER_SNAPSHOT_IDLE)
+		return -EBUSY;
+	if (size > area_size)
+		return -EFBIG;
+	synod_assert_cmp(slot, >, want->snapshot_slot);
+	snapshot->phase = SYNOD_WRITER_SNAPSHOT_BODY;
+	snapshot->slot = slot;
+	snapshot->image = image;
+	snapshot->size = size;
+	snapshot->written = 0;
+	snapshot->checksum = 0;
+	snapshot->tail_before = writer->plan.offset_next;
+	/* The other one than that which the superblock names. */
+	snapshot->area = SYNOD_FORMAT_AREAS_BEGIN;
+	if (want->snapshot_slot && want->snapshot_offset == SYNOD_FORMAT_AREAS_BEGIN)
+		snapshot->area += area_size;
+	return 0;
+}
+
+/* One piece under way at most: the groups of the log have the disk. */
+static void write_piece(struct synod_writer *writer)
+{
+	struct synod_writer_snapshot *snapshot = &writer->snapshot;
+	uint8_t *piece = writer->memory + SYNOD_WRITER_GROUPS_SIZE + SYNOD_WRITER_SUPERBLOCKS_SIZE;
+	const uint64_t left = snapshot->size - snapshot->written;
+	const uint32_t size = left < SYNOD_WRITER_SNAPSHOT_SIZE
+				      ? (uint32_t)left
+				      : (uint32_t)SYNOD_WRITER_SNAPSHOT_SIZE;
+	const uint32_t bytes = synod_format_blocks(size);
+
+	synod_assert_cmp(snapshot->written, <, snapshot->size);
+	synod_assert_cmp(snapshot->pending, ==, 0u);
+	memcpy(piece, snapshot->image + snapshot->written, size);
+	memset(piece + size, 0, bytes - size);
+	snapshot->checksum = synod_crc32c_more(snapshot->checksum, piece, size);
+	snapshot->pending = size;
+	synod_writer_name_io(
+		writer, &(struct synod_writer_io){ .bytes = piece,
+						   .offset = snapshot->area + snapshot->written,
+						   .size = bytes,
+						   .kind = SYNOD_WRITER_SNAPSHOT });
+}
+
+/* All of it is on stable media: the next superblock names it, and the head that it allows. */
+static void commit(struct synod_writer *writer)
+{
+	struct synod_writer_snapshot *snapshot = &writer->snapshot;
+	struct synod_format_superblock *want = &writer->superblock.want;
+	const struct synod_head *head =
+		synod_heads_find(&writer->heads, snapshot->slot, writer->prefix.group_durable);
+
+	synod_assert_cmp(snapshot->written, ==, snapshot->size);
+	synod_assert_cmp(head->at, >=, head_at(writer));
+	want->snapshot_slot = snapshot->slot;
+	want->snapshot_offset = snapshot->area;
+	want->snapshot_size = snapshot->size;
+	want->snapshot_checksum = snapshot->checksum;
+	want->head_offset = synod_format_place(&writer->plan.log, head->at);
+	want->head_epoch = synod_format_epoch(&writer->plan.log, head->at);
+	want->head_group = head->number;
+	want->head_previous = head->previous_checksum;
+	writer->superblock.dirty = 1;
+	snapshot->sequence = writer->superblock.sequence_started + 1;
+	snapshot->phase = SYNOD_WRITER_SNAPSHOT_COMMIT;
+}
+
+void synod_writer_snapshot_progress(struct synod_writer *writer)
+{
+	struct synod_writer_snapshot *snapshot = &writer->snapshot;
+	const struct synod_format_superblock *want = &writer->superblock.want;
+
+	synod_assert_cmp(snapshot->written, <=, snapshot->size);
+	synod_assert_implies(snapshot->pending, snapshot->phase == SYNOD_WRITER_SNAPSHOT_BODY);
+	if (snapshot->phase == SYNOD_WRITER_SNAPSHOT_BODY && !snapshot->pending) {
+		if (snapshot->written < snapshot->size)
+			write_piece(writer);
+		else
+			commit(writer);
+	}
+	if (snapshot->phase != SYNOD_WRITER_SNAPSHOT_COMMIT ||
+	    writer->superblock.sequence_settled < snapshot->sequence)
+		return;
+	synod_assert_cmp(want->snapshot_slot, ==, snapshot->slot);
+	writer->limit =
+		synod_format_virtual(&writer->plan.log, want->head_offset, want->head_epoch) +
+		log_size(writer);
+	synod_heads_drop(&writer->heads, want->head_group);
+	snapshot->slot_settled = snapshot->slot;
+	snapshot->image = NULL;
+	snapshot->phase = SYNOD_WRITER_SNAPSHOT_IDLE;
+}
+
+void synod_writer_snapshot_done(struct synod_writer *writer)
+{
+	struct synod_writer_snapshot *snapshot = &writer->snapshot;
+
+	synod_assert(snapshot->phase == SYNOD_WRITER_SNAPSHOT_BODY);
+	synod_assert(snapshot->pending > 0);
+	snapshot->written += snapshot->pending;
+	snapshot->pending = 0;
+}
