@@ -117,7 +117,7 @@ static int ballot_is_of(uint64_t ballot, uint32_t replica)
 static int needs_voter(unsigned int type)
 {
 	return type != SYNOD_ACCEPTED && type != SYNOD_REJECT && type != SYNOD_NEED &&
-	       type != SYNOD_LEARN;
+	       type != SYNOD_LEARN && type != SYNOD_JOIN;
 }
 
 /* Whose ballot a message of each type must carry; the tag proved only who sent it. */
@@ -260,6 +260,12 @@ static void on_message(struct synod_core *core, struct synod_effects *fx,
 	case SYNOD_CONFIRMED:
 		dropped = synod_read_on_confirmed(core, fx, message);
 		break;
+	case SYNOD_JOIN:
+		synod_join_on_join(core, fx, message);
+		return;
+	case SYNOD_JOINED:
+		dropped = synod_join_on_joined(core, message);
+		break;
 	default:
 		dropped = synod_catchup_on_learn(core, fx, message);
 		break;
@@ -296,6 +302,8 @@ static uint64_t next_deadline(const struct synod_core *core)
 	/* A leader has all that is chosen; what it lacked as a follower no longer counts. */
 	if (core->need_deadline_ns && core->role != SYNOD_ROLE_LEADER)
 		deadline = synod_core_min(deadline, core->need_deadline_ns);
+	if (core->standing != SYNOD_STANDING_VOTES)
+		return synod_join_deadline(core, deadline);
 	if (core->role != SYNOD_ROLE_LEADER)
 		return deadline;
 	return synod_read_deadline(core, synod_handover_deadline(core, deadline));
@@ -334,6 +342,9 @@ void synod_core_step(struct synod_core *core, const struct synod_event *event,
 	case SYNOD_EVENT_INSTALLED:
 		synod_install(core, fx, event->slot);
 		break;
+	case SYNOD_EVENT_VOUCHED:
+		synod_join_on_vouched(core, fx);
+		break;
 	}
 	if (core->role == SYNOD_ROLE_LEADER) {
 		synod_leader_pump(core, fx);
@@ -345,6 +356,8 @@ void synod_core_step(struct synod_core *core, const struct synod_event *event,
 		synod_log_advance_chosen(core, fx);
 		synod_catchup_maybe_ask(core, fx);
 	}
+	if (core->standing != SYNOD_STANDING_VOTES)
+		synod_join_go_on(core, fx);
 	synod_follower_answer(core, fx);
 	fx->deadline_ns = next_deadline(core);
 	synod_assert_cmp(core->applied, <=, core->chosen_through); /* I8 */

@@ -62,6 +62,9 @@ enum {
  *  HANDOVER         b           last chosen       -                      -
  *  CONFIRM          b           -                 round of reads         -
  *  CONFIRMED        b           -                 as asked               -
+ *  JOIN             -           -                 own incarnation        -
+ *  JOINED           promised    last slot of      as asked               -
+ *                               which it has any; flag VOTER: it votes itself
  *
  * chosen_through travels on all of them: every slot up to it is chosen, as the sender knows.
  */
@@ -70,7 +73,7 @@ struct synod_message {
 	uint8_t from; /* replica 1..n */
 	uint8_t to;
 	uint8_t has_value;
-	uint32_t flags; /* SYNOD_FLAG_MORE, SYNOD_FLAG_BEHIND */
+	uint32_t flags; /* SYNOD_FLAG_MORE, SYNOD_FLAG_BEHIND, SYNOD_FLAG_VOTER */
 	uint64_t ballot;
 	uint64_t slot;
 	uint64_t chosen_through;
@@ -97,6 +100,8 @@ enum synod_event_kind {
 	 * snapshot, and executed, as the snapshot was loaded. They are not told as chosen any more.
 	 */
 	SYNOD_EVENT_INSTALLED,
+	/* Peers know of no newer disk of this replica: see enum synod_standing, MUTE. */
+	SYNOD_EVENT_VOUCHED,
 };
 
 struct synod_event {
@@ -115,7 +120,8 @@ struct synod_event {
 
 enum synod_write_of {
 	SYNOD_WRITE_OF_SLOT,
-	SYNOD_WRITE_OF_PROMISE
+	SYNOD_WRITE_OF_PROMISE,
+	SYNOD_WRITE_OF_STANDING, /* once durable, this replica votes */
 };
 
 struct synod_core_write {
@@ -205,6 +211,20 @@ struct synod_core_recovered {
 	uint32_t chosen;
 	uint32_t reserved;
 	struct synod_value value;
+};
+
+/*
+ * May this replica vote (I12)? Who does not yet follows, stores and learns, and says nothing that
+ * binds: no grant, promise, vote or confirmation; nor does it want to lead.
+ */
+enum synod_standing {
+	SYNOD_STANDING_VOTES = 0,
+	/* Its disk may be an older copy of itself: mute until VOUCHED comes, and a write that says
+	 * that it voted in this life is durable. */
+	SYNOD_STANDING_MUTE,
+	/* Its disk is new, in place of a lost one: it asks the others (JOIN) until it has all that
+	 * they may have counted of that one. */
+	SYNOD_STANDING_JOINING,
 };
 
 /*
@@ -315,6 +335,17 @@ struct synod_core {
 	uint64_t read_slot;	 /* what the round's reads must see */
 	uint64_t read_ns_next;	 /* CONFIRM is said again at this */
 
+	/* Not voting yet: join.c. */
+	uint32_t standing;	  /* enum synod_standing */
+	uint32_t join_answered;	  /* joining: bit of each other voter that answered */
+	uint32_t join_voting;	  /* of those, who vote themselves */
+	uint32_t join_reserved;	  /* 0 */
+	uint64_t incarnation;	  /* of our disk: says which answers are for us */
+	uint64_t join_promised;	  /* the highest promise that an answer told of */
+	uint64_t join_slot;	  /* and the highest slot */
+	uint64_t join_ns_next;	  /* JOIN is said again at this */
+	uint64_t ticket_standing; /* of the write that ends it; 0: not yet written */
+
 	struct synod_core_peer peers[SYNOD_REPLICAS_MAX + 1]; /* by id; [0] is unused */
 	struct synod_core_slot slots[SYNOD_WINDOW_SLOTS];     /* slot s at s & (window - 1) */
 };
@@ -332,6 +363,12 @@ void synod_core_init(struct synod_core *core, const struct synod_core_config *co
  */
 void synod_core_recover(struct synod_core *core, uint64_t promised, uint64_t chosen_through);
 void synod_core_recover_slot(struct synod_core *core, const struct synod_core_recovered *slot);
+
+/*
+ * Says, after recovery and before the first step, that this replica does not vote yet. Who is not
+ * told so votes. incarnation: of its disk; what was answered to another is not heeded.
+ */
+void synod_core_stand(struct synod_core *core, enum synod_standing standing, uint64_t incarnation);
 
 /*
  * One step. Everything in effects is set; no part of it is kept. Never call it without room for a

@@ -11,6 +11,7 @@
  *   install.c   a snapshot in the place of slots that nobody has any more
  *   handover.c  leadership that is given away: on request, or to a higher priority
  *   read.c      reads without a log write: a quorum confirms that we still lead
+ *   join.c      who does not vote yet: a disk that is new, or may be an older copy
  */
 #ifndef SYNOD_CORE_INTERNAL_H
 #define SYNOD_CORE_INTERNAL_H
@@ -34,9 +35,11 @@ static inline uint32_t synod_core_voters(const struct synod_core *core)
 	return (2u << core->config.voters) - 2;
 }
 
+/* Of ourselves also: may we yet (I12)? */
 static inline int synod_core_votes(const struct synod_core *core, uint32_t replica)
 {
-	return replica >= 1 && replica <= core->config.voters;
+	return replica >= 1 && replica <= core->config.voters &&
+	       (replica != core->config.replica || core->standing == SYNOD_STANDING_VOTES);
 }
 
 /* 1 if these replicas (bits) are a quorum of phase 2; it meets every quorum of phase 1 (I16). */
@@ -79,6 +82,8 @@ int synod_log_is_accepted(struct synod_core *core, uint64_t slot);
 /* The highest slot up to which everything is chosen and durable here. */
 uint64_t synod_log_durable_prefix(struct synod_core *core);
 void synod_log_write_promise(struct synod_core *core, struct synod_effects *fx, uint64_t ballot);
+/* The write that says that we vote from now on. Returns its ticket. */
+uint64_t synod_log_write_standing(struct synod_core *core, struct synod_effects *fx);
 void synod_log_release(struct synod_effects *fx, uint32_t handle);
 
 /* core.c */
@@ -180,6 +185,16 @@ int synod_catchup_learn(struct synod_core *core, struct synod_effects *fx,
 void synod_catchup_go_on(struct synod_core *core);
 /* Asks, or asks again, if a chosen slot is missing and it is time. */
 void synod_catchup_maybe_ask(struct synod_core *core, struct synod_effects *fx);
+
+/* join.c */
+
+void synod_join_on_join(struct synod_core *core, struct synod_effects *fx,
+			const struct synod_message *message);
+int synod_join_on_joined(struct synod_core *core, const struct synod_message *message);
+void synod_join_on_vouched(struct synod_core *core, struct synod_effects *fx);
+/* The end of every step of who does not vote: asks, finishes, and says nothing that binds. */
+void synod_join_go_on(struct synod_core *core, struct synod_effects *fx);
+uint64_t synod_join_deadline(const struct synod_core *core, uint64_t deadline);
 
 /* install.c */
 

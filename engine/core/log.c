@@ -85,6 +85,17 @@ void synod_log_write_promise(struct synod_core *core, struct synod_effects *fx, 
 	write->ballot = ballot;
 }
 
+uint64_t synod_log_write_standing(struct synod_core *core, struct synod_effects *fx)
+{
+	struct synod_core_write *write = next_write(core, fx);
+
+	synod_assert(core->standing != SYNOD_STANDING_VOTES); /* I12 */
+	synod_assert(core->ticket_promised <= core->ticket_durable ||
+		     core->standing == SYNOD_STANDING_MUTE);
+	write->kind = SYNOD_WRITE_OF_STANDING;
+	return write->ticket;
+}
+
 static void drop_found(struct synod_effects *fx, struct synod_core_slot *place)
 {
 	if (place->has_found)

@@ -268,6 +268,8 @@ const char *synod_wire_type_name(unsigned int type)
 		[SYNOD_SNAPSHOT] = "SNAPSHOT",
 		[SYNOD_FETCH] = "FETCH",
 		[SYNOD_HELLO] = "HELLO",
+		[SYNOD_JOIN] = "JOIN",
+		[SYNOD_JOINED] = "JOINED",
 		[SYNOD_REQUEST] = "REQUEST",
 		[SYNOD_REPLY] = "REPLY",
 		[SYNOD_STATUS_QUERY] = "STATUS_QUERY",

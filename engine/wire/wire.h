@@ -49,6 +49,8 @@ enum synod_wire_type {
 	SYNOD_HANDOVER,
 	SYNOD_CONFIRM,
 	SYNOD_CONFIRMED,
+	SYNOD_JOIN,
+	SYNOD_JOINED,
 	SYNOD_REPLICA_TYPES_END,
 
 	/*
@@ -113,6 +115,7 @@ enum {
 	SYNOD_FLAG_ENTRY = 1,  /* an entry and its batch follow the header */
 	SYNOD_FLAG_MORE = 2,   /* PROMISE: this burst is over, ask for the rest */
 	SYNOD_FLAG_BEHIND = 4, /* PROMISE: the candidate lacks slots that are no longer in memory */
+	SYNOD_FLAG_VOTER = 2,  /* JOINED: who answers votes */
 };
 
 /*

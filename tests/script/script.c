@@ -20,6 +20,9 @@
  *   read R                    one more read waits at R
  *   snapshot R                R takes a snapshot of all it executed and forgets the records
  *   install R S               S's snapshot is durable at R, and loaded there
+ *   wipe R                    R, which is down, gets a new disk in place of a lost one
+ *   mute R                    R, which is down, is not to vote before others vouch for its disk
+ *   vouch R                   they do
  *   settle                    deliver and make durable until nothing moves, without a word
  *   silently COMMAND …        the same without a word
  *   show                      role, ballot, promise and log of each replica; @: only accepted
@@ -163,6 +166,24 @@ static void on_life(const struct script *script, char **words)
 		world_boot(script->world, id);
 }
 
+/* wipe, mute, vouch. Returns 0 if it is none of these. */
+static int on_disk(const struct script *script, char **words)
+{
+	if (strcmp(words[0], "vouch") == 0) {
+		world_vouch(script->world, one_up(script, words[1])->id);
+		return 1;
+	}
+	if (strcmp(words[0], "wipe") != 0 && strcmp(words[0], "mute") != 0)
+		return 0;
+	if (script->world->replicas[replica_of(script, words[1])].up)
+		fail(script, "not a replica that is down", words[1]);
+	if (words[0][0] == 'w')
+		world_wipe(script->world, replica_of(script, words[1]));
+	else
+		world_mute(script->world, replica_of(script, words[1]));
+	return 1;
+}
+
 static void on_messages_or_life(const struct script *script, char **words)
 {
 	struct world *world = script->world;
@@ -179,7 +200,7 @@ static void on_messages_or_life(const struct script *script, char **words)
 		on_cut(script, words);
 	else if (strcmp(words[0], "heal") == 0)
 		memset(world->cut, 0, sizeof(world->cut));
-	else
+	else if (!on_disk(script, words))
 		fail(script, "not a command", words[0]);
 }
 

@@ -94,6 +94,14 @@ static void say_body(const struct world *world, const struct synod_message *mess
 	case SYNOD_CONFIRMED:
 		say(world, " round %llu", (unsigned long long)message->argument);
 		break;
+	case SYNOD_JOIN:
+		say(world, " as incarnation %llu", (unsigned long long)message->argument);
+		break;
+	case SYNOD_JOINED:
+		say(world, " %llu: has slots through %llu, %s",
+		    (unsigned long long)message->argument, (unsigned long long)message->slot,
+		    message->flags & SYNOD_FLAG_VOTER ? "votes" : "does not vote");
+		break;
 	case SYNOD_REJECT:
 		say(world, ": promised ");
 		say_ballot(world, message->argument);
@@ -150,6 +158,8 @@ static void carry_write(struct world *world, struct world_replica *replica,
 	if (write->kind == SYNOD_WRITE_OF_PROMISE) {
 		say(world, "promise ");
 		say_ballot(world, write->ballot);
+	} else if (write->kind == SYNOD_WRITE_OF_STANDING) {
+		say(world, "that it votes");
 	} else {
 		say(world, "slot %llu at ", (unsigned long long)write->slot);
 		say_ballot(world, write->ballot);
@@ -200,6 +210,7 @@ static void step(struct world *world, struct world_replica *replica, struct syno
 {
 	struct synod_effects *fx = &world->fx;
 	uint32_t role = replica->core.role;
+	uint32_t standing = replica->core.standing;
 
 	event->now_ns = world->now_ns;
 	synod_core_step(&replica->core, event, fx);
@@ -213,6 +224,8 @@ static void step(struct world *world, struct world_replica *replica, struct syno
 		say_ballot(world, replica->core.ballot);
 		say(world, "\n");
 	}
+	if (replica->core.standing != standing)
+		say(world, "  %u votes from now on\n", replica->id);
 	for (uint32_t i = 0; i < fx->sends_count; i++)
 		carry_send(world, &fx->sends[i]);
 	for (uint32_t i = 0; i < fx->writes_count; i++)
@@ -291,6 +304,8 @@ void world_boot(struct world *world, uint32_t id)
 	replica->read_last = 0;
 	synod_core_init(&replica->core, &config, world->now_ns);
 	recover(world, replica);
+	synod_core_stand(&replica->core, (enum synod_standing)replica->standing,
+			 replica->incarnation);
 	replica->chosen_last = replica->hint;
 	replica->applied = replica->hint;
 	replica->deadline_ns = replica->core.election_deadline_ns;
@@ -379,6 +394,29 @@ void world_install(struct world *world, uint32_t id, uint32_t from)
 	    (struct synod_event){ .kind = SYNOD_EVENT_INSTALLED, .slot = replica->snapshot });
 }
 
+void world_wipe(struct world *world, uint32_t id)
+{
+	struct world_replica *replica = &world->replicas[id];
+
+	replica->promised = 0;
+	replica->hint = 0;
+	replica->snapshot = 0;
+	memset(replica->records, 0, sizeof(replica->records));
+	replica->incarnation++;
+	replica->standing = SYNOD_STANDING_JOINING;
+	(void)world_drop(world, id, 0, 0);
+}
+
+void world_mute(struct world *world, uint32_t id)
+{
+	world->replicas[id].standing = SYNOD_STANDING_MUTE;
+}
+
+void world_vouch(struct world *world, uint32_t id)
+{
+	run(world, &world->replicas[id], (struct synod_event){ .kind = SYNOD_EVENT_VOUCHED });
+}
+
 void world_tick(struct world *world, uint32_t id)
 {
 	if (world->replicas[id].deadline_ns > world->now_ns)
@@ -394,6 +432,10 @@ static void make_durable(struct world_replica *replica, const struct world_write
 		replica->hint = kept->write.chosen_through;
 	if (kept->write.kind == SYNOD_WRITE_OF_PROMISE) {
 		replica->promised = kept->write.ballot;
+		return;
+	}
+	if (kept->write.kind == SYNOD_WRITE_OF_STANDING) {
+		replica->standing = SYNOD_STANDING_VOTES;
 		return;
 	}
 	synod_assert(kept->write.slot < WORLD_SLOTS_MAX);

@@ -52,6 +52,8 @@ struct world_replica {
 	uint64_t promised;
 	uint64_t hint;
 	uint64_t snapshot; /* it stands for all slots up to this one */
+	uint64_t incarnation;
+	uint32_t standing; /* enum synod_standing: how it starts */
 	struct world_record records[WORLD_SLOTS_MAX];
 	struct world_write writes[WORLD_WRITES_MAX]; /* ticket_durable + 1 .. ticket_issued */
 	uint64_t ticket_durable;
@@ -94,6 +96,12 @@ void world_handover(struct world *world, uint32_t replica, uint32_t to);
 void world_read(struct world *world, uint32_t replica);
 /* Takes a snapshot of all that is executed; the records that it covers are overwritten. */
 void world_snapshot(struct world *world, uint32_t replica);
+/* A replica that is down gets a new, empty disk; what it sent before is dropped by all from now on,
+ * as the pipeline does. It joins when it is started. */
+void world_wipe(struct world *world, uint32_t replica);
+/* A replica that is down is not to vote after its start until others vouch for its disk. */
+void world_mute(struct world *world, uint32_t replica);
+void world_vouch(struct world *world, uint32_t replica);
 /* The snapshot of one is durable at another, and loaded there. */
 void world_install(struct world *world, uint32_t replica, uint32_t from);
 /* Moves the clock to the replica's deadline, if that is ahead, and ticks. */
