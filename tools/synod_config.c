@@ -18,8 +18,9 @@ struct beginning {
 	uint64_t replicas;
 	uint64_t voters; /* 0: all */
 	uint64_t size;
-	const char *door; /* prefix of interface names; NULL: no doors */
-	const char *link; /* prefix of interface names; NULL: memif */
+	const char *door;	/* prefix of interface names; NULL: no doors */
+	const char *durability; /* NULL: the default */
+	const char *link;	/* prefix of interface names; NULL: memif */
 };
 
 static int write_file(const struct beginning *beginning, const char *path)
@@ -39,6 +40,8 @@ static int write_file(const struct beginning *beginning, const char *path)
 		id, beginning->replicas, beginning->machine);
 	if (beginning->voters)
 		fprintf(file, "voters = %" PRIu64 "\n", beginning->voters);
+	if (beginning->durability)
+		fprintf(file, "durability = %s\n", beginning->durability);
 	if (beginning->link) /* the kernel's usual MTU; memif lanes are for replicas on memif */
 		fprintf(file, "mtu = 1500\n\n[clients]\nlinks = 0\n");
 	for (uint64_t i = 1; i <= beginning->replicas; i++) {
@@ -116,6 +119,8 @@ int synod_tool_config(int argc, char **argv)
 		  "init: sequencer or kv (sequencer)", 0 },
 		{ "size", SYNOD_OPTION_SIZE, &beginning.size, "BYTES", "init: of each journal (1G)",
 		  0 },
+		{ "durability", SYNOD_OPTION_TEXT, &beginning.durability, "WHAT",
+		  "init: direct, any or none (direct)", 0 },
 		{ "door", SYNOD_OPTION_TEXT, &beginning.door, "PREFIX",
 		  "init: kernel-UDP doors on interfaces PREFIX1, PREFIX2 …", 0 },
 		{ "link", SYNOD_OPTION_TEXT, &beginning.link, "PREFIX",

@@ -54,6 +54,10 @@ int synod_tool_format(int argc, char **argv)
 	if (synod_tool_check_id(&config, id, "id"))
 		return SYNOD_TOOL_USAGE;
 	replica = synod_config_replica(&config, (uint32_t)id);
+	if (config.durability == SYNOD_WANT_NONE) {
+		printf("nothing to make: durability = none, the journal is in memory\n");
+		return synod_tool_finish();
+	}
 	if (check_place(replica->journal, force))
 		return SYNOD_TOOL_FAILED;
 	if (!size && (stat(replica->journal, &status) || !S_ISBLK(status.st_mode)))

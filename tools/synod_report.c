@@ -200,7 +200,12 @@ static void judge(struct report *report)
 	if (report->load)
 		judge_load(report);
 	durability = json_string_value(json_object_get(report->result, "durability"));
-	if (!durability || !strcmp(durability, "none") || !strcmp(durability, "mixed"))
+	if (durability && !strcmp(durability, "none") &&
+	    report->config.durability == SYNOD_WANT_NONE)
+		add_reason(report, &report->invalid,
+			   "durability none, as the configuration asks: nothing was kept, and "
+			   "nothing could be read back; to compare with");
+	else if (!durability || !strcmp(durability, "none") || !strcmp(durability, "mixed"))
 		add_reason(report, &report->failed, "durability: %s",
 			   durability ? durability : "unknown");
 }
@@ -308,7 +313,8 @@ static int make_report(struct report *report)
 
 	report->load = read_part(report, report->load_path, "the load generator");
 	report->status = read_part(report, report->status_path, "the replicas");
-	report->verify = read_part(report, report->verify_path, "synod verify");
+	if (report->verify_path || report->config.durability != SYNOD_WANT_NONE)
+		report->verify = read_part(report, report->verify_path, "synod verify");
 	json_object_set_new(report->result, "schema", json_integer(SCHEMA));
 	json_object_set_new(report->result, "status", json_null()); /* its place is at the front */
 	json_object_set(report->result, "reasons", report->reasons);
@@ -341,7 +347,7 @@ int synod_tool_report(int argc, char **argv)
 		{ "status", SYNOD_OPTION_TEXT, &report.status_path, "FILE",
 		  "JSON of `synod status`, at the end of the load", 1 },
 		{ "verify", SYNOD_OPTION_TEXT, &report.verify_path, "FILE",
-		  "JSON of `synod verify`", 1 },
+		  "JSON of `synod verify`; there is none of journals in memory", 0 },
 		{ "commit", SYNOD_OPTION_TEXT, &report.commit, "HASH", "of the source", 1 },
 		{ "killed", SYNOD_OPTION_TEXT, &report.killed, "WHO", "leader or follower", 0 },
 		{ "failure", SYNOD_OPTION_TEXT, &report.failure, "TEXT", "what else did not hold",

@@ -119,6 +119,12 @@ static void say_opened(uint32_t id, const struct synod_config *config,
 		opened->registered_buffers
 			? ""
 			: ", buffers not registered (raise RLIMIT_MEMLOCK for a little speed)");
+	if (opened->forgetful)
+		fprintf(stderr,
+			"synodd %" PRIu32
+			": DURABILITY NONE: this replica forgets what it promised "
+			"and accepted when it ends; for comparison only, and never for data\n",
+			id);
 	if (opened->torn_bytes_at)
 		fprintf(stderr,
 			"synodd %" PRIu32 ": a torn tail at offset %" PRIu64 " was dropped\n", id,

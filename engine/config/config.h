@@ -17,13 +17,16 @@
  *     memory_mb = 160          # DPDK memory of one process, 32..65536
  *     run_dir = .              # sockets and pid files; a relative path is relative to this file
  *     huge = auto              # auto | yes | no: hugepages
- *     durability = direct      # direct | any: direct refuses to start without O_DIRECT and
- *                              # RWF_DSYNC, or where nothing flushes the device's cache
+ *     durability = direct      # direct | any | none. direct refuses to start without O_DIRECT and
+ *                              # RWF_DSYNC, or where nothing flushes the device's cache; none
+ *                              # keeps the journal in memory: a replica forgets all it promised
+ *                              # when it ends. To compare with, and never for data
  *
  *     [timing]                 # milliseconds; heartbeat < election / 2, retransmit < election
  *     election_ms = 150
  *     heartbeat_ms = 20
  *     retransmit_ms = 20
+ *     journal_timeout_ms = 5000   # a disk that answers a write or read later ends its replica
  *
  *     [clients]
  *     links = 4                # memif clients that a replica takes at once, 0..16
@@ -84,7 +87,8 @@ enum synod_huge {
 
 enum synod_durability_wanted {
 	SYNOD_WANT_DIRECT,
-	SYNOD_WANT_ANY
+	SYNOD_WANT_ANY,
+	SYNOD_WANT_NONE
 };
 
 enum synod_transport_kind {
@@ -145,6 +149,7 @@ struct synod_config {
 	uint32_t election_ms;
 	uint32_t heartbeat_ms;
 	uint32_t retransmit_ms;
+	uint32_t journal_timeout_ms;
 
 	/* [clients] */
 	uint32_t links;

@@ -7,7 +7,7 @@
 static const char *const machine_names[] = { "sequencer", "kv", NULL };
 static const char *const poll_names[] = { "auto", "spin", "pause", "yield", NULL };
 static const char *const huge_names[] = { "auto", "yes", "no", NULL };
-static const char *const durability_names[] = { "direct", "any", NULL };
+static const char *const durability_names[] = { "direct", "any", "none", NULL };
 static const char *const transport_names[] = { "memif", "pci", "af_packet", NULL };
 
 #define IN_CONFIG(member)  offsetof(struct synod_config, member)
@@ -44,6 +44,8 @@ const struct synod_config_key synod_config_keys[] = {
 	  30000, NULL, 0 },
 	{ SYNOD_SECTION_TIMING, "retransmit_ms", SYNOD_KIND_NUMBER, IN_CONFIG(retransmit_ms), 1,
 	  60000, NULL, 0 },
+	{ SYNOD_SECTION_TIMING, "journal_timeout_ms", SYNOD_KIND_NUMBER,
+	  IN_CONFIG(journal_timeout_ms), 100, 3600000, NULL, 0 },
 
 	{ SYNOD_SECTION_CLIENTS, "links", SYNOD_KIND_NUMBER, IN_CONFIG(links), 0,
 	  SYNOD_CONFIG_LINKS_MAX, NULL, 0 },

@@ -39,17 +39,27 @@ static int open_journal(struct synod_replica *replica, struct synod_replica_open
 		.path = own->journal,
 		.expect = &identity,
 		.counters = &replica->journal_counters,
+		.timeout_ms = replica->config.journal_timeout_ms,
 	};
 	struct synod_journal_status status;
 	const struct synod_journal_device *device;
 	char reason[256];
-	int failed = synod_journal_open(&replica->journal, &options, &replica->recovery, error,
-					error_size);
+	int failed;
 
+	if (replica->config.durability == SYNOD_WANT_NONE) {
+		/* A number of its own: whoever remembers the disk it had sees that it is new. */
+		if (getrandom(&identity.incarnation, sizeof(identity.incarnation), 0) < 0)
+			identity.incarnation = synod_host_now_ns();
+		identity.incarnation |= 1;
+		options.memory.size = own->journal_size;
+	}
+	failed = synod_journal_open(&replica->journal, &options, &replica->recovery, error,
+				    error_size);
 	if (failed)
 		return failed;
 	device = synod_journal_device(replica->journal);
 	synod_journal_device_text(device, opened->durability, sizeof(opened->durability));
+	opened->forgetful = device->durability == SYNOD_DURABILITY_NONE;
 	if (replica->config.durability == SYNOD_WANT_DIRECT &&
 	    synod_journal_device_check(device, reason, sizeof(reason))) {
 		snprintf(error, error_size,

@@ -34,6 +34,7 @@ struct synod_replica_opened {
 	uint64_t replay_ns;
 	uint64_t torn_bytes_at; /* offset of a torn tail that was dropped; 0: the log ended clean */
 	char durability[160];	/* "o_direct+rwf_dsync on ext4, /dev/vda, …": what was obtained */
+	uint32_t forgetful;	/* 1: durability none: what it promised does not outlive it */
 	uint32_t registered_buffers; /* 0: RLIMIT_MEMLOCK refused; works, a little slower */
 	uint32_t defer_taskrun;
 };

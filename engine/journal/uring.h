@@ -56,6 +56,10 @@ struct synod_journal_options {
 	const struct synod_journal_identity *expect; /* NULL: any (tools) */
 	unsigned int flags;
 	struct synod_counters *counters; /* of the thread that uses the port; may be NULL */
+	uint32_t timeout_ms; /* a write or read that takes longer ends the journal; 0: none does */
+	/* size > 0: no file, but a new journal in memory, for expect, that is forgotten when it is
+	 * closed. For comparison only. */
+	struct synod_journal_extent memory;
 };
 
 /*

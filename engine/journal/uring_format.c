@@ -250,7 +250,7 @@ int synod_journal_format(const char *path, const struct synod_journal_identity *
 	};
 	int result;
 
-	synod_assert((flags & ~(unsigned int)SYNOD_JOURNAL_FORCE) == 0);
+	synod_assert((flags & ~(unsigned int)(SYNOD_JOURNAL_FORCE | SYNOD_URING_UNNAMED)) == 0);
 	synod_assert(path && identity);
 	synod_assert(error && error_size > 0);
 	error[0] = '\0';
@@ -269,7 +269,7 @@ int synod_journal_format(const char *path, const struct synod_journal_identity *
 		result = fill_zeros(&making);
 	if (result == 0)
 		result = write_superblocks(&making);
-	if (result == 0 && !making.device)
+	if (result == 0 && !making.device && !(flags & SYNOD_URING_UNNAMED))
 		result = sync_directory(&making);
 	if (result < 0 && making.created)
 		unlink(path);

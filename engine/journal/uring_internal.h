@@ -22,6 +22,11 @@ enum {
 	/* What a completion is of: the high half of its user_data: SYNOD_WRITER_..., or this. The
 	 * low half is an index. */
 	SYNOD_URING_READ = 4,
+	SYNOD_URING_KINDS = 8,
+	SYNOD_URING_KIND_MAX = 16, /* of one kind under way */
+
+	/* format: the file has no name, and so no directory to sync. */
+	SYNOD_URING_UNNAMED = 1 << 16,
 };
 
 _Static_assert((int)SYNOD_WRITER_IOS + (int)SYNOD_URING_READS <= SYNOD_URING_ENTRIES,
@@ -39,6 +44,13 @@ struct synod_uring_read {
 	int error;
 };
 
+/* When something under way was begun; size 0: nothing. */
+struct synod_uring_begun {
+	uint64_t ns;
+	uint64_t offset;
+	uint32_t size;
+};
+
 struct synod_journal {
 	/* Every poll. */
 	int failed; /* 0 or -errno, for ever */
@@ -49,6 +61,21 @@ struct synod_journal {
 	struct io_uring ring;
 	struct synod_uring_read reads[SYNOD_URING_READS];
 	int read_shown; /* whose body the caller holds, or -1 */
+
+	/* uring_deadline.c */
+	uint64_t now_ns; /* of the last poll */
+	uint64_t deadline_check_ns;
+	uint64_t timeout_ns; /* 0: none */
+	struct synod_uring_begun begun[SYNOD_URING_KINDS][SYNOD_URING_KIND_MAX];
+
+	/* uring_memory.c: instead of the ring, where there is no disk. */
+	uint8_t *media; /* NULL: there is one */
+	uint64_t media_size;
+	uint32_t media_done_count;
+	struct {
+		uint64_t data;
+		int result;
+	} media_done[SYNOD_URING_ENTRIES];
 
 	/* Set at open. */
 	struct synod_counters *counters;
@@ -144,9 +171,31 @@ void synod_uring_prepare_read(struct synod_journal *journal, uint32_t index, voi
 int synod_uring_submit(struct synod_journal *journal);
 /* Handles what has completed. How many, or -errno. */
 int synod_uring_reap(struct synod_journal *journal);
+/* Something that was asked for has come back. */
+void synod_uring_completed(struct synod_journal *journal, uint64_t data, int result);
 /* The journal has failed. Returns result. */
 int synod_uring_fail(struct synod_journal *journal, int result, const char *what, uint64_t offset,
 		     uint32_t size);
+
+/* ---- uring_memory.c: no ring, no disk -------------------------------------------------------- */
+
+int synod_uring_memory_make(const struct synod_journal_options *options, char *error,
+			    size_t error_size);
+int synod_uring_memory_map(struct synod_journal *journal);
+void synod_uring_memory_unmap(struct synod_journal *journal);
+void synod_uring_memory_write(struct synod_journal *journal, const struct synod_writer_io *io,
+			      uint64_t data);
+void synod_uring_memory_read(struct synod_journal *journal, void *bytes, uint32_t size,
+			     uint64_t offset, uint64_t data);
+int synod_uring_memory_reap(struct synod_journal *journal);
+
+/* ---- uring_deadline.c: what never completes -------------------------------------------------- */
+
+void synod_uring_deadline_begin(struct synod_journal *journal, uint32_t kind, uint32_t index,
+				uint64_t offset, uint32_t size);
+void synod_uring_deadline_end(struct synod_journal *journal, uint32_t kind, uint32_t index);
+/* Once a poll, after what has completed was taken. 0, or -ETIMEDOUT: the journal has failed. */
+int synod_uring_deadline_check(struct synod_journal *journal, uint64_t now_ns);
 
 /* ---- uring_write.c: groups and superblocks --------------------------------------------------- */
 

@@ -36,6 +36,21 @@ static int locked_elsewhere(int fd)
 	return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
 }
 
+/* The file, or a new one in memory where that was asked for; -errno. */
+static int open_it(struct opening *opening, enum synod_durability *obtained)
+{
+	const struct synod_journal *journal = opening->journal;
+
+	synod_assert(opening->options->path != NULL);
+	synod_assert_implies(opening->options->memory.size, !journal->read_only);
+	*obtained = SYNOD_DURABILITY_NONE;
+	if (opening->options->memory.size)
+		return synod_uring_memory_make(opening->options, opening->error,
+					       opening->error_size);
+	return synod_uring_open_file(opening->options->path, journal->read_only ? O_RDONLY : O_RDWR,
+				     obtained);
+}
+
 static int open_and_lock(struct opening *opening)
 {
 	struct synod_journal *journal = opening->journal;
@@ -44,8 +59,9 @@ static int open_and_lock(struct opening *opening)
 
 	synod_assert(journal->fd < 0 && path);
 	synod_assert(journal->chunk != NULL);
-	journal->fd =
-		synod_uring_open_file(path, journal->read_only ? O_RDONLY : O_RDWR, &obtained);
+	journal->fd = open_it(opening, &obtained);
+	if (journal->fd < 0 && opening->options->memory.size)
+		return journal->fd; /* said already */
 	if (journal->fd == -ENOENT)
 		return synod_uring_say(opening->error, opening->error_size, -ENOENT,
 				       "%s: no such journal; make one with `synod format`", path);
@@ -53,6 +69,7 @@ static int open_and_lock(struct opening *opening)
 		return synod_uring_say(opening->error, opening->error_size, journal->fd,
 				       "%s: cannot open: %s", path, strerror(-journal->fd));
 	synod_uring_probe(journal->fd, obtained, &journal->device);
+	journal->device.in_memory = opening->options->memory.size > 0;
 	if (journal->device.block_size > SYNOD_BLOCK_SIZE)
 		return synod_uring_say(opening->error, opening->error_size, -ENOTSUP,
 				       "%s: its device writes blocks of %u bytes, and a journal's "
@@ -229,6 +246,7 @@ int synod_journal_open(struct synod_journal **journal, const struct synod_journa
 	opening.journal->read_shown = -1;
 	opening.journal->event_fd = -1;
 	opening.journal->counters = options->counters;
+	opening.journal->timeout_ns = options->timeout_ms * UINT64_C(1000000);
 	opening.journal->read_only = (options->flags & SYNOD_JOURNAL_READ_ONLY) != 0;
 	snprintf(opening.journal->path, sizeof(opening.journal->path), "%s", options->path);
 	result = open_steps(&opening);
@@ -258,7 +276,7 @@ static void drain(struct synod_journal *journal)
 			return;
 		if (journal->inflight == 0)
 			return; /* with nothing in flight, nothing waits either */
-		if (io_uring_wait_cqe_timeout(&journal->ring, &cqe, &limit) < 0)
+		if (!journal->media && io_uring_wait_cqe_timeout(&journal->ring, &cqe, &limit) < 0)
 			return;
 	}
 	synod_assert(journal->read_only == 0);
@@ -272,7 +290,10 @@ void synod_journal_close(struct synod_journal *journal)
 	if (journal->ring_made) {
 		if (journal->ring_enabled && journal->owner == gettid())
 			drain(journal);
-		io_uring_queue_exit(&journal->ring);
+		if (journal->media)
+			synod_uring_memory_unmap(journal);
+		else
+			io_uring_queue_exit(&journal->ring);
 	}
 	if (journal->event_fd >= 0)
 		close(journal->event_fd);

@@ -18,6 +18,8 @@ int synod_uring_poll(void *context, uint64_t now_ns, uint64_t *ticket_durable)
 	work = synod_uring_reap(journal);
 	if (work < 0)
 		return work;
+	if (synod_uring_deadline_check(journal, now_ns) < 0)
+		return journal->failed;
 	work += synod_uring_start_writes(journal, now_ns);
 	if (synod_uring_submit(journal) < 0)
 		return journal->failed;

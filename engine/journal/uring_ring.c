@@ -47,6 +47,8 @@ int synod_uring_make_ring(struct synod_journal *journal)
 
 	synod_assert(journal->inflight == 0);
 	synod_assert(!journal->ring_made && !journal->read_only);
+	if (journal->device.in_memory)
+		return synod_uring_memory_map(journal);
 	for (size_t i = 0; i < sizeof(setups) / sizeof(setups[0]) && result < 0; i++) {
 		struct io_uring_params params = { .flags = setups[i] };
 
@@ -69,6 +71,11 @@ int synod_uring_enable(struct synod_journal *journal)
 
 	synod_assert(journal->inflight == 0);
 	synod_assert(journal->ring_made && !journal->ring_enabled);
+	if (journal->media) {
+		journal->ring_enabled = 1;
+		journal->owner = gettid();
+		return 0;
+	}
 	/* Not io_uring_enable_rings: liburing 2.3 declares it and does not export it. */
 	result = (int)syscall(__NR_io_uring_register, journal->ring.ring_fd,
 			      IORING_REGISTER_ENABLE_RINGS, NULL, 0);
@@ -105,46 +112,67 @@ static struct io_uring_sqe *take_entry(struct synod_journal *journal)
 	return sqe;
 }
 
-static void finish_entry(struct synod_journal *journal, struct io_uring_sqe *sqe, uint32_t kind,
-			 uint32_t index)
+/* What a completion says of whom it is of. */
+static uint64_t data_of(uint32_t kind, uint32_t index)
 {
 	synod_assert_cmp(index, <, 64u);
-	synod_assert(kind >= SYNOD_WRITER_GROUP && kind <= SYNOD_URING_READ);
-	io_uring_sqe_set_data64(sqe, (uint64_t)kind << 32 | index);
+	synod_assert(kind >= SYNOD_WRITER_GROUP && kind < SYNOD_URING_KINDS);
+	return (uint64_t)kind << 32 | index;
+}
+
+static void finish_entry(struct synod_journal *journal, struct io_uring_sqe *sqe, uint64_t data)
+{
+	synod_assert(journal->prepared > 0);
+	synod_assert_cmp(data >> 32, >=, (uint64_t)SYNOD_WRITER_GROUP);
+	io_uring_sqe_set_data64(sqe, data);
 	if (journal->registered_file)
 		sqe->flags |= IOSQE_FIXED_FILE;
 }
 
 void synod_uring_prepare_write(struct synod_journal *journal, const struct synod_writer_io *io)
 {
-	struct io_uring_sqe *sqe = take_entry(journal);
+	const uint64_t data = data_of(io->kind, io->index);
 	const int fd = journal->registered_file ? 0 : journal->fd;
 	const int memory = io->kind == SYNOD_WRITER_GROUP ? SYNOD_URING_MEMORY_GROUPS
 							  : SYNOD_URING_MEMORY_SUPERBLOCKS;
+	struct io_uring_sqe *sqe;
 
 	synod_assert_cmp(io->offset % SYNOD_BLOCK_SIZE, ==, 0u);
 	synod_assert_cmp(io->size % SYNOD_BLOCK_SIZE, ==, 0u);
+	synod_uring_deadline_begin(journal, io->kind, io->index, io->offset, io->size);
+	if (journal->media) {
+		synod_uring_memory_write(journal, io, data);
+		return;
+	}
+	sqe = take_entry(journal);
 	if (journal->registered_buffers)
 		io_uring_prep_write_fixed(sqe, fd, io->bytes, io->size, io->offset, memory);
 	else
 		io_uring_prep_write(sqe, fd, io->bytes, io->size, io->offset);
 	sqe->rw_flags = RWF_DSYNC;
-	finish_entry(journal, sqe, io->kind, io->index);
+	finish_entry(journal, sqe, data);
 }
 
 void synod_uring_prepare_read(struct synod_journal *journal, uint32_t index, void *bytes,
 			      uint32_t size, uint64_t offset)
 {
-	struct io_uring_sqe *sqe = take_entry(journal);
+	const uint64_t data = data_of(SYNOD_URING_READ, index);
 	const int fd = journal->registered_file ? 0 : journal->fd;
+	struct io_uring_sqe *sqe;
 
 	synod_assert_cmp(offset % SYNOD_BLOCK_SIZE, ==, 0u);
 	synod_assert_cmp(size, <=, (uint32_t)SYNOD_URING_READ_SIZE);
+	synod_uring_deadline_begin(journal, SYNOD_URING_READ, index, offset, size);
+	if (journal->media) {
+		synod_uring_memory_read(journal, bytes, size, offset, data);
+		return;
+	}
+	sqe = take_entry(journal);
 	if (journal->registered_buffers)
 		io_uring_prep_read_fixed(sqe, fd, bytes, size, offset, SYNOD_URING_MEMORY_READS);
 	else
 		io_uring_prep_read(sqe, fd, bytes, size, offset);
-	finish_entry(journal, sqe, SYNOD_URING_READ, index);
+	finish_entry(journal, sqe, data);
 }
 
 int synod_uring_submit(struct synod_journal *journal)
@@ -210,12 +238,14 @@ static void snapshot_completed(struct synod_journal *journal, int result)
 		synod_writer_done(&journal->writer, SYNOD_WRITER_SNAPSHOT, 0);
 }
 
-static void completed(struct synod_journal *journal, uint64_t data, int result)
+void synod_uring_completed(struct synod_journal *journal, uint64_t data, int result)
 {
 	const uint32_t index = (uint32_t)data;
 
 	synod_assert(journal->inflight > 0);
+	synod_assert_cmp(data >> 32, <, (uint64_t)SYNOD_URING_KINDS);
 	journal->inflight--;
+	synod_uring_deadline_end(journal, (uint32_t)(data >> 32), index);
 	switch (data >> 32) {
 	case SYNOD_WRITER_GROUP:
 		group_completed(journal, index, result);
@@ -244,7 +274,8 @@ int synod_uring_event_fd(struct synod_journal *journal)
 
 	synod_assert(journal->ring_made);
 	synod_assert(!journal->read_only);
-	if (journal->event_fd >= 0 || journal->failed)
+	/* In memory nothing completes while nobody looks: there is nothing to wait for. */
+	if (journal->event_fd >= 0 || journal->failed || journal->media)
 		return journal->event_fd;
 	if (!journal->ring_enabled && synod_uring_enable(journal) < 0)
 		return -1;
@@ -286,6 +317,8 @@ int synod_uring_reap(struct synod_journal *journal)
 	synod_assert_cmp(journal->writer.groups_inflight, <=, journal->inflight);
 	if (journal->inflight == 0)
 		return 0;
+	if (journal->media)
+		return synod_uring_memory_reap(journal);
 	if (!task_run_flags(journal) && io_uring_cq_ready(&journal->ring) == 0)
 		return journal->failed;
 	drain_event(journal);
@@ -299,7 +332,7 @@ int synod_uring_reap(struct synod_journal *journal)
 	}
 	io_uring_for_each_cqe(&journal->ring, head, cqe)
 	{
-		completed(journal, cqe->user_data, cqe->res);
+		synod_uring_completed(journal, cqe->user_data, cqe->res);
 		count++;
 	}
 	if (count)

@@ -45,6 +45,8 @@ struct fixture {
 	uint64_t ticket;
 	uint64_t durable;
 	uint64_t now_ns;
+	uint32_t timeout_ms;  /* for open */
+	uint64_t memory_size; /* for open: no file */
 };
 
 static inline int fixture_setup(void **state)
@@ -90,6 +92,8 @@ static inline int fixture_try_open(struct fixture *fixture, unsigned int flags)
 		.expect = &fixture_identity,
 		.flags = flags,
 		.counters = &fixture->counters,
+		.timeout_ms = fixture->timeout_ms,
+		.memory = { .size = fixture->memory_size },
 	};
 	int result;
 

@@ -6,6 +6,8 @@
 #include "tests/io/journal_fixture.h"
 
 #include <liburing.h>
+#include <poll.h>
+#include <sys/eventfd.h>
 
 static void (*spoil)(struct io_uring_sqe *sqe);
 static unsigned int spoiled;
@@ -43,6 +45,24 @@ static void make_read_fail(struct io_uring_sqe *sqe)
 {
 	if (sqe->opcode == IORING_OP_READ_FIXED || sqe->opcode == IORING_OP_READ)
 		sqe->fd = 1;
+}
+
+static int never = -1; /* a descriptor that never becomes readable */
+
+/* The disk takes it and never answers. */
+static void make_stuck(struct io_uring_sqe *sqe)
+{
+	const uint64_t data = sqe->user_data;
+
+	if (spoiled++ > 0)
+		return;
+	if (never < 0)
+		never = eventfd(0, EFD_CLOEXEC);
+	memset(sqe, 0, sizeof(*sqe));
+	sqe->opcode = IORING_OP_POLL_ADD;
+	sqe->fd = never;
+	sqe->poll32_events = POLLIN;
+	sqe->user_data = data;
 }
 
 /* Slot 1 durable; then what is spoiled; then nothing more, ever. */
@@ -118,6 +138,71 @@ static void a_failed_read_is_told_and_the_journal_goes_on(void **state)
 	fixture_wait(fixture);
 }
 
+enum {
+	TIMEOUT_MS = 300,
+	MS = 1000000
+};
+
+/* Slot 1 is durable, and the disk never answers for slot 2. Returns after some polls. */
+static void get_stuck(struct fixture *fixture)
+{
+	fixture->timeout_ms = TIMEOUT_MS;
+	fixture->now_ns = 1000 * (uint64_t)MS;
+	fixture_format(fixture, FIXTURE_SIZE);
+	fixture_open(fixture);
+	fixture_write(fixture, 1, 257, 0);
+	fixture_wait(fixture);
+	spoiled = 0;
+	spoil = make_stuck;
+	fixture_write(fixture, 2, 257, 0);
+	fixture_poll(fixture);
+	spoil = NULL;
+	/* Shorter than it may take: nothing happens, however often it is asked. */
+	for (int i = 0; i < TIMEOUT_MS - 50; i += 10) {
+		fixture->now_ns += 10 * (uint64_t)MS;
+		fixture_poll(fixture);
+	}
+}
+
+static void a_completion_that_never_comes_stops_the_journal(void **state)
+{
+	struct fixture *fixture = *state;
+	int result = 0;
+	int turns = 0;
+
+	get_stuck(fixture);
+	while (result >= 0 && turns++ < 20) {
+		fixture->now_ns += 10 * (uint64_t)MS;
+		result = fixture->port.poll(fixture->journal, fixture->now_ns, &fixture->durable);
+	}
+	assert_int_equal(result, -ETIMEDOUT);
+	assert_in_range(turns, 5, 11); /* looked at every eighth of the time */
+	assert_int_equal(fixture->durable, 1);
+	print_message("%s\n", synod_journal_error(fixture->journal));
+	assert_non_null(strstr(synod_journal_error(fixture->journal),
+			       "no completion of a write within 300 ms at offset"));
+	assert_non_null(strstr(synod_journal_error(fixture->journal), fixture->path));
+	assert_int_equal(fixture->port.poll(fixture->journal, fixture->now_ns, &fixture->durable),
+			 -ETIMEDOUT);
+	fixture_close(fixture);
+}
+
+/* A process that was stopped finds its writes old, and done: the disk is not to blame. */
+static void time_in_which_nobody_looked_is_not_the_disks(void **state)
+{
+	struct fixture *fixture = *state;
+
+	get_stuck(fixture);
+	fixture->now_ns += 3600 * 1000 * (uint64_t)MS;
+	fixture_poll(fixture);
+	for (int i = 0; i < TIMEOUT_MS - 50; i += 10) {
+		fixture->now_ns += 10 * (uint64_t)MS;
+		fixture_poll(fixture);
+	}
+	fixture_write(fixture, 3, 257, 0);
+	fixture_close(fixture);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
 int main(void)
@@ -127,6 +212,8 @@ int main(void)
 		TEST(a_short_write_stops_the_journal),
 		TEST(a_failed_promise_stops_the_journal),
 		TEST(a_failed_read_is_told_and_the_journal_goes_on),
+		TEST(a_completion_that_never_comes_stops_the_journal),
+		TEST(time_in_which_nobody_looked_is_not_the_disks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -214,7 +214,8 @@ static void a_raw_device_is_a_journal_like_any_other(void **state)
 	snprintf(fixture->path, sizeof(fixture->path), "%s", device);
 	fixture_format(fixture, 0);
 	/* What is on it is not written over without being told to. */
-	assert_int_equal(synod_journal_format(fixture->path, &fixture_identity, 0, 0,
+	assert_int_equal(synod_journal_format(fixture->path, &fixture_identity,
+					      &(struct synod_journal_extent){ 0 }, 0,
 					      fixture->error, sizeof(fixture->error)),
 			 -EEXIST);
 	for (uint64_t slot = 1; slot <= 40; slot++) {

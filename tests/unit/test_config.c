@@ -84,7 +84,7 @@ static void every_key_is_taken_and_printed_back(void **state)
 	static const char text[] =
 		"[cluster]\nid = 9\nreplicas = 1\nvoters = 1\nquorum_prepare = 1\n"
 		"quorum_accept = 1\nmachine = kv\nsessions = 5\npoll = spin\nmtu = 1500\n"
-		"memory_mb = 64\nrun_dir = /run/x\nhuge = no\ndurability = any\n"
+		"memory_mb = 64\nrun_dir = /run/x\nhuge = no\ndurability = none\n"
 		"[timing]\nelection_ms = 300\nheartbeat_ms = 30\nretransmit_ms = 40\n"
 		"[clients]\nlinks = 2\nudp_port = 99\n"
 		"[replica 1]\njournal = /j\njournal_size = 64M\n"
