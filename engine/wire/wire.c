@@ -185,6 +185,7 @@ static int check_type(const struct synod_wire_header *header)
 static int check_entry(const struct synod_wire_view *view)
 {
 	const struct synod_wire_entry *entry = view->entry;
+	int count;
 
 	if (entry->size != view->body_size || entry->size > SYNOD_BATCH_SIZE_MAX ||
 	    entry->size % 8 || entry->slot == 0 || entry->flags > SYNOD_ENTRY_CHOSEN)
@@ -193,7 +194,8 @@ static int check_entry(const struct synod_wire_view *view)
 		return entry->count || entry->crc ? SYNOD_DROP_BATCH : 0;
 	if (entry->crc != synod_crc32c(view->body, view->body_size))
 		return SYNOD_DROP_BATCH;
-	if (synod_wire_commands_check(view->body, view->body_size) != (int)entry->count ||
+	count = synod_wire_commands_check(view->body, view->body_size);
+	if (count < 0 || (uint32_t)count != entry->count ||
 	    synod_wire_request_sort(view->body) != SYNOD_COMMAND_APPLY)
 		return SYNOD_DROP_BATCH;
 	return 0;

@@ -337,6 +337,26 @@ static void a_batch_for_the_log_has_no_reads(void **state)
 	assert_int_equal(decode_copy(datagram.bytes, datagram.size, SELF), SYNOD_DROP_BATCH);
 }
 
+/* The check says -1 of such bytes, and as an unsigned number that is a count too. */
+static void a_batch_of_garbage_is_refused_whatever_its_entry_counts(void **state)
+{
+	struct datagram datagram;
+	uint8_t *bytes = datagram.bytes;
+	struct synod_wire_entry *entry = (struct synod_wire_entry *)(bytes + SYNOD_HEADER_SIZE);
+	uint8_t *batch = (uint8_t *)(entry + 1);
+
+	(void)state;
+	make(&datagram, SYNOD_ACCEPT);
+	memset(batch, 0xff, entry->size);
+	entry->crc = synod_crc32c(batch, entry->size);
+	for (uint32_t count = UINT32_MAX - 1; count != 2; count++) {
+		entry->count = count;
+		reseal(&datagram);
+		assert_int_equal(decode_copy(datagram.bytes, datagram.size, SELF),
+				 SYNOD_DROP_BATCH);
+	}
+}
+
 /* What the check says of a part of size bytes at that offset. */
 static int check_part(uint32_t offset, uint32_t total, uint32_t size)
 {
@@ -449,6 +469,7 @@ int main(void)
 		cmocka_unit_test(sealed_nonsense_never_reads_beyond),
 		cmocka_unit_test(each_wrong_field_has_its_counter),
 		cmocka_unit_test(an_entry_that_does_not_add_up_is_refused),
+		cmocka_unit_test(a_batch_of_garbage_is_refused_whatever_its_entry_counts),
 		cmocka_unit_test(commands_that_do_not_fill_their_bytes_are_refused),
 		cmocka_unit_test(a_register_carries_nothing_or_an_identity_that_is_one),
 		cmocka_unit_test(a_request_is_all_reads_of_one_kind_or_none),
