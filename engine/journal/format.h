@@ -111,7 +111,15 @@ struct synod_format_superblock {
 
 	uint32_t snapshot_checksum; /* CRC32C of its bytes */
 
-	uint8_t reserved[4096 - 184]; /* 0 */
+	/*
+	 * Who voted when (I12), by replica, [0] unused: the incarnation, and the last life in which
+	 * it voted, number << 32 | boot; 0: never heard of. Of this replica itself too.
+	 */
+	uint32_t joining; /* 1: in place of a lost disk, and does not vote yet */
+	uint64_t known_incarnation[SYNOD_REPLICAS_MAX + 1];
+	uint64_t known_life[SYNOD_REPLICAS_MAX + 1];
+
+	uint8_t reserved[4096 - 316]; /* 0 */
 	uint32_t checksum;	      /* CRC32C of all before it, from 0 */
 };
 
@@ -191,7 +199,10 @@ SYNOD_FORMAT_AT(superblock, snapshot_offset, 152);
 SYNOD_FORMAT_AT(superblock, snapshot_size, 160);
 SYNOD_FORMAT_AT(superblock, life_group, 168);
 SYNOD_FORMAT_AT(superblock, snapshot_checksum, 176);
-SYNOD_FORMAT_AT(superblock, reserved, 180);
+SYNOD_FORMAT_AT(superblock, joining, 180);
+SYNOD_FORMAT_AT(superblock, known_incarnation, 184);
+SYNOD_FORMAT_AT(superblock, known_life, 248);
+SYNOD_FORMAT_AT(superblock, reserved, 312);
 SYNOD_FORMAT_AT(superblock, checksum, 4092);
 _Static_assert(sizeof(struct synod_format_superblock) == 4096, "one sector, no padding");
 

@@ -4,6 +4,8 @@
 
 #include "engine/base/assert.h"
 
+#include <string.h>
+
 void synod_recovery_begin(struct synod_journal_recovery *recovery,
 			  const struct synod_format_superblock *superblock)
 {
@@ -14,6 +16,11 @@ void synod_recovery_begin(struct synod_journal_recovery *recovery,
 	recovery->identity.incarnation = superblock->incarnation;
 	recovery->identity.replica = superblock->replica;
 	recovery->identity.replicas = superblock->replicas;
+	recovery->identity.joining = superblock->joining;
+	memcpy(recovery->identity.known.incarnation, superblock->known_incarnation,
+	       sizeof(recovery->identity.known.incarnation));
+	memcpy(recovery->identity.known.life, superblock->known_life,
+	       sizeof(recovery->identity.known.life));
 	recovery->promised = superblock->promised;
 	recovery->file_size = superblock->file_size;
 	recovery->life = superblock->life;

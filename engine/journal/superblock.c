@@ -30,6 +30,7 @@ void synod_superblock_first(struct synod_format_superblock *superblock,
 		.incarnation = identity->incarnation,
 		.replica = identity->replica,
 		.replicas = identity->replicas,
+		.joining = identity->joining,
 		.salt = salt,
 		.file_size = extent->file_size,
 		.log_begin = log_begin,
@@ -41,6 +42,9 @@ void synod_superblock_first(struct synod_format_superblock *superblock,
 		.head_group = 1,
 	};
 	superblock->head_previous = synod_superblock_seed(superblock);
+	memcpy(superblock->known_incarnation, identity->known.incarnation,
+	       sizeof(superblock->known_incarnation));
+	memcpy(superblock->known_life, identity->known.life, sizeof(superblock->known_life));
 }
 
 void synod_superblock_encode(const struct synod_format_superblock *superblock, uint32_t copy,
@@ -116,7 +120,7 @@ int synod_superblock_valid(const struct synod_format_superblock *sector, uint32_
 	       sector->sequence < SYNOD_FORMAT_NUMBER_END && sector->head_group > 0 &&
 	       sector->head_group < SYNOD_FORMAT_NUMBER_END &&
 	       sector->durable_group < SYNOD_FORMAT_NUMBER_END && sector->replica >= 1 &&
-	       sector->replica <= SYNOD_REPLICAS_MAX;
+	       sector->replica <= SYNOD_REPLICAS_MAX && sector->joining <= 1;
 }
 
 void synod_superblock_choose(const struct synod_format_superblock sectors[SYNOD_SUPERBLOCK_COPIES],

@@ -8,12 +8,23 @@
 
 #include "engine/journal/format.h"
 
+/* Who voted when, by replica: as in struct synod_format_superblock. */
+struct synod_journal_known {
+	uint64_t incarnation[SYNOD_REPLICAS_MAX + 1];
+	uint64_t life[SYNOD_REPLICAS_MAX + 1];
+};
+
 /* Whose journal. In an expectation incarnation 0 and replicas 0 mean: whatever the file says. */
 struct synod_journal_identity {
 	uint64_t cluster;
 	uint64_t incarnation; /* from 1 */
 	uint32_t replica;     /* 1..SYNOD_REPLICAS_MAX */
 	uint32_t replicas;    /* voters at format */
+	/* What a new journal begins with, and one that was opened held; not part of an expectation.
+	 * All 0: of a cluster that has never run. */
+	uint32_t joining;
+	uint32_t reserved;
+	struct synod_journal_known known;
 };
 
 /* What four sectors turned out to be. */

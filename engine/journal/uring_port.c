@@ -37,6 +37,22 @@ static int wait_fd(void *context)
 	return synod_uring_event_fd(journal);
 }
 
+static uint64_t remember(void *context, uint32_t replica, uint64_t incarnation, uint64_t life)
+{
+	struct synod_journal *journal = context;
+
+	synod_assert(!journal->read_only);
+	return synod_writer_remember(&journal->writer, replica, incarnation, life);
+}
+
+static uint64_t remembered(void *context)
+{
+	const struct synod_journal *journal = context;
+
+	synod_assert(!journal->read_only);
+	return synod_writer_remembered(&journal->writer);
+}
+
 struct synod_journal_port synod_journal_port(struct synod_journal *journal)
 {
 	synod_assert(journal->fd >= 0);
@@ -50,6 +66,8 @@ struct synod_journal_port synod_journal_port(struct synod_journal *journal)
 		.ready = synod_uring_ready,
 		.read = synod_uring_read_start,
 		.read_poll = synod_uring_read_poll,
+		.remember = remember,
+		.remembered = remembered,
 		.wait_fd = wait_fd,
 	};
 }

@@ -27,6 +27,9 @@ static int give(struct synod_journal *journal, const struct synod_journal_write 
 	if (write->kind == SYNOD_WRITE_PROMISE)
 		return synod_writer_promise(&journal->writer, write->ticket, write->ballot,
 					    write->chosen_through);
+	if (write->kind == SYNOD_WRITE_STANDING)
+		return synod_writer_stand(&journal->writer, write->ticket, write->ballot,
+					  write->chosen_through);
 	result = synod_writer_record(&journal->writer, write->ticket, &entry, write->body,
 				     write->chosen_through);
 	if (result == 0 && journal->counters)

@@ -137,10 +137,18 @@ int synod_writer_record(struct synod_writer *writer, uint64_t ticket,
 int synod_writer_promise(struct synod_writer *writer, uint64_t ticket, uint64_t ballot,
 			 uint64_t chosen_through)
 {
-	struct synod_prefix_item item = { .ticket = ticket };
-
 	synod_assert_cmp(ballot, >=, writer->superblock.want.promised);
 	synod_assert(ballot > 0);
+	return synod_writer_by_superblock(writer, ticket, ballot, chosen_through);
+}
+
+int synod_writer_by_superblock(struct synod_writer *writer, uint64_t ticket, uint64_t ballot,
+			       uint64_t chosen_through)
+{
+	struct synod_prefix_item item = { .ticket = ticket };
+
+	synod_assert(ticket > 0);
+	synod_assert_cmp(ballot, >=, writer->superblock.want.promised);
 	if (synod_writer_promises_full(writer) || synod_prefix_room(&writer->prefix) < 2)
 		return -ENOBUFS;
 	if (writer->open_buffer >= 0)

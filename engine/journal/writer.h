@@ -182,6 +182,17 @@ int synod_writer_record(struct synod_writer *writer, uint64_t ticket,
 			uint64_t chosen_through) __attribute__((warn_unused_result));
 int synod_writer_promise(struct synod_writer *writer, uint64_t ticket, uint64_t ballot,
 			 uint64_t chosen_through) __attribute__((warn_unused_result));
+/* This replica votes from then on, in that life (format.h, known_life): it joins no longer. */
+int synod_writer_stand(struct synod_writer *writer, uint64_t ticket, uint64_t life,
+		       uint64_t chosen_through) __attribute__((warn_unused_result));
+
+/*
+ * What is known of another replica, not less than before. It is durable once remembered says the
+ * number that is returned, or a higher one.
+ */
+uint64_t synod_writer_remember(struct synod_writer *writer, uint32_t replica, uint64_t incarnation,
+			       uint64_t life);
+uint64_t synod_writer_remembered(const struct synod_writer *writer);
 
 /* Names the writes that may start now: all of ios must be started before the next call. */
 void synod_writer_advance(struct synod_writer *writer, uint64_t now_ns);
@@ -211,7 +222,7 @@ uint64_t synod_writer_room(const struct synod_writer *writer);
 /* Would a further group start at once? */
 int synod_writer_ready(const struct synod_writer *writer);
 
-/* ---- between writer.c, writer_superblock.c and writer_snapshot.c ---------------------------- */
+/* ---- between writer*.c ---------------------------------------------------------------------- */
 
 /* What the superblock says at open of the snapshot and the head. */
 void synod_writer_snapshot_init(struct synod_writer *writer,
@@ -222,6 +233,9 @@ void synod_writer_snapshot_done(struct synod_writer *writer);
 void synod_writer_superblock_init(struct synod_writer *writer,
 				  const struct synod_format_superblock *opened);
 int synod_writer_promises_full(const struct synod_writer *writer);
+/* A ticket that is durable when the next superblock is; the promise as it is, or a higher one. */
+int synod_writer_by_superblock(struct synod_writer *writer, uint64_t ticket, uint64_t ballot,
+			       uint64_t chosen_through) __attribute__((warn_unused_result));
 /* Asks for a promise, to be completed at that position of the prefix. */
 void synod_writer_superblock_promise(struct synod_writer *writer, uint64_t ballot,
 				     uint64_t position);

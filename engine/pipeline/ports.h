@@ -46,7 +46,8 @@ enum {
 
 enum synod_journal_write_kind {
 	SYNOD_WRITE_RECORD,
-	SYNOD_WRITE_PROMISE
+	SYNOD_WRITE_PROMISE,
+	SYNOD_WRITE_STANDING, /* this replica votes from then on */
 };
 
 /* One durable fact. Writes are numbered by tickets without gaps, in the order they are given. */
@@ -55,7 +56,7 @@ struct synod_journal_write {
 	enum synod_journal_write_kind kind;
 	uint32_t chosen;	 /* RECORD: 1 if the value is known to be chosen */
 	uint64_t slot;		 /* RECORD */
-	uint64_t ballot;	 /* RECORD: accepted at; PROMISE: promised */
+	uint64_t ballot;	 /* RECORD: accepted at; PROMISE: promised; STANDING: the life */
 	uint64_t chosen_through; /* slots known chosen whose records were given before: a hint */
 	struct synod_value value;
 	const void *body; /* value.size bytes; copied before the verb returns */
@@ -103,6 +104,13 @@ struct synod_journal_port {
 	 */
 	int (*read)(void *context, uint64_t slot, uint64_t cookie);
 	unsigned int (*read_poll)(void *context, struct synod_journal_record *record);
+
+	/*
+	 * Notes what is known of another replica (engine/DESIGN.md, 17), not less than before.
+	 * Returns a number; it is durable once remembered returns that, or more.
+	 */
+	uint64_t (*remember)(void *context, uint32_t replica, uint64_t incarnation, uint64_t life);
+	uint64_t (*remembered)(void *context);
 
 	/* A file descriptor that becomes readable when a completion arrives, or -1. */
 	int (*wait_fd)(void *context);

@@ -98,7 +98,9 @@ static void write_all(struct journal *journal, uint64_t now_ns)
 
 static void format_and_open(struct journal *journal, uint32_t replica)
 {
-	const struct synod_journal_identity identity = { 9, 1, replica, REPLICAS };
+	const struct synod_journal_identity identity = {
+		.cluster = 9, .incarnation = 1, .replica = replica, .replicas = REPLICAS
+	};
 	const struct synod_writer_start start = { .opened = &journal->superblock,
 						  .recovery = &journal->recovery,
 						  .plan = &journal->plan,

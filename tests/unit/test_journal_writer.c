@@ -35,7 +35,9 @@ struct fixture {
 
 static int set_up(void **state)
 {
-	const struct synod_journal_identity identity = { 9, 1, 1, 3 };
+	const struct synod_journal_identity identity = {
+		.cluster = 9, .incarnation = 1, .replica = 1, .replicas = 3, .joining = 1
+	};
 	struct fixture *fixture = calloc(1, sizeof(*fixture));
 	struct synod_writer_start start = { .fence_step = SYNOD_FORMAT_FENCE_STEP };
 
@@ -435,6 +437,84 @@ static void no_order_of_completions_tells_too_much_or_loses_what_was_told(void *
 	free(walk);
 }
 
+/* What the newest whole pair says once all that was started has landed. */
+static const struct synod_format_superblock *said(const struct fixture *fixture)
+{
+	const struct synod_format_superblock *copies = fixture->writer.superblock.copy;
+	struct synod_superblock_choice choice;
+
+	synod_superblock_choose(copies, &choice);
+	assert_int_equal(choice.verdict, SYNOD_SUPERBLOCK_FOUND);
+	return &copies[choice.copy];
+}
+
+static void who_votes_is_durable_with_the_superblock_that_says_so(void **state)
+{
+	struct fixture *fixture = *state;
+	const uint64_t life = 5ull << 32 | 77;
+
+	assert_int_equal(said(fixture)->joining, 1);
+	promise(fixture, FIRST_BALLOT);
+	record(fixture, 1);
+	assert_int_equal(synod_writer_stand(&fixture->writer, ++fixture->ticket, life, 0), 0);
+	advance(fixture, 1);
+	done(fixture, SYNOD_WRITER_GROUP);
+	done(fixture, SYNOD_WRITER_SUPERBLOCK);
+	assert_int_equal(durable(fixture), 0);
+	done(fixture, SYNOD_WRITER_SUPERBLOCK);
+	while (durable(fixture) < fixture->ticket) {
+		advance(fixture, 2);
+		done(fixture, SYNOD_WRITER_SUPERBLOCK);
+		done(fixture, SYNOD_WRITER_SUPERBLOCK);
+	}
+	assert_int_equal(said(fixture)->joining, 0);
+	assert_int_equal(said(fixture)->known_life[1], life);
+	assert_int_equal(said(fixture)->known_incarnation[1], 1);
+	assert_int_equal(said(fixture)->promised, FIRST_BALLOT);
+}
+
+static void what_is_known_of_a_peer_is_remembered_once_a_pair_has_landed(void **state)
+{
+	struct fixture *fixture = *state;
+	uint64_t number;
+
+	promise(fixture, FIRST_BALLOT);
+	advance(fixture, 1);
+	/* A superblock is under way already: this waits for the next. */
+	number = synod_writer_remember(&fixture->writer, 3, 2, 9);
+	done(fixture, SYNOD_WRITER_SUPERBLOCK);
+	done(fixture, SYNOD_WRITER_SUPERBLOCK);
+	assert_true(synod_writer_remembered(&fixture->writer) < number);
+	advance(fixture, 2);
+	done(fixture, SYNOD_WRITER_SUPERBLOCK);
+	assert_true(synod_writer_remembered(&fixture->writer) < number);
+	done(fixture, SYNOD_WRITER_SUPERBLOCK);
+	assert_true(synod_writer_remembered(&fixture->writer) >= number);
+	assert_int_equal(said(fixture)->known_incarnation[3], 2);
+	assert_int_equal(said(fixture)->known_life[3], 9);
+	assert_int_equal(said(fixture)->joining, 1);
+}
+
+static void a_journal_made_anew_keeps_what_was_known(void **state)
+{
+	struct fixture *fixture = *state;
+	struct synod_format_superblock fresh;
+	struct synod_journal_recovery recovery = { 0 };
+
+	(void)synod_writer_remember(&fixture->writer, 2, 6, 4);
+	fixture->superblock = fixture->writer.superblock.want;
+	synod_recovery_begin(&recovery, &fixture->superblock);
+	assert_int_equal(recovery.identity.joining, 1);
+	/* As `synod repair` does. */
+	synod_superblock_first(
+		&fresh, &recovery.identity,
+		&(struct synod_superblock_extent){ .file_size = FILE_SIZE, .log_end = FILE_SIZE },
+		8);
+	assert_int_equal(fresh.known_incarnation[2], 6);
+	assert_int_equal(fresh.known_life[2], 4);
+	assert_int_equal(fresh.joining, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -445,6 +525,13 @@ int main(void)
 		cmocka_unit_test_setup_teardown(group_behind_a_slow_promise_gets_no_marker, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(full_log_takes_no_record, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			who_votes_is_durable_with_the_superblock_that_says_so, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			what_is_known_of_a_peer_is_remembered_once_a_pair_has_landed, set_up,
+			tear_down),
+		cmocka_unit_test_setup_teardown(a_journal_made_anew_keeps_what_was_known, set_up,
+						tear_down),
 		cmocka_unit_test(no_order_of_completions_tells_too_much_or_loses_what_was_told),
 	};
 
