@@ -57,3 +57,18 @@ uint64_t synod_index_offset(const struct synod_index *index, uint64_t slot)
 	place = entry_of(index, slot)->place & ~7ull;
 	return place >= index->floor ? place : 0;
 }
+
+uint64_t synod_index_first(struct synod_index *index)
+{
+	const uint64_t oldest =
+		index->slot_last > index->slots ? index->slot_last - index->slots : 1;
+
+	synod_assert(index->slots > 0);
+	synod_assert(index->entries != NULL);
+	if (index->slot_first < oldest)
+		index->slot_first = oldest;
+	while (index->slot_first <= index->slot_last &&
+	       synod_index_offset(index, index->slot_first) == 0)
+		index->slot_first++;
+	return index->slot_first;
+}

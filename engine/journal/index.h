@@ -17,8 +17,9 @@ struct synod_index_entry {
 struct synod_index {
 	struct synod_index_entry *entries; /* slots + 1 of them; zero at first */
 	uint64_t slots;
-	uint64_t slot_last; /* highest with a record; 0: none */
-	uint64_t floor;	    /* virtual offset: what stood before it is written over */
+	uint64_t slot_last;  /* highest with a record; 0: none */
+	uint64_t floor;	     /* virtual offset: what stood before it is written over */
+	uint64_t slot_first; /* every slot before it is gone: see synod_index_first */
 };
 
 /* A record at that offset, later than all before it: does it count for its slot? */
@@ -27,5 +28,8 @@ void synod_index_put(struct synod_index *index, const struct synod_wire_entry *e
 
 /* Its virtual offset; 0: there is none. */
 uint64_t synod_index_offset(const struct synod_index *index, uint64_t slot);
+
+/* The lowest slot that has a record; slot_last + 1: none. Each slot is looked at once. */
+uint64_t synod_index_first(struct synod_index *index);
 
 #endif

@@ -39,6 +39,7 @@ struct synod_uring_read {
 	uint64_t slot;
 	uint64_t cookie;
 	uint64_t place; /* file offset of the record */
+	uint32_t piece; /* bytes of a snapshot; 0: a record */
 	int used;
 	int done;
 	int error;
@@ -218,5 +219,18 @@ int synod_uring_poll(void *context, uint64_t now_ns, uint64_t *ticket_durable);
 int synod_uring_read_start(void *context, uint64_t slot, uint64_t cookie);
 unsigned int synod_uring_read_poll(void *context, struct synod_journal_record *record);
 void synod_uring_read_done(struct synod_journal *journal, uint32_t index, int result);
+
+/* ---- uring_snapshot.c ------------------------------------------------------------------------ */
+
+uint64_t synod_uring_slot_first(void *context);
+int synod_uring_snapshot_wanted(void *context);
+int synod_uring_snapshot_write(void *context, uint64_t slot, const void *image, uint64_t size);
+int synod_uring_snapshot_busy(void *context);
+struct synod_journal_snapshot synod_uring_snapshot(void *context);
+int synod_uring_snapshot_read(void *context, uint64_t slot, uint64_t offset, uint32_t size,
+			      uint64_t cookie);
+/* A read of that many bytes at a file offset: 0 or -EAGAIN. piece: as in synod_uring_read. */
+int synod_uring_start_read(struct synod_journal *journal, const struct synod_uring_read *read,
+			   uint32_t size);
 
 #endif

@@ -73,8 +73,6 @@ int synod_uring_read_start(void *context, uint64_t slot, uint64_t cookie)
 	struct synod_journal *journal = context;
 	const uint64_t at = synod_index_offset(&journal->index, slot);
 	uint64_t place;
-	uint64_t begin;
-	uint32_t size;
 
 	synod_assert_cmp(at, <, journal->writer.limit);
 	synod_assert(!journal->read_only);
@@ -87,27 +85,43 @@ int synod_uring_read_start(void *context, uint64_t slot, uint64_t cookie)
 	place = synod_format_place(&journal->writer.plan.log, at);
 	if (!journal->ring_enabled && synod_uring_enable(journal) < 0)
 		return journal->failed;
-	begin = place - place % SYNOD_BLOCK_SIZE;
-	size = synod_format_blocks((uint32_t)(place - begin) + span_max(journal, place));
-	for (uint32_t i = 0; i < SYNOD_URING_READS; i++) {
-		struct synod_uring_read *read = &journal->reads[i];
+	return synod_uring_start_read(
+		journal,
+		&(struct synod_uring_read){ .slot = slot, .cookie = cookie, .place = place },
+		span_max(journal, place));
+}
 
-		if (read->used)
+int synod_uring_start_read(struct synod_journal *journal, const struct synod_uring_read *read,
+			   uint32_t size)
+{
+	const uint64_t begin = read->place - read->place % SYNOD_BLOCK_SIZE;
+	const uint32_t bytes = synod_format_blocks((uint32_t)(read->place - begin) + size);
+
+	synod_assert(journal->ring_enabled);
+	synod_assert_cmp(bytes, <=, (uint32_t)SYNOD_URING_READ_SIZE);
+	for (uint32_t i = 0; i < SYNOD_URING_READS; i++) {
+		if (journal->reads[i].used)
 			continue;
-		*read = (struct synod_uring_read){
-			.slot = slot, .cookie = cookie, .place = place, .used = 1
-		};
-		synod_uring_prepare_read(journal, i, read_memory(journal, i), size, begin);
+		journal->reads[i] = *read;
+		journal->reads[i].used = 1;
+		synod_uring_prepare_read(journal, i, read_memory(journal, i), bytes, begin);
 		return 0;
 	}
 	return -EAGAIN;
 }
 
+/* Bytes from its place on that a read must bring. */
+static uint32_t span_of(const struct synod_journal *journal, const struct synod_uring_read *read)
+{
+	synod_assert(read->used);
+	synod_assert_cmp(read->piece, <=, (uint32_t)SYNOD_JOURNAL_PIECE_MAX);
+	return read->piece ? read->piece : span_max(journal, read->place);
+}
+
 void synod_uring_read_done(struct synod_journal *journal, uint32_t index, int result)
 {
 	struct synod_uring_read *read = &journal->reads[index];
-	const uint32_t span = span_max(journal, read->place);
-	const uint32_t need = (uint32_t)(read->place % SYNOD_BLOCK_SIZE) + span;
+	const uint32_t need = (uint32_t)(read->place % SYNOD_BLOCK_SIZE) + span_of(journal, read);
 
 	synod_assert_cmp(index, <, (uint32_t)SYNOD_URING_READS);
 	synod_assert(read->used && !read->done);
@@ -137,7 +151,10 @@ unsigned int synod_uring_read_poll(void *context, struct synod_journal_record *r
 		record->slot = read->slot;
 		record->cookie = read->cookie;
 		record->error = read->error;
-		if (read->error == 0)
+		if (read->error == 0 && read->piece) {
+			record->value.size = read->piece;
+			record->body = read_memory(journal, i) + read->place % SYNOD_BLOCK_SIZE;
+		} else if (read->error == 0)
 			record->error =
 				describe(journal, read->slot,
 					 read_memory(journal, i) + read->place % SYNOD_BLOCK_SIZE,

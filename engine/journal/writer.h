@@ -122,8 +122,12 @@ struct synod_writer_snapshot {
 	uint64_t written;
 	uint64_t area;	       /* file offset */
 	uint64_t sequence;     /* COMMIT: of the superblock that names it */
-	uint64_t slot_settled; /* of the last that is done; as found at open */
-	uint64_t tail_before;  /* where the log ended when the last one was begun */
+	uint64_t slot_settled; /* of the last that is done, or was found at open; 0: none */
+	uint64_t area_settled;
+	uint64_t size_settled;
+	uint32_t checksum_settled;
+	uint32_t reserved;
+	uint64_t tail_before; /* where the log ended when the last one was begun */
 };
 
 struct synod_writer {

@@ -23,6 +23,18 @@ static uint64_t head_at(const struct synod_writer *writer)
 	return writer->limit - log_size(writer);
 }
 
+/* Both pairs say it. */
+static void settle(struct synod_writer_snapshot *snapshot,
+		   const struct synod_format_superblock *superblock)
+{
+	synod_assert_cmp(superblock->snapshot_slot, >=, snapshot->slot_settled);
+	synod_assert_cmp(superblock->snapshot_size, <=, synod_format_area_size(superblock));
+	snapshot->slot_settled = superblock->snapshot_slot;
+	snapshot->area_settled = superblock->snapshot_offset;
+	snapshot->size_settled = superblock->snapshot_size;
+	snapshot->checksum_settled = superblock->snapshot_checksum;
+}
+
 void synod_writer_snapshot_init(struct synod_writer *writer,
 				const struct synod_format_superblock *opened)
 {
@@ -30,7 +42,7 @@ void synod_writer_snapshot_init(struct synod_writer *writer,
 
 	synod_assert_cmp(log->end, ==, opened->log_end);
 	synod_assert_implies(opened->snapshot_slot, log->wraps);
-	writer->snapshot.slot_settled = opened->snapshot_slot;
+	settle(&writer->snapshot, opened);
 	writer->snapshot.tail_before = writer->plan.offset_next;
 	writer->limit = log->end;
 	if (log->wraps)
@@ -150,7 +162,7 @@ void synod_writer_snapshot_progress(struct synod_writer *writer)
 		synod_format_virtual(&writer->plan.log, want->head_offset, want->head_epoch) +
 		log_size(writer);
 	synod_heads_drop(&writer->heads, want->head_group);
-	snapshot->slot_settled = snapshot->slot;
+	settle(snapshot, want);
 	snapshot->image = NULL;
 	snapshot->phase = SYNOD_WRITER_SNAPSHOT_IDLE;
 }

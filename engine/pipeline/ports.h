@@ -73,6 +73,18 @@ struct synod_journal_record {
 	const void *body;
 };
 
+enum {
+	SYNOD_JOURNAL_PIECE_MAX = 8192 /* bytes of a snapshot read at once */
+};
+
+/* The state after a slot, as the machine saved it. */
+struct synod_journal_snapshot {
+	uint64_t slot;
+	uint64_t size;
+	uint32_t checksum; /* CRC32C of its bytes */
+	uint32_t reserved;
+};
+
 struct synod_journal_port {
 	void *context;
 
@@ -111,6 +123,31 @@ struct synod_journal_port {
 	 */
 	uint64_t (*remember)(void *context, uint32_t replica, uint64_t incarnation, uint64_t life);
 	uint64_t (*remembered)(void *context);
+
+	/* The lowest slot whose record may still be there; beyond the last: none is. */
+	uint64_t (*slot_first)(void *context);
+
+	/* 1: it is time for a snapshot of the state, that the log may be recycled. */
+	int (*snapshot_wanted)(void *context);
+
+	/*
+	 * Begins to write a snapshot of the state after that slot, which is beyond the last one's;
+	 * poll goes on with it. The bytes stay as they are while snapshot_busy. Returns 0, -EBUSY
+	 * (one is under way), -EFBIG (more than the journal has room for), or -errno: failed.
+	 */
+	int (*snapshot_write)(void *context, uint64_t slot, const void *image, uint64_t size);
+	int (*snapshot_busy)(void *context);
+
+	/* The durable snapshot, all of whose predecessors' slots may be gone; slot 0: none. */
+	struct synod_journal_snapshot (*snapshot)(void *context);
+
+	/*
+	 * Starts reading a piece of it, at most SYNOD_JOURNAL_PIECE_MAX bytes; the answer comes by
+	 * read_poll with the cookie, slot, value.size and body, chosen 0. Returns 0, -EAGAIN (too
+	 * many reads under way), -ENOENT (that is not the snapshot any more).
+	 */
+	int (*snapshot_read)(void *context, uint64_t slot, uint64_t offset, uint32_t size,
+			     uint64_t cookie);
 
 	/* A file descriptor that becomes readable when a completion arrives, or -1. */
 	int (*wait_fd)(void *context);
