@@ -27,6 +27,7 @@ struct tail {
 	int all;
 	int follow;
 	int positions; /* print them in front */
+	int oldest;    /* begin with the first that is kept; 0 once something was printed */
 };
 
 static int print_answer(struct tail *tail, const struct synod_query_tail *answer)
@@ -36,6 +37,7 @@ static int print_answer(struct tail *tail, const struct synod_query_tail *answer
 	uint32_t at = 0;
 
 	while (tail->left && synod_query_tail_next(answer, &at, &entry, &data)) {
+		tail->oldest = 0;
 		if (entry.position != tail->next)
 			return synod_tool_complain("replica %u answered position %" PRIu64
 						   " for %" PRIu64,
@@ -69,6 +71,19 @@ static int complain_of_silence(const struct tail *tail, const struct synod_query
 				   tail->next);
 }
 
+/* What is wanted is no longer there. Returns 0 to go on with the first that is. */
+static int on_trimmed(struct tail *tail, const struct synod_query_tail *answer)
+{
+	if (!tail->oldest)
+		return synod_tool_complain("replica %u no longer has position %" PRIu64
+					   ": its log begins at %" PRIu64 "; use --from %" PRIu64
+					   ", --oldest, or another replica",
+					   tail->query.replica, tail->next, answer->position_kept,
+					   answer->position_kept);
+	tail->next = answer->position_kept;
+	return 0;
+}
+
 static int run(struct tail *tail)
 {
 	static struct synod_query_tail answer;
@@ -87,9 +102,10 @@ static int run(struct tail *tail)
 			return synod_tool_complain(
 				"replica %u: %s; is it running? See `synod status`",
 				tail->query.replica, strerror(-result));
-		if (print_answer(tail, &answer))
+		if (print_answer(tail, &answer) ||
+		    (answer.position_kept && on_trimmed(tail, &answer)))
 			return SYNOD_TOOL_FAILED;
-		if (answer.count) {
+		if (answer.count || answer.position_kept) {
 			news_ns = synod_tool_now_ns();
 			continue;
 		}
@@ -121,6 +137,8 @@ int synod_tool_tail(int argc, char **argv)
 		{ "config", SYNOD_OPTION_TEXT, &path, "FILE", "the cluster's configuration", 1 },
 		{ "replica", SYNOD_OPTION_NUMBER, &replica, "R", "whom to ask (1)", 0 },
 		{ "from", SYNOD_OPTION_NUMBER, &from, "P", "first position (1)", 0 },
+		{ "oldest", SYNOD_OPTION_FLAG, &tail.oldest, NULL,
+		  "begin with the first that the replica still has, from --from on", 0 },
 		{ "count", SYNOD_OPTION_NUMBER, &count, "N", "how many (all that there are)", 0 },
 		{ "follow", SYNOD_OPTION_FLAG, &tail.follow, NULL, "go on as more are applied", 0 },
 		{ "positions", SYNOD_OPTION_FLAG, &tail.positions, NULL,

@@ -174,6 +174,21 @@ static int entry_sane(const struct synod_query_tail *tail, const struct synod_wi
 	return tail->count == 0 && entry->size && entry->offset == tail->offset_first;
 }
 
+/* What was asked for is trimmed: the only entry names the first position that is not. */
+static int take_trimmed(struct synod_query_tail *tail, const struct synod_wire_view *view)
+{
+	struct synod_wire_tail first;
+
+	if (view->body_size != sizeof(first))
+		return -1;
+	memcpy(&first, view->body, sizeof(first));
+	if (first.position <= tail->position_first || first.size || first.total)
+		return -1;
+	tail->position_kept = first.position;
+	tail->size = 0;
+	return 0;
+}
+
 static int take_tail(void *into, const struct synod_wire_view *view)
 {
 	struct synod_query_tail *tail = into;
@@ -185,7 +200,10 @@ static int take_tail(void *into, const struct synod_wire_view *view)
 		return -1;
 	tail->position_first = view->header->slot;
 	tail->position_applied = view->header->argument;
+	tail->position_kept = 0;
 	tail->count = 0;
+	if (view->header->flags & SYNOD_FLAG_BEHIND)
+		return take_trimmed(tail, view);
 	tail->size = view->body_size;
 	memcpy(tail->entries, view->body, view->body_size);
 	while (synod_query_tail_next(tail, &at, &entry, &data)) {

@@ -61,6 +61,7 @@ struct synod_query_tail {
 	uint64_t position_first;   /* as asked */
 	uint32_t offset_first;	   /* as asked; 0 in answers of whole commands */
 	uint64_t position_applied; /* the replica's last; more than the entries: ask on */
+	uint64_t position_kept;	   /* 0, or: what was asked for is trimmed; the first that is not */
 	uint32_t count;		   /* entries; 0: the replica has none there (yet, or any more) */
 	uint32_t size;		   /* bytes used of entries */
 	uint8_t entries[SYNOD_FRAME_SIZE_MAX];

@@ -19,10 +19,7 @@ struct synod_replica {
 	struct rte_mempool *mbufs;
 	struct rte_mempool *header_mbufs;
 	void *apply_memory;
-	uint64_t *positions;
-	size_t positions_size;
-	uint64_t *skips;
-	struct synod_pipeline_part *parts;
+	struct synod_positions_memory positions;
 	struct synod_net *net;
 	struct synod_net_config net_config;
 	struct synod_pipeline *pipeline;

@@ -81,6 +81,27 @@ static void *take_pages(size_t size)
 		    -1, 0);
 }
 
+/* An index of all slots that the journal can, and the one after them. */
+static int take_positions(struct synod_positions_memory *positions, uint64_t slots_max)
+{
+	positions->slots_max = slots_max + 2;
+	positions->skips_max = SYNOD_PIPELINE_SKIPS_MAX;
+	positions->parts_max = SYNOD_PIPELINE_PARTS_MAX;
+	positions->slots = take_pages(positions->slots_max * sizeof(*positions->slots));
+	positions->skips = take_pages(positions->skips_max * sizeof(*positions->skips));
+	positions->parts = take_pages(positions->parts_max * sizeof(*positions->parts));
+	return positions->slots == MAP_FAILED || positions->skips == MAP_FAILED ||
+			       positions->parts == MAP_FAILED
+		       ? -ENOMEM
+		       : 0;
+}
+
+static void give_pages(void *pages, size_t size)
+{
+	if (pages && pages != MAP_FAILED)
+		munmap(pages, size);
+}
+
 static void touch(struct rte_mempool *pool, void *unused, void *object, unsigned int index)
 {
 	(void)unused;
@@ -113,12 +134,7 @@ static int take_memory(struct synod_replica *replica, char *error, size_t error_
 	rte_mempool_obj_iter(replica->header_mbufs, touch, NULL);
 	apply_size = (apply_size + 63) & ~(size_t)63;
 	replica->apply_memory = aligned_alloc(64, apply_size);
-	replica->positions_size = (status.slots_max + 2) * sizeof(uint64_t);
-	replica->positions = take_pages(replica->positions_size);
-	replica->skips = take_pages(SYNOD_PIPELINE_SKIPS_MAX * sizeof(uint64_t));
-	replica->parts = take_pages(SYNOD_PIPELINE_PARTS_MAX * sizeof(*replica->parts));
-	if (!replica->apply_memory || replica->positions == MAP_FAILED ||
-	    replica->skips == MAP_FAILED || replica->parts == MAP_FAILED) {
+	if (!replica->apply_memory || take_positions(&replica->positions, status.slots_max) != 0) {
 		snprintf(error, error_size,
 			 "no memory for %u sessions (%zu bytes): lower sessions in [cluster]",
 			 replica->config.sessions, apply_size);
@@ -172,8 +188,6 @@ static int make_pipeline(struct synod_replica *replica, char *error, size_t erro
 		.net = synod_host_net_port(replica),
 		.journal = synod_journal_port(replica->journal),
 		.positions = replica->positions,
-		.skips = replica->skips,
-		.parts = replica->parts,
 		.mbufs = replica->mbufs,
 		.header_mbufs = replica->header_mbufs,
 		.net_counters = &replica->net_counters,
@@ -184,7 +198,6 @@ static int make_pipeline(struct synod_replica *replica, char *error, size_t erro
 		pipeline.core.priorities[id] = (uint8_t)synod_config_replica(config, id)->priority;
 	synod_journal_status(replica->journal, &status);
 	synod_journal_device_pack(synod_journal_device(replica->journal), pipeline.device);
-	pipeline.slots_max = status.slots_max;
 	pipeline.journal_bytes = status.bytes_total;
 	/* What is left of an IP packet after IP, UDP and our own headers. */
 	pipeline.batch_size_max = (config->mtu - 28 - SYNOD_HEADER_SIZE - SYNOD_ENTRY_SIZE) & ~7u;
@@ -237,17 +250,17 @@ int synod_replica_open(struct synod_replica **out, const struct synod_config *co
 
 void synod_replica_close(struct synod_replica *replica)
 {
+	const struct synod_positions_memory *positions;
+
 	if (!replica)
 		return;
+	positions = &replica->positions;
 	synod_net_close(replica->net);
 	synod_pipeline_destroy(replica->pipeline);
 	synod_journal_close(replica->journal);
-	if (replica->parts && replica->parts != MAP_FAILED)
-		munmap(replica->parts, SYNOD_PIPELINE_PARTS_MAX * sizeof(*replica->parts));
-	if (replica->skips && replica->skips != MAP_FAILED)
-		munmap(replica->skips, SYNOD_PIPELINE_SKIPS_MAX * sizeof(uint64_t));
-	if (replica->positions && replica->positions != MAP_FAILED)
-		munmap(replica->positions, replica->positions_size);
+	give_pages(positions->parts, positions->parts_max * sizeof(*positions->parts));
+	give_pages(positions->skips, positions->skips_max * sizeof(*positions->skips));
+	give_pages(positions->slots, positions->slots_max * sizeof(*positions->slots));
 	free(replica->apply_memory);
 	rte_mempool_free(replica->header_mbufs);
 	rte_mempool_free(replica->mbufs);

@@ -75,7 +75,7 @@ static void sink(void *context, uint32_t index, const struct synod_apply_result 
 	if (result->executed)
 		synod_count(&stage->counters, SYNOD_COMMANDS_APPLIED, 1);
 	if (!result->executed || result->part)
-		synod_tail_note_result(p, stage->slot, index, result);
+		synod_positions_note_result(&stage->positions, stage->slot, index, result);
 	if (result->part == SYNOD_APPLY_PART_TAKEN)
 		synod_count(&stage->counters, SYNOD_PARTS_TAKEN, 1);
 	if (result->status == SYNOD_BUSY)
@@ -101,10 +101,10 @@ static void apply_slot(struct synod_pipeline *p, const struct synod_pipeline_cho
 	stage->item = item;
 	stage->slot = chosen->slot;
 	stage->origin = 0;
-	synod_tail_note_slot(p, chosen->slot);
 	synod_apply_batch(stage->apply, chosen->slot, item ? synod_item_body(item) : NULL,
 			  item ? item->value.size : 0, sink, p);
-	synod_tail_note_slot(p, chosen->slot + 1);
+	synod_positions_note_slot(&stage->positions, chosen->slot + 1,
+				  synod_apply_position(stage->apply));
 	stage->item = NULL;
 	if (item)
 		synod_item_put(&p->items, item);

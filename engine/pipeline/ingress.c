@@ -331,6 +331,7 @@ static void on_tail_query(struct synod_pipeline *p, const struct synod_wire_view
 	item->tail_count = view->header->argument & UINT32_MAX;
 	item->tail_offset = (uint32_t)(view->header->argument >> 32);
 	item->tail_part = 0;
+	item->tail_trimmed = 0;
 	item->tail_room = view->body_size;
 	if (rte_ring_enqueue(p->to_tail, item) != 0)
 		synod_item_put(&p->items, item);

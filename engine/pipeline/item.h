@@ -51,6 +51,7 @@ struct synod_item {
 	uint32_t tail_room;	 /* bytes that the answer may still grow */
 	uint32_t tail_offset;	 /* TAIL: byte of the first command to begin with */
 	uint64_t tail_part;	 /* TAIL: slot << 16 | index of the part wanted; 0: commands */
+	uint64_t tail_trimmed;	 /* TAIL: 1: the part wanted is gone, its command is not */
 	struct synod_origin origins[SYNOD_BATCH_ORIGINS_MAX];
 };
 

@@ -67,9 +67,9 @@ int synod_pipeline_create(struct synod_pipeline **pipeline,
 		return error;
 	}
 	p->apply.apply = config->apply;
-	p->apply.positions = config->positions;
-	p->apply.skips = config->skips;
-	p->apply.parts = config->parts;
+	synod_positions_begin(&p->apply.positions, &config->positions,
+			      synod_apply_slot(config->apply) + 1,
+			      synod_apply_position(config->apply));
 	*pipeline = p;
 	return 0;
 }
@@ -101,15 +101,15 @@ static void replay_sink(void *context, uint32_t index, const struct synod_apply_
 {
 	struct synod_pipeline *p = context;
 
-	synod_tail_note_result(p, p->apply.slot, index, result);
+	synod_positions_note_result(&p->apply.positions, p->apply.slot, index, result);
 }
 
 void synod_pipeline_replay(struct synod_pipeline *p, uint64_t slot, const void *body, uint32_t size)
 {
 	p->apply.slot = slot;
-	synod_tail_note_slot(p, slot);
 	synod_apply_batch(p->apply.apply, slot, body, size, replay_sink, p);
-	synod_tail_note_slot(p, slot + 1);
+	synod_positions_note_slot(&p->apply.positions, slot + 1,
+				  synod_apply_position(p->apply.apply));
 }
 
 void synod_pipeline_recover(struct synod_pipeline *p, const struct synod_pipeline_start *start)

@@ -23,6 +23,7 @@
 #include "engine/machine/apply.h"
 #include "engine/pipeline/item.h"
 #include "engine/pipeline/ports.h"
+#include "engine/pipeline/positions.h"
 
 #include <rte_mempool.h>
 #include <rte_ring.h>
@@ -53,20 +54,10 @@ enum {
 	SYNOD_PIPELINE_RETRY_US_MAX = 100 * 1000,
 	/* How long a replica whose journal has failed still answers that it has. */
 	SYNOD_PIPELINE_HALT_NS = 250 * 1000 * 1000,
-	SYNOD_PIPELINE_SKIPS_MAX = 1
-				   << 20, /* commands without a position that tail can step over */
+	SYNOD_PIPELINE_SKIPS_MAX = 1 << 20, /* commands without a position that tail knows of */
 	SYNOD_PIPELINE_PARTS_MAX = 1 << 20, /* parts of large commands that tail can find */
-	SYNOD_PIPELINE_PART_NONE = UINT32_MAX,
 	/* When to try again while all buffers of large commands are in use. */
 	SYNOD_PIPELINE_ASSEMBLY_RETRY_US = 20 * 1000,
-};
-
-/* A part of a large command that was taken. */
-struct synod_pipeline_part {
-	uint64_t place; /* slot << 16 | index in the batch; ascending */
-	uint32_t offset : 31;
-	uint32_t is_last : 1; /* it made the command whole, and has its position */
-	uint32_t before;      /* index of the part before it, or SYNOD_PIPELINE_PART_NONE */
 };
 
 struct synod_pipeline_config {
@@ -75,19 +66,16 @@ struct synod_pipeline_config {
 	uint32_t replicas;
 	uint32_t shape; /* nobody hears a replica of another; see hello.c, engine/host */
 	uint64_t incarnation;
-	uint32_t boot;		 /* random, not 0: this life of the replica; see hello.c */
-	uint32_t durability;	 /* enum synod_durability, as obtained */
+	uint32_t boot;	     /* random, not 0: this life of the replica; see hello.c */
+	uint32_t durability; /* enum synod_durability, as obtained */
 	uint64_t device[SYNOD_DEVICE_WORDS]; /* of the journal, packed: for status */
 	uint32_t batch_size_max; /* bytes of a batch that fits it, at most SYNOD_BATCH_SIZE_MAX */
-	uint64_t slots_max;	 /* slots that the journal can index */
 	uint64_t journal_bytes;	 /* of its log: for status */
 	struct synod_core_config core;
 	struct synod_net_port net;
 	struct synod_journal_port journal;
 	struct synod_apply *apply;		 /* fresh */
-	uint64_t *positions;			 /* slots_max + 2 of them, zeroed */
-	uint64_t *skips;			 /* SYNOD_PIPELINE_SKIPS_MAX of them */
-	struct synod_pipeline_part *parts;	 /* SYNOD_PIPELINE_PARTS_MAX of them */
+	struct synod_positions_memory positions; /* slots: one more than the journal can index */
 	struct rte_mempool *mbufs;		 /* room for any frame */
 	struct rte_mempool *header_mbufs;	 /* SYNOD_PIPELINE_HEADER_ROOM */
 	struct synod_counters *net_counters;	 /* of the net port: for status */
@@ -169,13 +157,7 @@ struct synod_journal_stage {
 struct synod_apply_stage {
 	struct synod_counters counters;
 	struct synod_apply *apply;
-	uint64_t *positions; /* by slot: last position before it; slots_max + 2 of them */
-	uint64_t *skips;     /* slot << 16 | index of commands that took no position, ascending */
-	uint64_t skips_count;
-	struct synod_pipeline_part *parts;
-	uint32_t parts_count;
-	uint32_t part_latest[SYNOD_ASSEMBLIES]; /* by buffer: index of the part taken last */
-	uint64_t full_slot; /* from this slot on skips or parts know nothing; 0: they know all */
+	struct synod_positions positions;
 	/* The reply under construction. */
 	struct rte_mbuf *reply;
 	struct synod_address reply_to;
@@ -200,9 +182,10 @@ struct synod_published {
 	_Alignas(64) _Atomic uint64_t ticket_durable; /* journal -> order */
 	_Atomic uint64_t journal_room;		      /* journal -> ingress, order */
 	_Atomic uint64_t journal_used;		      /* journal -> status */
-	_Atomic uint32_t journal_ready;		      /* journal -> ingress */
-	_Alignas(64) _Atomic uint64_t slot_applied;   /* apply -> order */
-	_Atomic uint64_t position;		      /* apply -> status */
+	_Atomic uint64_t journal_slot_first; /* journal -> apply, status: what read may find */
+	_Atomic uint32_t journal_ready;	     /* journal -> ingress */
+	_Alignas(64) _Atomic uint64_t slot_applied; /* apply -> order */
+	_Atomic uint64_t position;		    /* apply -> status */
 	_Atomic uint64_t state_hash;
 	_Atomic uint64_t sessions;
 	_Alignas(64) _Atomic uint64_t
@@ -330,10 +313,7 @@ int synod_hello_check(struct synod_pipeline *pipeline, const struct synod_wire_h
 		      uint64_t now_ns) __attribute__((warn_unused_result));
 void synod_hello_poll(struct synod_pipeline *pipeline, uint64_t now_ns);
 
-/* tail.c: the positions' index, and the queries over it. Apply's. */
-void synod_tail_note_slot(struct synod_pipeline *pipeline, uint64_t slot);
-void synod_tail_note_result(struct synod_pipeline *pipeline, uint64_t slot, uint32_t index,
-			    const struct synod_apply_result *result);
+/* tail.c: queries over the positions' index. Apply's. */
 int synod_tail_poll(struct synod_pipeline *pipeline);
 
 /* apply_stage.c: one result more for a client; what does not fit the datagram begins another. */

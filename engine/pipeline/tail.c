@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Positions to commands, for readers of the sequence. Apply notes for each slot the last position
- * before it, and lists the few commands that took none (registrations, duplicates). A query finds
- * its slot by bisection, the journal reads it back, and the commands are copied to the answer, slot
- * after slot until it is as long as the question was.
+ * before it, and lists the few commands that took none (positions.h). A query finds its slot by
+ * bisection, the journal reads it back, and the commands are copied to the answer, slot after slot
+ * until it is as long as the question was. What the log or the index no longer holds is answered
+ * with the first position that they do.
  *
  * A command that is longer than the answer may be is answered piece by piece.
  *
@@ -16,117 +17,24 @@
 
 #include <string.h>
 
-void synod_tail_note_slot(struct synod_pipeline *p, uint64_t slot)
+/* The first slot whose commands can be told: known here, and still in the log. */
+static uint64_t slot_first(struct synod_pipeline *p)
 {
-	if (slot <= p->config.slots_max + 1)
-		p->apply.positions[slot] = synod_apply_position(p->apply.apply);
+	/* Relaxed: it only grows, and a slot that has gone since is not found when it is read. */
+	uint64_t in_log =
+		atomic_load_explicit(&p->published.journal_slot_first, memory_order_relaxed);
+	uint64_t known = p->apply.positions.slot_begin;
+
+	return in_log > known ? in_log : known;
 }
 
-static void note_full(struct synod_apply_stage *stage, uint64_t slot)
+/* The last position that is trimmed; those behind it can be told. */
+static uint64_t position_trimmed(struct synod_pipeline *p)
 {
-	if (!stage->full_slot)
-		stage->full_slot = slot;
-}
+	uint64_t first = slot_first(p);
+	uint64_t next = synod_apply_slot(p->apply.apply) + 1;
 
-static void note_part(struct synod_apply_stage *stage, uint64_t slot, uint32_t index,
-		      const struct synod_apply_result *result)
-{
-	uint32_t *latest = &stage->part_latest[result->buffer];
-
-	synod_assert_cmp(result->buffer, <, SYNOD_ASSEMBLIES);
-	if (stage->parts_count == SYNOD_PIPELINE_PARTS_MAX) {
-		note_full(stage, slot);
-		return;
-	}
-	stage->parts[stage->parts_count] = (struct synod_pipeline_part){
-		.place = slot << 16 | index,
-		.offset = result->offset & INT32_MAX,
-		.is_last = result->executed,
-		.before = result->offset ? *latest : SYNOD_PIPELINE_PART_NONE,
-	};
-	*latest = stage->parts_count++;
-}
-
-void synod_tail_note_result(struct synod_pipeline *p, uint64_t slot, uint32_t index,
-			    const struct synod_apply_result *result)
-{
-	struct synod_apply_stage *stage = &p->apply;
-
-	if (result->part == SYNOD_APPLY_PART_TAKEN)
-		note_part(stage, slot, index, result);
-	if (result->part || result->executed)
-		return; /* a part is known by its kind, and has no position unless noted as last */
-	if (stage->skips_count < SYNOD_PIPELINE_SKIPS_MAX)
-		stage->skips[stage->skips_count++] = slot << 16 | index;
-	else
-		note_full(stage, slot);
-}
-
-/* The part that was taken at that place, or NULL: none was. */
-static const struct synod_pipeline_part *part_find(const struct synod_apply_stage *stage,
-						   uint64_t place)
-{
-	uint32_t low = 0;
-	uint32_t high = stage->parts_count;
-
-	while (low < high) {
-		uint32_t middle = low + (high - low) / 2;
-
-		if (stage->parts[middle].place < place)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low < stage->parts_count && stage->parts[low].place == place ? &stage->parts[low]
-									    : NULL;
-}
-
-/* The part of the same command that holds that byte: at most that many parts back. */
-static const struct synod_pipeline_part *part_with(const struct synod_apply_stage *stage,
-						   const struct synod_pipeline_part *last,
-						   uint32_t offset)
-{
-	const struct synod_pipeline_part *part = last;
-
-	while (part->offset > offset) {
-		synod_assert_cmp(part->before, <, stage->parts_count);
-		part = &stage->parts[part->before];
-	}
-	return part;
-}
-
-/* First index in 0..count whose skip is not below key. */
-static uint64_t skip_find(const struct synod_apply_stage *stage, uint64_t key)
-{
-	uint64_t low = 0;
-	uint64_t high = stage->skips_count;
-
-	while (low < high) {
-		uint64_t middle = low + (high - low) / 2;
-
-		if (stage->skips[middle] < key)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
-
-/* The slot that holds a position that has been given. */
-static uint64_t slot_of(const struct synod_apply_stage *stage, uint64_t position)
-{
-	uint64_t low = 1;
-	uint64_t high = synod_apply_slot(stage->apply);
-
-	while (low < high) { /* the highest slot with positions[slot] < position */
-		uint64_t middle = low + (high - low + 1) / 2;
-
-		if (stage->positions[middle] < position)
-			low = middle;
-		else
-			high = middle - 1;
-	}
-	return low;
+	return synod_positions_before(&p->apply.positions, first < next ? first : next);
 }
 
 static void send_tail(struct synod_pipeline *p, struct synod_item *item)
@@ -158,26 +66,6 @@ static void read_slot(struct synod_pipeline *p, struct synod_item *item, uint64_
 		synod_item_put(&p->items, item); /* the client asks again */
 }
 
-/* Asks for the slot of the next position wanted, or sends the answer. Takes the item. */
-static void go_on(struct synod_pipeline *p, struct synod_item *item)
-{
-	struct synod_apply_stage *stage = &p->apply;
-	uint64_t next = item->tail_last + 1;
-	uint64_t last = synod_apply_position(stage->apply);
-	uint64_t slot;
-
-	if (next > last || next - item->tail_first >= item->tail_count) {
-		send_tail(p, item);
-		return;
-	}
-	slot = slot_of(stage, next);
-	if (slot > p->config.slots_max || (stage->full_slot && slot >= stage->full_slot)) {
-		send_tail(p, item); /* what there is; nothing is answered wrongly */
-		return;
-	}
-	read_slot(p, item, slot);
-}
-
 /* Appends an entry and its bytes, if they fit. Returns 0 if not. */
 static int append_entry(struct synod_item *item, const struct synod_wire_tail *tail,
 			const uint8_t *bytes)
@@ -190,9 +78,45 @@ static int append_entry(struct synod_item *item, const struct synod_wire_tail *t
 		return 0;
 	memset(to, 0, size);
 	memcpy(to, tail, sizeof(*tail));
-	memcpy(to + sizeof(*tail), bytes, tail->size);
+	if (tail->size)
+		memcpy(to + sizeof(*tail), bytes, tail->size);
 	item->tail_room -= size;
 	return 1;
+}
+
+/*
+ * What is wanted is no longer in the log, or its place is forgotten: the answer says which position
+ * is the first that can be told. With what was told before it there is no need to.
+ */
+static void send_trimmed(struct synod_pipeline *p, struct synod_item *item, uint64_t position)
+{
+	const struct synod_wire_tail first = { .position = position };
+
+	if (item->answer && item->tail_last < item->tail_first &&
+	    append_entry(item, &first, NULL)) {
+		struct synod_wire_header *header =
+			rte_pktmbuf_mtod(item->answer, struct synod_wire_header *);
+
+		header->flags = SYNOD_FLAG_BEHIND;
+	}
+	send_tail(p, item);
+}
+
+/* Asks for the slot of the next position wanted, or sends the answer. Takes the item. */
+static void go_on(struct synod_pipeline *p, struct synod_item *item)
+{
+	const struct synod_apply_stage *stage = &p->apply;
+	uint64_t next = item->tail_last + 1;
+	uint64_t last = synod_apply_position(stage->apply);
+
+	if (next > last || next - item->tail_first >= item->tail_count)
+		send_tail(p, item);
+	else if (next <= position_trimmed(p))
+		send_trimmed(p, item, position_trimmed(p) + 1);
+	else
+		read_slot(p, item,
+			  synod_positions_slot_of(&stage->positions, slot_first(p),
+						  synod_apply_slot(stage->apply), next));
 }
 
 /*
@@ -241,36 +165,43 @@ static int append(struct synod_item *item, uint64_t position, const uint8_t *pay
  * and then the part that holds the byte asked for. Returns 0 when the answer is complete.
  */
 static int want_large(struct synod_pipeline *p, struct synod_item *item,
-		      const struct synod_pipeline_part *last, uint64_t position)
+		      const struct synod_positions_part *last, uint64_t position)
 {
+	const struct synod_positions_part *part;
+
 	if (position <= item->tail_last)
 		return 1;
-	if (position == item->tail_first)
-		item->tail_part = part_with(&p->apply, last, item->tail_offset)->place;
+	if (position != item->tail_first)
+		return 0;
+	part = synod_positions_part_with(&p->apply.positions, last, item->tail_offset);
+	if (part && part->place >> 16 >= slot_first(p))
+		item->tail_part = part->place;
+	else
+		item->tail_trimmed = 1; /* its beginning is gone, though its end is not */
 	return 0;
 }
 
 /* Walks the commands of the slot that was read. Returns 0 when the answer is complete. */
 static int append_slot(struct synod_pipeline *p, struct synod_item *item, uint64_t slot)
 {
-	struct synod_apply_stage *stage = &p->apply;
+	const struct synod_positions *positions = &p->apply.positions;
 	const uint8_t *body = synod_item_body(item);
-	uint64_t position = stage->positions[slot];
-	uint64_t skip = skip_find(stage, slot << 16);
+	uint64_t position = synod_positions_before(positions, slot);
+	uint64_t skip = synod_positions_skip_find(positions, slot << 16);
 	uint32_t at = 0;
 
 	for (uint32_t index = 0; at < item->value.size; index++) {
-		const struct synod_pipeline_part *part;
+		uint64_t place = slot << 16 | index;
+		const struct synod_positions_part *part;
 		struct synod_wire_command command;
 		int goes_on = 1;
 
 		memcpy(&command, body + at, sizeof(command));
 		if (command.kind == SYNOD_COMMAND_PART) {
-			part = part_find(stage, slot << 16 | index);
+			part = synod_positions_part(positions, place);
 			if (part && part->is_last)
 				goes_on = want_large(p, item, part, ++position);
-		} else if (skip < stage->skips_count &&
-			   stage->skips[skip] == (slot << 16 | index)) {
+		} else if (synod_positions_is_skip(positions, skip, place)) {
 			skip++;
 		} else {
 			goes_on =
@@ -316,7 +247,15 @@ static void on_slot(struct synod_pipeline *p, struct synod_item *item, uint64_t 
 		send_tail(p, item);
 		return;
 	}
+	if (slot < p->apply.positions.slot_begin) { /* forgotten while it was read */
+		send_trimmed(p, item, position_trimmed(p) + 1);
+		return;
+	}
 	goes_on = append_slot(p, item, slot);
+	if (item->tail_trimmed) {
+		send_trimmed(p, item, item->tail_first + 1);
+		return;
+	}
 	if (item->tail_part && item->tail_part >> 16 != slot) {
 		read_slot(p, item, item->tail_part >> 16);
 		return;

@@ -73,7 +73,10 @@ enum synod_wire_type {
 	/* slot: first position; argument: how many, and << 32 from which byte of the first; body:
 	 * padding to the size of the answer */
 	SYNOD_TAIL_QUERY,
-	SYNOD_TAIL, /* slot: first position asked; argument: last applied; body: tail entries */
+	/* slot: first position asked; argument: last applied; body: tail entries. With
+	 * SYNOD_FLAG_BEHIND: that one is trimmed; one entry without bytes, at the first that is
+	 * not */
+	SYNOD_TAIL,
 	SYNOD_HANDOVER_ASK,    /* slot: to whom, 0: the leader chooses */
 	SYNOD_HANDOVER_ANSWER, /* slot: as asked; argument: enum synod_status */
 	SYNOD_TYPES_END,
@@ -114,8 +117,9 @@ enum {
 	/* Header flags. */
 	SYNOD_FLAG_ENTRY = 1,  /* an entry and its batch follow the header */
 	SYNOD_FLAG_MORE = 2,   /* PROMISE: this burst is over, ask for the rest */
-	SYNOD_FLAG_BEHIND = 4, /* PROMISE: the candidate lacks slots that are no longer in memory */
 	SYNOD_FLAG_VOTER = 2,  /* JOINED: who answers votes */
+	SYNOD_FLAG_BEHIND = 4, /* PROMISE: the candidate lacks slots that are no longer in memory;
+				* TAIL: what was asked for is no longer in the log */
 };
 
 /*

@@ -164,7 +164,6 @@ static void make_pipeline(struct bench *bench)
 		.replica = 1,
 		.replicas = 1,
 		.batch_size_max = SYNOD_BATCH_SIZE_MAX,
-		.slots_max = BENCH_SLOTS_MAX - 2,
 		.core = { .replica = 1,
 			  .replicas = 1,
 			  .seed = 1,
@@ -190,8 +189,6 @@ static void make_pipeline(struct bench *bench)
 			     .wait_fd = journal_wait_fd },
 		.apply = bench->apply,
 		.positions = bench->positions,
-		.skips = bench->skips,
-		.parts = bench->parts,
 		.mbufs = bench->mbufs,
 		.header_mbufs = bench->header_mbufs,
 	};
@@ -244,9 +241,14 @@ struct bench *bench_make(void)
 	bench->header_mbufs = make_pool("bench.headers", SYNOD_PIPELINE_HEADER_ROOM);
 	bench->answers = take_memory(BENCH_ANSWERS_MAX * sizeof(*bench->answers));
 	bench->records = take_memory(BENCH_SLOTS_MAX * sizeof(*bench->records));
-	bench->positions = take_memory(BENCH_SLOTS_MAX * sizeof(uint64_t));
-	bench->skips = take_memory(SYNOD_PIPELINE_SKIPS_MAX * sizeof(uint64_t));
-	bench->parts = take_memory(SYNOD_PIPELINE_PARTS_MAX * sizeof(*bench->parts));
+	bench->positions = (struct synod_positions_memory){
+		.slots = take_memory(BENCH_SLOTS_MAX * sizeof(uint64_t)),
+		.slots_max = BENCH_SLOTS_MAX,
+		.skips = take_memory(BENCH_SKIPS_MAX * sizeof(uint64_t)),
+		.skips_max = BENCH_SKIPS_MAX,
+		.parts = take_memory(BENCH_PARTS_MAX * sizeof(struct synod_positions_part)),
+		.parts_max = BENCH_PARTS_MAX,
+	};
 	bench->apply = synod_apply_init(
 		take_memory(synod_apply_size(&synod_sequencer_machine, BENCH_SESSIONS)),
 		&synod_sequencer_machine, BENCH_SESSIONS);
@@ -267,9 +269,6 @@ void bench_restart(struct bench *bench)
 
 	synod_pipeline_destroy(bench->pipeline);
 	memset(bench->apply, 0, size);
-	memset(bench->positions, 0, BENCH_SLOTS_MAX * sizeof(uint64_t));
-	memset(bench->skips, 0, SYNOD_PIPELINE_SKIPS_MAX * sizeof(uint64_t));
-	memset(bench->parts, 0, SYNOD_PIPELINE_PARTS_MAX * sizeof(*bench->parts));
 	bench->apply = synod_apply_init(bench->apply, &synod_sequencer_machine, BENCH_SESSIONS);
 	bench->tickets_given = bench->tickets_durable = 0;
 	make_pipeline(bench);
@@ -293,9 +292,9 @@ void bench_free(struct bench *bench)
 		free(bench->records[slot].body);
 	free(bench->answers);
 	free(bench->records);
-	free(bench->positions);
-	free(bench->skips);
-	free(bench->parts);
+	free(bench->positions.slots);
+	free(bench->positions.skips);
+	free(bench->positions.parts);
 	free(bench->apply);
 	free(bench);
 }

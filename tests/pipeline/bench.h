@@ -15,6 +15,8 @@
 enum {
 	BENCH_CLUSTER = 0xbe7c,
 	BENCH_SLOTS_MAX = 8192,
+	BENCH_SKIPS_MAX = 64,
+	BENCH_PARTS_MAX = 2048,
 	BENCH_PACKETS_MAX = 512,
 	BENCH_ANSWERS_MAX = 4096,
 	BENCH_SESSIONS = 8,
@@ -39,9 +41,7 @@ struct bench {
 	struct rte_mempool *mbufs;
 	struct rte_mempool *header_mbufs;
 	struct synod_apply *apply;
-	uint64_t *positions;
-	uint64_t *skips;
-	struct synod_pipeline_part *parts;
+	struct synod_positions_memory positions;
 	uint64_t now_ns;
 
 	struct synod_packet packets[BENCH_PACKETS_MAX]; /* to be received */

@@ -261,6 +261,70 @@ static void odd_questions_get_what_there_is(void **state)
 	forget();
 }
 
+/* The answer to a question for what is trimmed: the first position that is not. */
+static uint64_t ask_trimmed(struct bench *bench, uint64_t position)
+{
+	struct synod_wire_view view = ask(bench, position, 0, 1000, 8000);
+	struct synod_wire_tail entry;
+
+	assert_int_equal(view.header->flags, SYNOD_FLAG_BEHIND);
+	assert_int_equal(view.body_size, sizeof(entry));
+	memcpy(&entry, view.body, sizeof(entry));
+	assert_int_equal(entry.size, 0);
+	assert_int_equal(entry.total, 0);
+	assert_true(entry.position > position);
+	return entry.position;
+}
+
+static void what_fell_out_of_the_index_is_said_to_be_trimmed(void **state)
+{
+	struct bench *bench = bench_make();
+	const uint64_t sessions[] = { bench_open_session(bench, 1), bench_open_session(bench, 2) };
+
+	(void)state;
+	for (uint64_t number = 1; number <= 10; number++)
+		order_small(bench, sessions[0], number, 10);
+	assert_int_equal(ask(bench, 1, 0, 10, 8000).header->flags, 0);
+	/* Duplicates have no position, and there is room for so many of them. */
+	for (uint32_t i = 0; i < BENCH_SKIPS_MAX; i++) {
+		bench_request(bench, SYNOD_COMMAND_APPLY, sessions[0], 10, NULL, 0);
+		bench_run(bench, 8);
+		assert_int_equal(bench_result(bench, NULL).position, 10);
+	}
+	/* Both registrations have fallen out, and the slots before them with them. */
+	assert_int_equal(bench->pipeline->apply.positions.slot_begin, 3);
+	assert_int_equal(ask(bench, 1, 0, 10, 8000).header->flags, 0);
+	bench_request(bench, SYNOD_COMMAND_APPLY, sessions[0], 10, NULL, 0);
+	bench_run(bench, 8);
+	(void)bench_result(bench, NULL);
+	assert_int_equal(ask_trimmed(bench, 1), 11);
+	assert_int_equal(ask_trimmed(bench, 10), 11);
+	order_small(bench, sessions[0], 11, 10);
+	assert_int_equal(ask(bench, 11, 0, 10, 8000).header->flags, 0);
+	assert_int_equal(ask(bench, 1, 0, 10, 16).body_size, 0); /* no room to say so */
+	bench_free(bench);
+	forget();
+}
+
+static void a_large_command_whose_beginning_fell_out_is_stepped_over(void **state)
+{
+	struct bench *bench = bench_make();
+	const uint64_t sessions[] = { bench_open_session(bench, 1), bench_open_session(bench, 2) };
+	const uint32_t parts = BENCH_PARTS_MAX / 2 + 1;
+
+	(void)state;
+	order_large(bench, sessions, 1, parts * 64, 64);
+	order_large(bench, sessions, 2, parts * 64, 64);
+	order_small(bench, sessions[0], 3, 10);
+	assert_int_equal(ordered_count, 5);
+	/* Of the first all but the last parts are gone, of the second none. */
+	assert_int_equal(ask_trimmed(bench, 1), 2);
+	assert_int_equal(ask_trimmed(bench, 2), 3);
+	assert_true(ask(bench, 4, 0, 1, 8000).body_size > 64);
+	bench_free(bench);
+	forget();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -268,6 +332,8 @@ int main(void)
 		cmocka_unit_test(a_restarted_replica_reads_them_back_too),
 		cmocka_unit_test(parts_that_never_made_a_command_are_not_in_the_sequence),
 		cmocka_unit_test(odd_questions_get_what_there_is),
+		cmocka_unit_test(what_fell_out_of_the_index_is_said_to_be_trimmed),
+		cmocka_unit_test(a_large_command_whose_beginning_fell_out_is_stepped_over),
 	};
 
 	return cmocka_run_group_tests_name("tail", tests, bench_eal, bench_eal_end);
