@@ -8,8 +8,9 @@
  * written from
  *   - the promise of the old one (its superblock, four copies, is whole, or it could not be
  *   opened);
- *   - every slot that another replica's journal vouches for (known to be chosen, and intact there),
- *   as chosen, from there;
+ *   - the newest snapshot that it or another has, which stands for all slots up to it;
+ *   - every slot behind it that another replica's journal vouches for (known to be chosen, and
+ *   intact there), as chosen, from there;
  *   - every other record of the old journal, as it is.
  * All slots that the corrupt groups held must be known and be vouched for by one of the others;
  * else it refuses and says what to wait for. The rule is engine/journal/recovery.h. The old file is
@@ -71,6 +72,11 @@ static int check_repairable(struct repair *repair, const char *path)
 			"%s: not all slots of the corrupt groups are known: what was "
 			"accepted there cannot be told from here",
 			path);
+	case SYNOD_REPAIR_NO_SNAPSHOT:
+		return synod_tool_complain("%s: the snapshot of slot %" PRIu64
+					   " is corrupt, and no replica of --from "
+					   "has a whole one that is as new: name more of them",
+					   path, slot);
 	case SYNOD_REPAIR_NOT_YET:
 		break;
 	}
@@ -134,6 +140,54 @@ static int copy_slot(struct repair *repair, const struct synod_repair_copy *copy
 	return give(repair, &write);
 }
 
+static void *read_snapshot(struct repair *repair, struct synod_journal *journal,
+			   const struct synod_journal_recovery *found)
+{
+	const size_t size =
+		(found->snapshot_size + SYNOD_BLOCK_SIZE - 1) / SYNOD_BLOCK_SIZE * SYNOD_BLOCK_SIZE;
+	void *image = aligned_alloc(SYNOD_BLOCK_SIZE, size);
+
+	if (image &&
+	    synod_journal_read_snapshot(journal, image, repair->error, sizeof(repair->error)) == 0)
+		return image;
+	free(image);
+	return NULL;
+}
+
+/* Are its snapshot's bytes what they were? */
+static void look_at_snapshot(struct repair *repair, struct synod_journal *journal,
+			     struct synod_journal_recovery *found)
+{
+	void *image;
+
+	if (!found->snapshot_slot)
+		return;
+	image = read_snapshot(repair, journal, found);
+	found->snapshot_faulty = image == NULL;
+	free(image);
+}
+
+static int copy_snapshot(struct repair *repair)
+{
+	const int from = repair->rule.base_from;
+	const int old = from == SYNOD_REPAIR_FROM_OLD;
+	const struct synod_journal_recovery *found =
+		old ? &repair->old_found : &repair->others_found[from];
+	void *image = read_snapshot(repair, old ? repair->old : repair->others[from], found);
+	uint64_t durable;
+	int failed = image ? 0 : -EBADMSG; /* it was whole a moment ago: its replica runs on */
+
+	if (!failed)
+		failed = repair->port.snapshot_write(repair->port.context, repair->rule.base, image,
+						     found->snapshot_size);
+	while (!failed && repair->port.snapshot_busy(repair->port.context)) {
+		failed = repair->port.poll(repair->port.context, now_ns(), &durable);
+		failed = failed < 0 ? failed : 0;
+	}
+	free(image);
+	return failed;
+}
+
 static int copy_all(struct repair *repair)
 {
 	struct synod_journal_write promise = {
@@ -143,7 +197,9 @@ static int copy_all(struct repair *repair)
 	struct synod_repair_copy copy;
 	int failed = 0;
 
-	if (repair->old_found.promised)
+	if (repair->rule.base)
+		failed = copy_snapshot(repair);
+	if (!failed && repair->old_found.promised)
 		failed = give(repair, &promise);
 	while (!failed && synod_repair_next(&repair->rule, &copy))
 		failed = copy_slot(repair, &copy);
@@ -223,6 +279,7 @@ static int open_others(struct repair *repair, const struct synod_config *config,
 				     synod_config_replica(config, (uint32_t)number)->journal,
 				     &repair->others_found[count]))
 			return synod_tool_complain("%s", repair->error);
+		look_at_snapshot(repair, repair->others[count], &repair->others_found[count]);
 		repair->rule.others[count] = &repair->others_found[count];
 		repair->rule.others_count++;
 		if (!*end)
@@ -261,8 +318,10 @@ int synod_tool_repair(int argc, char **argv)
 	status = open_others(&repair, &config, id, from);
 	if (!status && open_for_reading(&repair, &repair.old, path, &repair.old_found))
 		status = synod_tool_complain("%s", repair.error);
-	if (!status)
+	if (!status) {
+		look_at_snapshot(&repair, repair.old, &repair.old_found);
 		status = run(&repair, path);
+	}
 	synod_journal_close(repair.fresh);
 	for (uint32_t i = 0; i < SYNOD_REPLICAS_MAX; i++)
 		synod_journal_close(repair.others[i]);

@@ -129,26 +129,51 @@ static int who_vouches(const struct synod_repair *repair, uint64_t slot)
 	synod_assert_cmp(repair->others_count, <=, (uint32_t)SYNOD_REPLICAS_MAX);
 	for (uint32_t i = 0; i < repair->others_count; i++)
 		if (slot <= repair->others[i]->chosen_through &&
+		    slot > repair->others[i]->snapshot_slot &&
 		    synod_recovery_intact(repair->others[i], slot))
 			return (int)i;
 	return SYNOD_REPAIR_FROM_OLD;
 }
 
-enum synod_repair_verdict synod_repair_check(const struct synod_repair *repair, uint64_t *slot)
+/* The newest snapshot of any that is whole. */
+static void choose_base(struct synod_repair *repair)
+{
+	synod_assert_cmp(repair->others_count, <=, (uint32_t)SYNOD_REPLICAS_MAX);
+	synod_assert(repair->slot == 0);
+	repair->base = repair->old->snapshot_faulty ? 0 : repair->old->snapshot_slot;
+	repair->base_from = SYNOD_REPAIR_FROM_OLD;
+	for (uint32_t i = 0; i < repair->others_count; i++) {
+		const struct synod_journal_recovery *other = repair->others[i];
+
+		if (other->snapshot_faulty || other->snapshot_slot <= repair->base)
+			continue;
+		repair->base = other->snapshot_slot;
+		repair->base_from = (int)i;
+	}
+	repair->slot = repair->base;
+	repair->chosen = repair->base;
+}
+
+enum synod_repair_verdict synod_repair_check(struct synod_repair *repair, uint64_t *slot)
 {
 	const struct synod_journal_recovery *old = repair->old;
 
 	synod_assert(repair->slot == 0);
 	*slot = 0;
-	if (old->faults == 0)
+	if (old->faults == 0 && !old->snapshot_faulty)
 		return SYNOD_REPAIR_NOT_NEEDED;
+	choose_base(repair);
+	*slot = old->snapshot_slot;
+	if (repair->base < old->snapshot_slot)
+		return SYNOD_REPAIR_NO_SNAPSHOT;
 	if (!slots_known(old))
 		return SYNOD_REPAIR_SLOTS_UNKNOWN;
 	for (uint32_t i = 0; i < old->faults; i++) {
 		if (old->faulty[i].slot_first == 0)
 			continue; /* a marker: it held none */
 		for (*slot = old->faulty[i].slot_first; *slot <= old->faulty[i].slot_last; ++*slot)
-			if (who_vouches(repair, *slot) == SYNOD_REPAIR_FROM_OLD)
+			if (*slot > repair->base &&
+			    who_vouches(repair, *slot) == SYNOD_REPAIR_FROM_OLD)
 				return SYNOD_REPAIR_NOT_YET;
 	}
 	return SYNOD_REPAIR_POSSIBLE;

@@ -27,7 +27,8 @@ struct synod_journal_recovery {
 	uint64_t snapshot_offset;
 	uint64_t snapshot_size;
 	uint32_t snapshot_checksum;
-	uint64_t chosen_through; /* slots up to it are chosen: in the snapshot, or records here */
+	int snapshot_faulty;	 /* the caller looked at its bytes: they are others */
+	uint64_t chosen_through; /* slots up to it are chosen: in the snapshot or here */
 	uint64_t slot_last;	 /* highest slot with a record; 0: none */
 	uint64_t groups;
 	uint64_t records;
@@ -82,14 +83,15 @@ int synod_recovery_intact(const struct synod_journal_recovery *recovery, uint64_
 /*
  * Repair: a new journal in place of a corrupt one. A chosen value stands for every vote for its
  * slot. So each slot that the corrupt groups held must be known, and vouched for by another
- * journal: known there to be chosen, and intact. The other journals may be corrupt themselves, in
- * other slots.
+ * journal: known there to be chosen, and intact, or in its snapshot. The other journals may be
+ * corrupt themselves, in other slots. The new journal begins with the newest snapshot of any.
  */
 enum synod_repair_verdict {
 	SYNOD_REPAIR_POSSIBLE = 0,
 	SYNOD_REPAIR_NOT_NEEDED,    /* the old one is whole */
 	SYNOD_REPAIR_SLOTS_UNKNOWN, /* what the corrupt groups held cannot be told */
 	SYNOD_REPAIR_NOT_YET,	    /* nobody vouches for *slot, which is corrupt */
+	SYNOD_REPAIR_NO_SNAPSHOT,   /* that of *slot is corrupt; no other is as new */
 };
 
 enum {
@@ -101,8 +103,12 @@ struct synod_repair {
 	const struct synod_journal_recovery *others[SYNOD_REPLICAS_MAX];
 	uint32_t others_count;
 
-	/* How far the new journal has come: 0 at first. */
-	uint64_t slot;	 /* every slot up to it has been copied */
+	/* By check: the slot of the snapshot to begin with, 0: none; and whose it is. */
+	uint64_t base;
+	int base_from; /* index of one of the others, or FROM_OLD */
+
+	/* How far the new journal has come: 0 before check. */
+	uint64_t slot;	 /* every slot up to it has been copied, or is in the snapshot */
 	uint64_t chosen; /* every slot up to it is chosen, and in the new journal */
 };
 
@@ -114,7 +120,7 @@ struct synod_repair_copy {
 	uint64_t chosen_through; /* what may be said to be chosen with it */
 };
 
-enum synod_repair_verdict synod_repair_check(const struct synod_repair *repair, uint64_t *slot);
+enum synod_repair_verdict synod_repair_check(struct synod_repair *repair, uint64_t *slot);
 
 /*
  * Of a repair that is possible: the next slot to copy. Returns 0 when all are. What the new journal

@@ -103,6 +103,58 @@ static void journal_that_is_corrupt_itself_vouches_for_other_slots(void **state)
 	assert_int_equal(slot, 10);
 }
 
+static void newest_whole_snapshot_begins_the_repaired_journal(void **state)
+{
+	struct synod_journal_recovery old = corrupt(120, 130, 110);
+	struct synod_journal_recovery first = { .chosen_through = 125, .snapshot_slot = 105 };
+	struct synod_journal_recovery second = { .chosen_through = 118, .snapshot_slot = 112 };
+	struct synod_repair repair = { .old = &old,
+				       .others = { &first, &second },
+				       .others_count = 2 };
+	struct synod_repair_copy copy;
+	uint64_t slot;
+
+	(void)state;
+	old.snapshot_slot = 100;
+	assert_int_equal(synod_repair_check(&repair, &slot), SYNOD_REPAIR_POSSIBLE);
+	assert_int_equal(repair.base, 112); /* the corrupt slot is in it */
+	assert_int_equal(repair.base_from, 1);
+	for (slot = 113; synod_repair_next(&repair, &copy); slot++) {
+		assert_int_equal(copy.slot, slot);
+		assert_int_equal(copy.from, slot <= 125 ? 0 : SYNOD_REPAIR_FROM_OLD);
+		assert_int_equal(copy.chosen_through, slot <= 126 ? slot - 1 : 125);
+	}
+	assert_int_equal(repair.slot, 130);
+
+	/* What a corrupt snapshot covers is in no log of its replica. */
+	repair.slot = 0;
+	second.snapshot_faulty = 1;
+	assert_int_equal(synod_repair_check(&repair, &slot), SYNOD_REPAIR_POSSIBLE);
+	assert_int_equal(repair.base, 105);
+	assert_int_equal(synod_repair_next(&repair, &copy), 1);
+	assert_int_equal(copy.from, 0);
+}
+
+static void corrupt_snapshot_needs_one_as_new(void **state)
+{
+	struct synod_journal_recovery old = {
+		.chosen_through = 50, .slot_last = 60, .snapshot_slot = 40, .snapshot_faulty = 1
+	};
+	struct synod_journal_recovery other = { .chosen_through = 55, .snapshot_slot = 39 };
+	struct synod_repair repair = { .old = &old, .others = { &other }, .others_count = 1 };
+	uint64_t slot;
+
+	(void)state;
+	assert_int_equal(synod_repair_check(&repair, &slot), SYNOD_REPAIR_NO_SNAPSHOT);
+	assert_int_equal(slot, 40);
+	repair.slot = 0;
+	other.snapshot_slot = 40;
+	assert_int_equal(synod_repair_check(&repair, &slot), SYNOD_REPAIR_POSSIBLE);
+	repair.slot = 0;
+	old.snapshot_faulty = 0;
+	assert_int_equal(synod_repair_check(&repair, &slot), SYNOD_REPAIR_NOT_NEEDED);
+}
+
 /*
  * Found by the simulator: repaired from a replica that lags, the journal said less was chosen than
  * the old one had known, and its last records lay outside the window of that: no replica would open
@@ -148,6 +200,8 @@ int main(void)
 		cmocka_unit_test(chosen_slot_without_a_record_is_told),
 		cmocka_unit_test(repair_needs_every_corrupt_slot_vouched_for),
 		cmocka_unit_test(journal_that_is_corrupt_itself_vouches_for_other_slots),
+		cmocka_unit_test(newest_whole_snapshot_begins_the_repaired_journal),
+		cmocka_unit_test(corrupt_snapshot_needs_one_as_new),
 		cmocka_unit_test(repaired_journal_knows_what_the_old_one_knew_to_be_chosen),
 		cmocka_unit_test(repaired_journal_has_no_gap_below_what_it_calls_chosen),
 	};
