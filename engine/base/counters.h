@@ -65,6 +65,7 @@ extern "C" {
 	X(ELECTIONS, "elections", "candidacies started")                                           \
 	X(STEP_DOWNS, "step_downs", "leaderships given up")                                        \
 	X(HANDOVERS, "handovers", "leaderships handed over, on request or to a higher priority")   \
+	X(SLOW_DISK, "slow_disk", "times leadership was to go because the own disk is slow")       \
 	X(READS, "reads", "linearizable reads answered without a log write")                       \
 	X(READS_STALE, "reads_stale", "reads answered from this replica's own state")              \
 	X(READ_ROUNDS, "read_rounds", "times a quorum was asked whether this replica still leads") \

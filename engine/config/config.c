@@ -195,7 +195,7 @@ static void set_defaults(struct synod_config *config, const char *directory)
 	config->election_ms = 150;
 	config->heartbeat_ms = 20;
 	config->retransmit_ms = 20;
-	config->journal_timeout_ms = 5000;
+	config->journal_timeout_ms = 10000;
 	config->links = 4;
 	config->udp_port = 7400;
 	if (processors > SYNOD_CONFIG_CORES_MAX)

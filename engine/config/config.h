@@ -26,7 +26,7 @@
  *     election_ms = 150
  *     heartbeat_ms = 20
  *     retransmit_ms = 20
- *     journal_timeout_ms = 5000   # a disk that answers a write or read later ends its replica
+ *     journal_timeout_ms = 10000  # a disk that answers a write or read later ends its replica
  *
  *     [clients]
  *     links = 4                # memif clients that a replica takes at once, 0..16

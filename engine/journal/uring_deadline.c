@@ -59,8 +59,28 @@ static void forgive(struct synod_journal *journal, uint64_t now_ns)
 			journal->begun[kind][i].ns = now_ns;
 }
 
+/* What is under way for too long, and its kind; NULL: nothing. */
+static const struct synod_uring_begun *find_late(const struct synod_journal *journal,
+						 uint64_t now_ns, uint32_t *kind)
+{
+	synod_assert_cmp(journal->timeout_ns, >, 0u);
+	synod_assert(kind != NULL);
+	for (*kind = 0; *kind < SYNOD_URING_KINDS; ++*kind)
+		for (uint32_t i = 0; i < SYNOD_URING_KIND_MAX; i++) {
+			const struct synod_uring_begun *begun = &journal->begun[*kind][i];
+
+			if (begun->size && now_ns > begun->ns &&
+			    now_ns - begun->ns >= journal->timeout_ns)
+				return begun;
+		}
+	return NULL;
+}
+
 int synod_uring_deadline_check(struct synod_journal *journal, uint64_t now_ns)
 {
+	const struct synod_uring_begun *late;
+	uint32_t kind;
+
 	/* UINT64_MAX: closing, which waits no longer than a second a completion anyway. */
 	if (!journal->timeout_ns || now_ns == UINT64_MAX)
 		return 0;
@@ -72,13 +92,11 @@ int synod_uring_deadline_check(struct synod_journal *journal, uint64_t now_ns)
 	if (now_ns < journal->deadline_check_ns)
 		return 0;
 	journal->deadline_check_ns = now_ns + journal->timeout_ns / 8;
-	for (uint32_t kind = 0; kind < SYNOD_URING_KINDS; kind++)
-		for (uint32_t i = 0; i < SYNOD_URING_KIND_MAX; i++) {
-			const struct synod_uring_begun *begun = &journal->begun[kind][i];
-
-			if (begun->size && now_ns > begun->ns &&
-			    now_ns - begun->ns >= journal->timeout_ns)
-				return fail_late(journal, kind, begun);
-		}
-	return 0;
+	if (!find_late(journal, now_ns, &kind))
+		return 0;
+	/* Loops that only yield can keep the kernel's own threads from telling us: sleep once. */
+	if (synod_uring_last_chance(journal) < 0)
+		return journal->failed;
+	late = find_late(journal, now_ns, &kind);
+	return late ? fail_late(journal, kind, late) : 0;
 }

@@ -172,6 +172,8 @@ void synod_uring_prepare_read(struct synod_journal *journal, uint32_t index, voi
 int synod_uring_submit(struct synod_journal *journal);
 /* Handles what has completed. How many, or -errno. */
 int synod_uring_reap(struct synod_journal *journal);
+/* Sleeps a little, or until something completes, and handles it. 0, or -errno: it has failed. */
+int synod_uring_last_chance(struct synod_journal *journal);
 /* Something that was asked for has come back. */
 void synod_uring_completed(struct synod_journal *journal, uint64_t data, int result);
 /* The journal has failed. Returns result. */

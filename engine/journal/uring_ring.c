@@ -339,3 +339,22 @@ int synod_uring_reap(struct synod_journal *journal)
 		io_uring_cq_advance(&journal->ring, count);
 	return journal->failed ? journal->failed : (int)count;
 }
+
+int synod_uring_last_chance(struct synod_journal *journal)
+{
+	enum {
+		WAITS = 5
+	}; /* of at most 100 ms */
+	int count = 0;
+
+	synod_assert(journal->ring_enabled && !journal->media);
+	synod_assert_cmp(journal->inflight, >, 0u);
+	for (int i = 0; i < WAITS && count == 0; i++) {
+		struct __kernel_timespec limit = { .tv_nsec = 100 * 1000 * 1000 };
+		struct io_uring_cqe *cqe;
+
+		if (io_uring_wait_cqe_timeout(&journal->ring, &cqe, &limit) == 0)
+			count = synod_uring_reap(journal);
+	}
+	return count < 0 ? count : 0;
+}

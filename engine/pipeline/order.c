@@ -271,6 +271,28 @@ static int take_progress(struct synod_pipeline *p, uint64_t now_ns)
 	return work;
 }
 
+/* Whose disk holds its clients up leads no longer, if others are quicker. */
+static void watch_disk(struct synod_pipeline *p, uint64_t now_ns)
+{
+	struct synod_order *order = &p->order;
+	const struct synod_core *core = &order->core;
+	const struct synod_slow_disk_now now = {
+		.now_ns = now_ns,
+		.ticket_last = core->ticket_last,
+		.ticket_durable = order->ticket_durable,
+		.slot_last = core->propose_next - 1,
+		.slot_chosen = core->chosen_through,
+		.leads = core->role == SYNOD_ROLE_LEADER,
+	};
+	struct synod_event event = { .kind = SYNOD_EVENT_HANDOVER }; /* to whoever is nearest */
+
+	if (!synod_slow_disk_look(&order->slow_disk, &now))
+		return;
+	step(p, &event, now_ns);
+	if (!order->effects.refused)
+		synod_count(&order->counters, SYNOD_SLOW_DISK, 1);
+}
+
 int synod_order_poll(struct synod_pipeline *p, uint64_t now_ns)
 {
 	struct synod_order *order = &p->order;
@@ -289,6 +311,8 @@ int synod_order_poll(struct synod_pipeline *p, uint64_t now_ns)
 
 		step(p, &event, now_ns);
 	}
+	if (has_room(p))
+		watch_disk(p, now_ns);
 	publish(p);
 	return work;
 }

@@ -24,6 +24,7 @@
 #include "engine/pipeline/item.h"
 #include "engine/pipeline/ports.h"
 #include "engine/pipeline/positions.h"
+#include "engine/pipeline/slow_disk.h"
 
 #include <rte_mempool.h>
 #include <rte_ring.h>
@@ -141,6 +142,7 @@ struct synod_order {
 	uint64_t deadline_ns;
 	uint64_t submitted; /* batches taken */
 	uint64_t reads_asked;
+	struct synod_slow_disk slow_disk;
 };
 
 struct synod_journal_stage {

@@ -8,12 +8,11 @@
 # shellcheck source=tests/cluster/common.sh
 source "$(dirname "$0")/common.sh"
 
-spoil=$SYNOD_BUILD/tests/cluster/libspoil-writes.so
+faulty=$SYNOD_BUILD/tests/faults/synodd-faulty
 declare -A pids
 
 start() { # ID
-	SYNOD_SPOIL_WRITES=$data/spoil.$1 LD_PRELOAD=$spoil \
-		"$synodd" --config "$config" --id "$1" 2>"$data/$1.log" &
+	SYNOD_FAULTS=$data/faults.$1 "$faulty" --config "$config" --id "$1" 2>"$data/$1.log" &
 	pids[$1]=$!
 }
 
@@ -37,11 +36,11 @@ for ((i = 0; i < 2000; i++)); do # in the middle of it: as soon as something was
 	sleep 0.01
 done
 (($(wc -l <"$data/positions") < lines)) || fail 'it was over before the disk failed'
-touch "$data/spoil.$leader"
+echo fail >"$data/faults.$leader"
 status=0
 wait "${pids[$leader]}" || status=$?
 [[ $status == 1 ]] || fail "the replica ends with $status: $(cat "$data/$leader.log")"
-grep -q "stopped: .*Bad file descriptor" "$data/$leader.log" ||
+grep -q "stopped: .*Input/output error" "$data/$leader.log" ||
 	fail "it does not say why: $(cat "$data/$leader.log")"
 refused=$(sed -n 's/.*(\([0-9]*\) commands were answered HALTED.*/\1/p' "$data/$leader.log")
 # How many depends on what was on its way just then; that they are told: tests/pipeline.
@@ -51,7 +50,7 @@ wait "$load" || fail 'submit failed'
 sort -n "$data/positions" | uniq >"$data/sorted"
 seq "$lines" | cmp - "$data/sorted" || fail "the positions are not 1 to $lines"
 
-rm "$data/spoil.$leader"
+rm "$data/faults.$leader"
 start "$leader"
 "$synod" status --config "$config" --until equal --timeout 30 --quiet
 for id in 1 2 3; do # one after the other, beside those that run and connect again
