@@ -73,7 +73,7 @@ static int header_readable(const struct synod_scan *scan, const struct synod_for
 	       header->offset == synod_format_place(&scan->log, at) &&
 	       header->checksum == synod_plan_header_checksum(scan->seed, header) &&
 	       header->cluster == scan->cluster && header->incarnation == scan->incarnation &&
-	       header->replica == scan->replica &&
+	       header->replica == scan->replica && header->life <= scan->life_now &&
 	       header->epoch == synod_format_epoch(&scan->log, at) &&
 	       header->used >= sizeof(*header) && header->used <= header->bytes &&
 	       header->bytes == synod_format_blocks(header->used) &&

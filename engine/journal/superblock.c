@@ -69,7 +69,7 @@ static int marks_valid(const struct synod_format_superblock *sector)
 
 	synod_assert(log.begin < log.end);
 	synod_assert_cmp(log.end, <=, (uint64_t)INT64_MAX);
-	if (sector->head_offset < log.begin || sector->head_offset > log.end ||
+	if (sector->head_offset < log.begin || sector->head_offset >= log.end ||
 	    sector->head_offset % SYNOD_BLOCK_SIZE != 0 || sector->fence % SYNOD_BLOCK_SIZE != 0 ||
 	    sector->fence < log.begin)
 		return 0;
@@ -117,7 +117,8 @@ int synod_superblock_valid(const struct synod_format_superblock *sector, uint32_
 	if (sector->checksum != checksum(sector) || sector->copy != copy)
 		return 0;
 	return geometry_valid(sector) && sector->sequence > 0 &&
-	       sector->sequence < SYNOD_FORMAT_NUMBER_END && sector->head_group > 0 &&
+	       sector->sequence < SYNOD_FORMAT_NUMBER_END &&
+	       sector->life < SYNOD_FORMAT_NUMBER_END && sector->head_group > 0 &&
 	       sector->head_group < SYNOD_FORMAT_NUMBER_END &&
 	       sector->durable_group < SYNOD_FORMAT_NUMBER_END && sector->replica >= 1 &&
 	       sector->replica <= SYNOD_REPLICAS_MAX && sector->joining <= 1;

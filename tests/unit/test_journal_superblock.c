@@ -96,12 +96,35 @@ static void another_version_and_no_journal_are_told_apart(void **state)
 	assert_int_equal(choice.verdict, SYNOD_SUPERBLOCK_ABSENT);
 }
 
+static int valid_again(struct synod_format_superblock *sector)
+{
+	sector->checksum = synod_crc32c(sector, offsetof(struct synod_format_superblock, checksum));
+	return synod_superblock_valid(sector, 0);
+}
+
+/* What a scan asserts of a superblock, and what a next life makes of it. */
+static void what_nobody_could_go_on_from_is_not_valid(void **state)
+{
+	const uint64_t sequences[4] = { 6, 6, 6, 6 };
+	struct synod_format_superblock sectors[4];
+
+	(void)state;
+	make(sectors, sequences);
+	assert_true(valid_again(&sectors[0]));
+	sectors[0].head_offset = sectors[0].log_end; /* there is no group */
+	assert_false(valid_again(&sectors[0]));
+	make(sectors, sequences);
+	sectors[0].life = UINT64_MAX;
+	assert_false(valid_again(&sectors[0]));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(any_one_whole_copy_suffices_and_none_is_told),
 		cmocka_unit_test(the_newest_whole_copy_counts),
 		cmocka_unit_test(every_flipped_byte_is_seen),
+		cmocka_unit_test(what_nobody_could_go_on_from_is_not_valid),
 		cmocka_unit_test(another_version_and_no_journal_are_told_apart),
 	};
 
