@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* synod format: makes the journal of one replica, written through to its end. */
 #include "engine/journal/uring.h"
+#include "engine/machine/apply.h"
 #include "tools/synod.h"
 
 #include <errno.h>
@@ -35,12 +36,15 @@ int synod_tool_format(int argc, char **argv)
 		{ "config", SYNOD_OPTION_TEXT, &path, "FILE", "the cluster's configuration", 1 },
 		{ "id", SYNOD_OPTION_NUMBER, &id, "N", "which replica", 1 },
 		{ "size", SYNOD_OPTION_SIZE, &size, "BYTES",
-		  "of the file (default: journal_size; 1G, 64M …)", 0 },
+		  "of the log (default: journal_size; 1G, 64M …); the file has room for snapshots "
+		  "besides",
+		  0 },
 		{ "force", SYNOD_OPTION_FLAG, &force, NULL, "overwrite what is there", 0 },
 		{ 0 }
 	};
 	const struct synod_config_replica *replica;
 	struct synod_journal_identity identity;
+	struct synod_apply_limits limits;
 	struct synod_journal_extent extent;
 	struct synod_config config;
 	char error[1024];
@@ -66,7 +70,11 @@ int synod_tool_format(int argc, char **argv)
 						    .incarnation = incarnation,
 						    .replica = (uint32_t)id,
 						    .replicas = config.replicas };
-	extent = (struct synod_journal_extent){ .size = size };
+	limits = synod_apply_limits(config.sessions);
+	extent = (struct synod_journal_extent){
+		.size = size,
+		.area_size = synod_apply_image_max(synod_machine_find(config.machine), &limits),
+	};
 	if (synod_journal_format(replica->journal, &identity, &extent,
 				 force ? SYNOD_JOURNAL_FORCE : 0, error, sizeof(error)))
 		return synod_tool_complain("%s", error);

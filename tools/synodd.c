@@ -119,6 +119,9 @@ static void say_opened(uint32_t id, const struct synod_config *config,
 		opened->registered_buffers
 			? ""
 			: ", buffers not registered (raise RLIMIT_MEMLOCK for a little speed)");
+	if (opened->snapshot_slot)
+		fprintf(stderr, "synodd %" PRIu32 ": began with the snapshot of slot %" PRIu64 "\n",
+			id, opened->snapshot_slot);
 	if (opened->forgetful)
 		fprintf(stderr,
 			"synodd %" PRIu32

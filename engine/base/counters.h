@@ -51,6 +51,7 @@ extern "C" {
 	X(REFUSED_NOT_LEADER, "refused_not_leader", "request answered NOT_LEADER")                 \
 	X(REFUSED_BUSY, "refused_busy", "request answered BUSY")                                   \
 	X(REFUSED_FULL, "refused_full", "request answered FULL: the journal has no room")          \
+	X(REFUSED_ROOM, "refused_room", "request answered BUSY: a snapshot will free room")        \
 	X(REFUSED_BUFFERS, "refused_buffers", "part refused: all buffers of large commands used")  \
 	X(REFUSED_HALTED, "refused_halted", "request answered HALTED: the journal has failed")     \
 	X(REFUSED_BOOT, "refused_boot", "request meant for another life of this replica: BUSY")    \
@@ -72,6 +73,12 @@ extern "C" {
 	X(REPAIRS_SENT, "repairs_sent", "chosen slots sent to a peer that lacked them")            \
 	X(REPAIRS_READ, "repairs_read", "of those, slots read back from the journal")              \
 	X(REPAIRS_TAKEN, "repairs_taken", "chosen slots taken from a peer")                        \
+	X(SNAPSHOTS_TAKEN, "snapshots_taken", "snapshots of the own state that became durable")    \
+	X(SNAPSHOTS_INSTALLED, "snapshots_installed", "snapshots of a peer that were loaded")      \
+	X(SNAPSHOTS_TOO_LARGE, "snapshots_too_large", "snapshots the journal has no area for")     \
+	X(SNAPSHOTS_WRONG, "snapshots_wrong", "snapshots received whose bytes did not add up")     \
+	X(PIECES_SENT, "pieces_sent", "pieces of snapshots sent to peers that lag")                \
+	X(PIECES_TAKEN, "pieces_taken", "pieces of snapshots taken from a peer")                   \
 	X(JOURNAL_WRITES, "journal_writes", "groups written")                                      \
 	X(JOURNAL_BYTES, "journal_bytes", "bytes written, padding included")                       \
 	X(JOURNAL_RECORDS, "journal_records", "records written")                                   \

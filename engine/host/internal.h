@@ -20,6 +20,8 @@ struct synod_replica {
 	struct rte_mempool *header_mbufs;
 	void *apply_memory;
 	struct synod_positions_memory positions;
+	void *image; /* NULL: the journal has no areas for snapshots */
+	uint64_t image_room;
 	struct synod_net *net;
 	struct synod_net_config net_config;
 	struct synod_pipeline *pipeline;

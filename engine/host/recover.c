@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Recovery: the chosen prefix is executed again, slot by slot; the suffix that was accepted and is
- * not known to be chosen goes to the core, which votes on with it.
+ * Recovery: the snapshot is loaded, if there is one; the chosen slots behind it are executed again,
+ * one by one; the suffix that was accepted and is not known to be chosen goes to the core, which
+ * votes on with it.
  */
 #include "engine/host/internal.h"
 
@@ -10,9 +11,34 @@
 #include <stdio.h>
 #include <string.h>
 
+static int load_snapshot(struct synod_replica *replica, char *error, size_t error_size)
+{
+	const struct synod_journal_recovery *recovery = &replica->recovery;
+	int failed;
+
+	if (!recovery->snapshot_slot)
+		return 0;
+	failed = synod_journal_read_snapshot(replica->journal, replica->image, error, error_size);
+	if (failed)
+		return failed;
+	failed = synod_pipeline_load(replica->pipeline, recovery->snapshot_size);
+	if (!failed && synod_apply_slot(replica->pipeline->apply.apply) != recovery->snapshot_slot)
+		failed = -EBADMSG;
+	if (failed)
+		snprintf(error, error_size, "%s: the snapshot of slot %" PRIu64 " %s",
+			 synod_config_replica(&replica->config, replica->id)->journal,
+			 recovery->snapshot_slot,
+			 failed == -EINVAL ? "is of another machine or another number of sessions: "
+					     "restore the [cluster] section it was written with"
+					   : "does not add up, though its checksum is right: look "
+					     "with `synod log`, do not format it");
+	return failed;
+}
+
 static int replay(struct synod_replica *replica, char *error, size_t error_size)
 {
-	for (uint64_t slot = 1; slot <= replica->recovery.chosen_through; slot++) {
+	for (uint64_t slot = replica->recovery.snapshot_slot + 1;
+	     slot <= replica->recovery.chosen_through; slot++) {
 		struct synod_journal_record record;
 		int failed = synod_journal_read_sync(replica->journal, slot, &record);
 
@@ -70,13 +96,16 @@ int synod_host_recover(struct synod_replica *replica, uint64_t now_ns,
 		.promised = replica->recovery.promised,
 		.chosen_through = replica->recovery.chosen_through,
 	};
-	int failed = replay(replica, error, error_size);
+	int failed = load_snapshot(replica, error, error_size);
 
+	if (!failed)
+		failed = replay(replica, error, error_size);
 	if (failed)
 		return failed;
 	start.now_ns = synod_host_now_ns();
 	opened->replay_ns = start.now_ns - now_ns;
-	opened->slots_replayed = start.chosen_through;
+	opened->snapshot_slot = replica->recovery.snapshot_slot;
+	opened->slots_replayed = start.chosen_through - opened->snapshot_slot;
 	opened->position = synod_apply_position(replica->pipeline->apply.apply);
 	opened->promised = start.promised;
 	synod_pipeline_recover(replica->pipeline, &start);

@@ -30,6 +30,7 @@ static int open_journal(struct synod_replica *replica, struct synod_replica_open
 {
 	const struct synod_config_replica *own =
 		synod_config_replica(&replica->config, replica->id);
+	const struct synod_apply_limits limits = synod_apply_limits(replica->config.sessions);
 	struct synod_journal_identity identity = {
 		.cluster = replica->config.id,
 		.replica = replica->id,
@@ -52,6 +53,8 @@ static int open_journal(struct synod_replica *replica, struct synod_replica_open
 			identity.incarnation = synod_host_now_ns();
 		identity.incarnation |= 1;
 		options.memory.size = own->journal_size;
+		options.memory.area_size =
+			synod_apply_image_max(synod_machine_find(replica->config.machine), &limits);
 	}
 	failed = synod_journal_open(&replica->journal, &options, &replica->recovery, error,
 				    error_size);
@@ -96,6 +99,21 @@ static int take_positions(struct synod_positions_memory *positions, uint64_t slo
 		       : 0;
 }
 
+/* For the largest snapshot that may be taken, and for the one that is there. */
+static int take_image(struct synod_replica *replica, const struct synod_machine *machine)
+{
+	const struct synod_apply_limits limits = synod_apply_limits(replica->config.sessions);
+	uint64_t room = synod_apply_image_max(machine, &limits);
+
+	if (replica->recovery.log.begin == SYNOD_FORMAT_AREAS_BEGIN)
+		return 0;
+	if (room < replica->recovery.snapshot_size)
+		room = replica->recovery.snapshot_size;
+	replica->image_room = (room + SYNOD_BLOCK_SIZE - 1) & ~(uint64_t)(SYNOD_BLOCK_SIZE - 1);
+	replica->image = take_pages(replica->image_room);
+	return replica->image == MAP_FAILED ? -ENOMEM : 0;
+}
+
 static void give_pages(void *pages, size_t size)
 {
 	if (pages && pages != MAP_FAILED)
@@ -134,7 +152,8 @@ static int take_memory(struct synod_replica *replica, char *error, size_t error_
 	rte_mempool_obj_iter(replica->header_mbufs, touch, NULL);
 	apply_size = (apply_size + 63) & ~(size_t)63;
 	replica->apply_memory = aligned_alloc(64, apply_size);
-	if (!replica->apply_memory || take_positions(&replica->positions, status.slots_max) != 0) {
+	if (!replica->apply_memory || take_positions(&replica->positions, status.slots_max) != 0 ||
+	    take_image(replica, machine) != 0) {
 		snprintf(error, error_size,
 			 "no memory for %u sessions (%zu bytes): lower sessions in [cluster]",
 			 replica->config.sessions, apply_size);
@@ -188,6 +207,8 @@ static int make_pipeline(struct synod_replica *replica, char *error, size_t erro
 		.net = synod_host_net_port(replica),
 		.journal = synod_journal_port(replica->journal),
 		.positions = replica->positions,
+		.image = replica->image,
+		.image_room = replica->image_room,
 		.mbufs = replica->mbufs,
 		.header_mbufs = replica->header_mbufs,
 		.net_counters = &replica->net_counters,
@@ -258,6 +279,7 @@ void synod_replica_close(struct synod_replica *replica)
 	synod_net_close(replica->net);
 	synod_pipeline_destroy(replica->pipeline);
 	synod_journal_close(replica->journal);
+	give_pages(replica->image, replica->image_room);
 	give_pages(positions->parts, positions->parts_max * sizeof(*positions->parts));
 	give_pages(positions->skips, positions->skips_max * sizeof(*positions->skips));
 	give_pages(positions->slots, positions->slots_max * sizeof(*positions->slots));

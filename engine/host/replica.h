@@ -27,6 +27,7 @@ struct synod_replica;
 
 /* What opening found and obtained; for the log. */
 struct synod_replica_opened {
+	uint64_t snapshot_slot;	 /* of the snapshot that was loaded; 0: there is none */
 	uint64_t slots_replayed; /* chosen slots executed again, from the journal */
 	uint64_t position;	 /* of the last command among them */
 	uint64_t suffix_slots;	 /* accepted and not known to be chosen */

@@ -154,6 +154,7 @@ void synod_fetch_server_offer(struct synod_fetch_server *server, uint32_t to, ui
 		return;
 	server->offer_ns_next[to] = now_ns + server->retransmit_ns / 2;
 	server->waiting[to] = (struct synod_fetch_waiting){ .pieces = 1 };
+	server->askers |= 1u << to;
 }
 
 void synod_fetch_server_ask(struct synod_fetch_server *server,
@@ -163,6 +164,7 @@ void synod_fetch_server_ask(struct synod_fetch_server *server,
 	server->waiting[question->to] = (struct synod_fetch_waiting){ .slot = question->slot,
 								      .offset = question->offset,
 								      .pieces = SYNOD_PIECE_BURST };
+	server->askers |= 1u << question->to;
 	/* Who asks needs no offer. */
 	server->offer_ns_next[question->to] = now_ns + 2 * server->retransmit_ns;
 }
@@ -180,6 +182,7 @@ static void start(struct synod_fetch_server *server, uint64_t slot, uint64_t tot
 		server->left = waiting->slot == slot ? waiting->pieces : 1;
 		server->offset = waiting->slot == slot ? waiting->offset : 0;
 		waiting->pieces = 0;
+		server->askers &= ~(1u << server->to);
 		if (server->offset >= total)
 			server->left = 0;
 	}

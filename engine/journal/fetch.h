@@ -114,7 +114,9 @@ struct synod_fetch_server {
 	uint64_t slot;
 	uint64_t offset;
 	uint32_t to;
-	uint32_t left; /* pieces; 0: no burst is under way */
+	uint32_t left;	 /* pieces; 0: no burst is under way */
+	uint32_t askers; /* bit of each peer that waits */
+	uint32_t reserved;
 };
 
 /* The snapshot that there is now; slot 0: none. piece_size: bytes of a full piece. */
@@ -124,6 +126,11 @@ struct synod_fetch_source {
 	uint32_t piece_size;
 	uint32_t reserved;
 };
+
+static inline int synod_fetch_server_is_idle(const struct synod_fetch_server *server)
+{
+	return server->left == 0 && server->askers == 0;
+}
 
 void synod_fetch_server_init(struct synod_fetch_server *server, uint64_t retransmit_ns);
 

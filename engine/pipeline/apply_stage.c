@@ -98,6 +98,12 @@ static void apply_slot(struct synod_pipeline *p, const struct synod_pipeline_cho
 	struct synod_apply_stage *stage = &p->apply;
 	struct synod_item *item = chosen->item;
 
+	if (chosen->slot <= synod_apply_slot(stage->apply)) {
+		/* A snapshot that was loaded meanwhile has it. */
+		if (item)
+			synod_item_put(&p->items, item);
+		return;
+	}
 	stage->item = item;
 	stage->slot = chosen->slot;
 	stage->origin = 0;
@@ -116,16 +122,19 @@ int synod_apply_stage_poll(struct synod_pipeline *p, uint64_t now_ns)
 	struct synod_published *out = &p->published;
 	struct synod_apply_stage *stage = &p->apply;
 	unsigned int n;
-	int reads;
+	int work, reads;
 
 	(void)now_ns;
+	work = synod_apply_image_turn(p);
+	if (stage->lost)
+		return work; /* the journal stage stops the replica */
 	n = rte_ring_dequeue_burst_elem(p->to_apply, burst, sizeof(burst[0]), SYNOD_PIPELINE_BURST,
 					NULL);
 	for (unsigned int i = 0; i < n; i++)
 		apply_slot(p, &burst[i]);
 	reads = synod_reads_poll(p);
 	send_reply(p);
-	if (n) {
+	if (n || work) {
 		atomic_store_explicit(&out->position, synod_apply_position(stage->apply),
 				      memory_order_relaxed);
 		atomic_store_explicit(&out->state_hash, synod_apply_hash(stage->apply),
@@ -136,5 +145,5 @@ int synod_apply_stage_poll(struct synod_pipeline *p, uint64_t now_ns)
 		atomic_store_explicit(&out->slot_applied, synod_apply_slot(stage->apply),
 				      memory_order_release);
 	}
-	return (int)n + reads + synod_tail_poll(p);
+	return (int)n + work + reads + synod_tail_poll(p);
 }

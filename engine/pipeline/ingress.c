@@ -221,6 +221,17 @@ static void on_handover_ask(struct synod_pipeline *p, const struct synod_wire_vi
 	}
 }
 
+/* With a snapshot there will be room again; without, never. */
+static void refuse_for_room(struct synod_pipeline *p, const struct synod_wire_view *view,
+			    const struct synod_address *from, uint32_t count, uint64_t now_ns)
+{
+	int recycles = atomic_load_explicit(&p->published.recycles, memory_order_relaxed) != 0;
+
+	synod_count(&p->ingress.counters, recycles ? SYNOD_REFUSED_ROOM : SYNOD_REFUSED_FULL,
+		    count);
+	refuse(p, view, from, recycles ? SYNOD_BUSY : SYNOD_FULL, now_ns);
+}
+
 static void on_request(struct synod_pipeline *p, const struct synod_wire_view *view,
 		       const struct synod_address *from, uint64_t now_ns)
 {
@@ -247,14 +258,43 @@ static void on_request(struct synod_pipeline *p, const struct synod_wire_view *v
 		return;
 	}
 	if (load(&p->published.journal_room) < SYNOD_RESERVE_LEADER) {
-		synod_count(counters, SYNOD_REFUSED_FULL, (uint64_t)count);
-		refuse(p, view, from, SYNOD_FULL, now_ns);
+		refuse_for_room(p, view, from, (uint32_t)count, now_ns);
 		return;
 	}
 	if (view->body_size <= p->config.batch_size_max)
 		take(p, view, (uint32_t)count, from, now_ns);
 	else
 		take_parts(p, view, from, now_ns);
+}
+
+/* A piece of a snapshot, or a question for some, goes past the core to the journal's stage. */
+static void hand_to_transfer(struct synod_pipeline *p, const struct synod_packet *packet,
+			     const struct synod_wire_view *view, struct synod_item *item)
+{
+	struct synod_counters *counters = &p->ingress.counters;
+	const struct synod_wire_header *header = view->header;
+	struct synod_wire_piece piece = { 0 };
+	const uint8_t *bytes;
+	int wrong =
+		header->type == SYNOD_SNAPSHOT ? synod_wire_piece_read(view, &piece, &bytes) : 0;
+
+	item->kind = SYNOD_ITEM_MESSAGE;
+	item->message = (struct synod_message){ .type = header->type,
+						.from = (uint8_t)header->sender,
+						.slot = header->slot,
+						.argument = header->argument,
+						.value_slot = piece.total };
+	item->value = (struct synod_value){ .size = piece.size, .crc = piece.checksum };
+	item->mbuf = packet->mbuf;
+	(void)rte_pktmbuf_adj(item->mbuf,
+			      (uint16_t)(SYNOD_HEADER_SIZE + (piece.size ? sizeof(piece) : 0)));
+	if (wrong)
+		synod_count(counters, (enum synod_counter)wrong, 1);
+	else if (rte_ring_enqueue(p->to_transfer, item) == 0)
+		return;
+	else
+		synod_count(counters, SYNOD_NO_BUFFER, 1);
+	synod_item_put(&p->items, item);
 }
 
 /* A peer's message becomes an item; the packet's bytes stay where they are. Takes the mbuf. */
@@ -278,6 +318,10 @@ static void on_replica_message(struct synod_pipeline *p, const struct synod_pack
 	if (!item) {
 		synod_count(counters, SYNOD_NO_BUFFER, 1);
 		rte_pktmbuf_free(packet->mbuf);
+		return;
+	}
+	if (view->header->type >= SYNOD_SNAPSHOT) {
+		hand_to_transfer(p, packet, view, item);
 		return;
 	}
 	item->kind = SYNOD_ITEM_MESSAGE;

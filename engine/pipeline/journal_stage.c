@@ -60,8 +60,11 @@ static int give(struct synod_pipeline *p)
 	return taken;
 }
 
-/* The read whose turn it is: the one put back, else tails' before peers'. Returns 1 if there is. */
-static int next_read(struct synod_pipeline *p, struct synod_pipeline_read *read)
+/*
+ * The read whose turn it is: the one put back, else tails' before peers' before those of snapshots.
+ * Returns 1 if there is one.
+ */
+static int next_read(struct synod_pipeline *p, struct synod_pipeline_read *read, uint64_t now_ns)
 {
 	struct synod_journal_stage *stage = &p->journal;
 
@@ -71,11 +74,12 @@ static int next_read(struct synod_pipeline *p, struct synod_pipeline_read *read)
 		return 1;
 	}
 	return rte_ring_dequeue_elem(p->to_read_tail, read, sizeof(*read)) == 0 ||
-	       rte_ring_dequeue_elem(p->to_read, read, sizeof(*read)) == 0;
+	       rte_ring_dequeue_elem(p->to_read, read, sizeof(*read)) == 0 ||
+	       synod_transfer_next_read(p, now_ns, read);
 }
 
 /* Starts the next read if a place is free. Returns 1 if another may follow in this turn. */
-static int start_read(struct synod_pipeline *p)
+static int start_read(struct synod_pipeline *p, uint64_t now_ns)
 {
 	struct synod_journal_stage *stage = &p->journal;
 	const struct synod_journal_port *port = &p->config.journal;
@@ -85,9 +89,11 @@ static int start_read(struct synod_pipeline *p)
 
 	while (cookie < RTE_DIM(stage->reads) && stage->reads_used[cookie])
 		cookie++;
-	if (cookie == RTE_DIM(stage->reads) || !next_read(p, &read))
+	if (cookie == RTE_DIM(stage->reads) || !next_read(p, &read, now_ns))
 		return 0;
-	error = port->read(port->context, read.slot, cookie);
+	error = read.size ? port->snapshot_read(port->context, read.slot, read.offset, read.size,
+						cookie)
+			  : port->read(port->context, read.slot, cookie);
 	if (error == -EAGAIN) {
 		/* No buffer, or the record is still on its way to the disk: next turn. */
 		stage->put_back = read;
@@ -95,9 +101,11 @@ static int start_read(struct synod_pipeline *p)
 		return 0;
 	}
 	if (error) {
-		/* Whoever wanted it asks again. */
+		/* Whoever wanted it asks again; who wants what is gone is told. */
 		if (read.item)
 			synod_item_put(&p->items, read.item);
+		else if (!read.size && error == -ENOENT)
+			synod_transfer_offer(p, &read, now_ns);
 		return 1;
 	}
 	stage->reads[cookie] = read;
@@ -181,7 +189,9 @@ static int finish_reads(struct synod_pipeline *p)
 		synod_assert(record.cookie < RTE_DIM(stage->reads));
 		stage->reads_used[record.cookie] = 0;
 		stage->reads_under_way--;
-		if (read->item)
+		if (read->size)
+			synod_transfer_send(p, &record, read);
+		else if (read->item)
 			give_tail(p, &record, read);
 		else if (!record.error)
 			send_learn(p, &record, (uint32_t)read->to);
@@ -210,7 +220,7 @@ int synod_journal_stage_poll(struct synod_pipeline *p, uint64_t now_ns)
 		if (done == 0)
 			break;
 	}
-	for (unsigned int i = 0; i < RTE_DIM(p->journal.reads) && start_read(p); i++)
+	for (unsigned int i = 0; i < RTE_DIM(p->journal.reads) && start_read(p, now_ns); i++)
 		work++;
 	done = port->poll(port->context, now_ns, &durable);
 	if (done < 0) {
@@ -218,6 +228,11 @@ int synod_journal_stage_poll(struct synod_pipeline *p, uint64_t now_ns)
 		return 0;
 	}
 	work += done + finish_reads(p);
+	done = synod_transfer_poll(p, now_ns);
+	if (done < 0) {
+		fail(p, done, now_ns);
+		return 0;
+	}
 	atomic_store_explicit(&out->journal_room, port->room(port->context), memory_order_relaxed);
 	atomic_store_explicit(&out->journal_used, port->used(port->context), memory_order_relaxed);
 	atomic_store_explicit(&out->journal_ready, (uint32_t)port->ready(port->context),

@@ -243,6 +243,10 @@ static int take_progress(struct synod_pipeline *p, uint64_t now_ns)
 	/* P1: acquire; pairs with the release in journal.c and apply.c. */
 	uint64_t durable = atomic_load_explicit(&p->published.ticket_durable, memory_order_acquire);
 	uint64_t applied = atomic_load_explicit(&p->published.slot_applied, memory_order_acquire);
+	/* P4: acquire; pairs with R4 in apply_image.c. Read after what is applied, which a load
+	 * moves later: so no slot is told as applied that is not chosen yet. */
+	uint64_t installed =
+		atomic_load_explicit(&p->published.slot_installed, memory_order_acquire);
 	/* P2: acquire; pairs with the release in reads.c: the reads are in the ring to apply. */
 	uint64_t reads = atomic_load_explicit(&p->published.reads_asked, memory_order_acquire);
 	int work = 0;
@@ -261,7 +265,15 @@ static int take_progress(struct synod_pipeline *p, uint64_t now_ns)
 		step(p, &event, now_ns);
 		work++;
 	}
-	if (applied != order->slot_applied && has_room(p)) {
+	if (installed != order->slot_installed && has_room(p)) {
+		struct synod_event event = { .kind = SYNOD_EVENT_INSTALLED, .slot = installed };
+
+		order->slot_installed = installed;
+		order->slot_applied = installed;
+		step(p, &event, now_ns);
+		work++;
+	}
+	if (applied > order->slot_applied && installed == order->slot_installed && has_room(p)) {
 		struct synod_event event = { .kind = SYNOD_EVENT_APPLIED, .slot = applied };
 
 		order->slot_applied = applied;

@@ -28,6 +28,7 @@ static int make_rings(struct synod_pipeline *p)
 	p->to_journal = make_ring(p, "journal", sizeof(struct synod_pipeline_write));
 	p->to_read = make_ring(p, "read", sizeof(struct synod_pipeline_read));
 	p->to_read_tail = make_ring(p, "readt", sizeof(struct synod_pipeline_read));
+	p->to_transfer = make_ring(p, "transf", 0);
 	p->to_apply = make_ring(p, "apply", sizeof(struct synod_pipeline_chosen));
 	p->to_tail = make_ring(p, "tail", 0);
 	p->tail_read = make_ring(p, "tailr", sizeof(struct synod_pipeline_read));
@@ -39,9 +40,9 @@ static int make_rings(struct synod_pipeline *p)
 	p->out_journal = make_ring(p, "outj", sizeof(struct synod_outgoing));
 	p->out_apply = make_ring(p, "outa", sizeof(struct synod_outgoing));
 	return p->to_order && p->to_journal && p->to_read && p->to_read_tail && p->to_apply &&
-			       p->to_tail && p->tail_read && p->to_reads && p->to_stale &&
-			       p->grants && p->out_ingress && p->out_order && p->out_journal &&
-			       p->out_apply
+			       p->to_transfer && p->to_tail && p->tail_read && p->to_reads &&
+			       p->to_stale && p->grants && p->out_ingress && p->out_order &&
+			       p->out_journal && p->out_apply
 		       ? 0
 		       : -ENOMEM;
 }
@@ -70,6 +71,7 @@ int synod_pipeline_create(struct synod_pipeline **pipeline,
 	synod_positions_begin(&p->apply.positions, &config->positions,
 			      synod_apply_slot(config->apply) + 1,
 			      synod_apply_position(config->apply));
+	synod_transfer_init(p);
 	*pipeline = p;
 	return 0;
 }
@@ -82,6 +84,7 @@ void synod_pipeline_destroy(struct synod_pipeline *p)
 	rte_ring_free(p->to_journal);
 	rte_ring_free(p->to_read);
 	rte_ring_free(p->to_read_tail);
+	rte_ring_free(p->to_transfer);
 	rte_ring_free(p->to_apply);
 	rte_ring_free(p->to_tail);
 	rte_ring_free(p->tail_read);
@@ -102,6 +105,17 @@ static void replay_sink(void *context, uint32_t index, const struct synod_apply_
 	struct synod_pipeline *p = context;
 
 	synod_positions_note_result(&p->apply.positions, p->apply.slot, index, result);
+}
+
+int synod_pipeline_load(struct synod_pipeline *p, uint64_t size)
+{
+	int error = synod_apply_load(p->apply.apply, p->image.bytes, size);
+
+	if (!error)
+		synod_positions_begin(&p->apply.positions, &p->apply.positions.memory,
+				      synod_apply_slot(p->apply.apply) + 1,
+				      synod_apply_position(p->apply.apply));
+	return error;
 }
 
 void synod_pipeline_replay(struct synod_pipeline *p, uint64_t slot, const void *body, uint32_t size)

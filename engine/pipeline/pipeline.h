@@ -25,6 +25,7 @@
 #include "engine/pipeline/ports.h"
 #include "engine/pipeline/positions.h"
 #include "engine/pipeline/slow_disk.h"
+#include "engine/pipeline/snapshots.h"
 
 #include <rte_mempool.h>
 #include <rte_ring.h>
@@ -75,7 +76,11 @@ struct synod_pipeline_config {
 	struct synod_core_config core;
 	struct synod_net_port net;
 	struct synod_journal_port journal;
-	struct synod_apply *apply;		 /* fresh */
+	struct synod_apply *apply; /* fresh */
+	/* For an image of the state, aligned to a block, populated. NULL: no snapshots are taken
+	 * or received, and the log is not recycled. */
+	void *image;
+	uint64_t image_room;			 /* bytes: synod_apply_image_max, in whole blocks */
 	struct synod_positions_memory positions; /* slots: one more than the journal can index */
 	struct rte_mempool *mbufs;		 /* room for any frame */
 	struct rte_mempool *header_mbufs;	 /* SYNOD_PIPELINE_HEADER_ROOM */
@@ -96,11 +101,17 @@ struct synod_pipeline_write {
 	struct synod_item *item; /* held; NULL: no bytes */
 };
 
-/* What the journal is to read back: for a peer (to > 0), or for a tail query (item). */
+/*
+ * What the journal is to read back: for a peer (to > 0), or for a tail query (item). A slot; or,
+ * size > 0, a piece of the snapshot of that slot.
+ */
 struct synod_pipeline_read {
 	uint64_t slot;
 	uint64_t to;
 	struct synod_item *item;
+	uint64_t offset;
+	uint32_t size;
+	uint32_t reserved;
 };
 
 struct synod_pipeline_chosen {
@@ -139,6 +150,7 @@ struct synod_order {
 	struct synod_effects effects;
 	uint64_t ticket_durable;
 	uint64_t slot_applied;
+	uint64_t slot_installed;
 	uint64_t deadline_ns;
 	uint64_t submitted; /* batches taken */
 	uint64_t reads_asked;
@@ -154,12 +166,14 @@ struct synod_journal_stage {
 	uint8_t reads_used[8];
 	struct synod_pipeline_read put_back; /* had no buffer yet */
 	uint32_t has_put_back;
+	struct synod_transfer transfer;
 };
 
 struct synod_apply_stage {
 	struct synod_counters counters;
 	struct synod_apply *apply;
 	struct synod_positions positions;
+	uint32_t lost; /* 1: an image did not load, and there is no state any more */
 	/* The reply under construction. */
 	struct rte_mbuf *reply;
 	struct synod_address reply_to;
@@ -186,8 +200,12 @@ struct synod_published {
 	_Atomic uint64_t journal_used;		      /* journal -> status */
 	_Atomic uint64_t journal_slot_first; /* journal -> apply, status: what read may find */
 	_Atomic uint32_t journal_ready;	     /* journal -> ingress */
+	_Atomic uint32_t recycles; /* journal -> ingress: room comes back with the next snapshot */
+	_Atomic uint64_t snapshot_slot;		    /* journal -> status */
 	_Alignas(64) _Atomic uint64_t slot_applied; /* apply -> order */
-	_Atomic uint64_t position;		    /* apply -> status */
+	_Atomic uint64_t slot_installed; /* apply -> order: all up to it came in a snapshot */
+	_Atomic uint64_t position;	 /* apply -> status */
+	_Atomic uint64_t pause_max_us;
 	_Atomic uint64_t state_hash;
 	_Atomic uint64_t sessions;
 	_Alignas(64) _Atomic uint64_t
@@ -215,6 +233,7 @@ struct synod_pipeline {
 	struct rte_ring *to_journal;   /* struct synod_pipeline_write: order -> journal */
 	struct rte_ring *to_read;      /* struct synod_pipeline_read: order -> journal */
 	struct rte_ring *to_read_tail; /* struct synod_pipeline_read: apply -> journal */
+	struct rte_ring *to_transfer;  /* item *: ingress -> journal, SNAPSHOT and FETCH */
 	struct rte_ring *to_apply;     /* struct synod_pipeline_chosen: order -> apply */
 	struct rte_ring *to_tail;      /* item *: ingress -> apply, queries */
 	struct rte_ring *tail_read;    /* struct synod_pipeline_read: journal -> apply */
@@ -227,6 +246,7 @@ struct synod_pipeline {
 	struct rte_ring *out_apply;
 
 	struct synod_published published;
+	struct synod_pipeline_image image;
 
 	/* Each stage's own, on lines of its own. */
 	_Alignas(64) struct synod_ingress ingress;
@@ -252,7 +272,12 @@ int synod_pipeline_create(struct synod_pipeline **pipeline,
 	__attribute__((warn_unused_result));
 void synod_pipeline_destroy(struct synod_pipeline *pipeline);
 
-/* Executes one chosen slot during recovery, before the first poll: slot by slot from 1. */
+/*
+ * Recovery, before the first poll. First, if there is one, the snapshot: size bytes in the image
+ * buffer; 0, or what synod_apply_load returns. Then the chosen slots beyond, one by one.
+ */
+int synod_pipeline_load(struct synod_pipeline *pipeline, uint64_t size)
+	__attribute__((warn_unused_result));
 void synod_pipeline_replay(struct synod_pipeline *pipeline, uint64_t slot, const void *body,
 			   uint32_t size);
 void synod_pipeline_recover(struct synod_pipeline *pipeline,
@@ -317,6 +342,22 @@ void synod_hello_poll(struct synod_pipeline *pipeline, uint64_t now_ns);
 
 /* tail.c: queries over the positions' index. Apply's. */
 int synod_tail_poll(struct synod_pipeline *pipeline);
+
+/* apply_image.c: saves or loads, if the image is lent to apply. Returns the work done. */
+int synod_apply_image_turn(struct synod_pipeline *pipeline);
+
+/*
+ * transfer.c: the journal stage's. poll returns 0, or -errno: the replica is to stop. offer: that
+ * slot of ours is gone and a peer asked for it. next_read: the next piece to be read; send: it was.
+ */
+void synod_transfer_init(struct synod_pipeline *pipeline);
+int synod_transfer_poll(struct synod_pipeline *pipeline, uint64_t now_ns);
+void synod_transfer_offer(struct synod_pipeline *pipeline, const struct synod_pipeline_read *read,
+			  uint64_t now_ns);
+int synod_transfer_next_read(struct synod_pipeline *pipeline, uint64_t now_ns,
+			     struct synod_pipeline_read *read);
+void synod_transfer_send(struct synod_pipeline *pipeline, const struct synod_journal_record *record,
+			 const struct synod_pipeline_read *read);
 
 /* apply_stage.c: one result more for a client; what does not fit the datagram begins another. */
 void synod_apply_stage_answer(struct synod_pipeline *pipeline, const struct synod_origin *origin,

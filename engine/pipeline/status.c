@@ -45,6 +45,9 @@ static void fill(struct synod_pipeline *p, struct synod_wire_status *status, uin
 	status->durability = p->config.durability;
 	_Static_assert(sizeof(status->journal_device) == sizeof(p->config.device), "as packed");
 	memcpy(status->journal_device, p->config.device, sizeof(p->config.device));
+	status->snapshot_slot = load(&from->snapshot_slot);
+	status->slot_first = load(&from->journal_slot_first);
+	status->snapshot_pause_us = load(&from->pause_max_us);
 	status->batch_commands_sum = p->ingress.batch_commands_sum;
 	status->batch_commands_max = p->ingress.batch_commands_max;
 	status->uptime_ns = now_ns - p->started_ns;

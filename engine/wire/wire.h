@@ -230,6 +230,9 @@ struct synod_wire_status {
 	uint64_t journal_bytes_total;
 	uint64_t durability;	    /* enum synod_durability */
 	uint64_t journal_device[5]; /* what it stands on: SYNOD_DEVICE_WORDS, ports.h */
+	uint64_t snapshot_slot;	    /* of the durable one; 0: none */
+	uint64_t slot_first;	    /* the lowest that the log may still hold */
+	uint64_t snapshot_pause_us; /* the longest that saving the state took */
 	uint64_t batch_commands_sum;
 	uint64_t batch_commands_max;
 	uint64_t uptime_ns;
