@@ -17,6 +17,7 @@ static const struct entry entries[] = {
 	{ "handover", synod_tool_handover, "let another replica lead" },
 	{ "kv", synod_tool_kv, "get, put, delete, compare and set (machine = kv)" },
 	{ "log", synod_tool_log, "dump and verify the journal of a stopped replica" },
+	{ "recover", synod_tool_recover, "make a new journal for a replica that lost its own" },
 	{ "repair", synod_tool_repair, "rewrite a corrupt journal from another replica's" },
 	{ "report", synod_tool_report, "put a benchmark's parts together into one result" },
 	{ "status", synod_tool_status, "ask running replicas how they are" },

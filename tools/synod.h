@@ -61,11 +61,19 @@ int synod_tool_check_id(const struct synod_config *config, uint64_t id, const ch
 /* Flushes standard output: SYNOD_TOOL_DONE, or a complaint if not all of it was written. */
 int synod_tool_finish(void);
 
+struct synod_journal_identity;
+
+/* synod_format.c: makes a journal as the configuration says; size 0: as it says. 0, or -errno. */
+int synod_tool_make_journal(const struct synod_config *config, const char *path,
+			    const struct synod_journal_identity *identity, uint64_t size, int force,
+			    char *error, size_t error_size) __attribute__((warn_unused_result));
+
 int synod_tool_config(int argc, char **argv);
 int synod_tool_format(int argc, char **argv);
 int synod_tool_handover(int argc, char **argv);
 int synod_tool_kv(int argc, char **argv);
 int synod_tool_log(int argc, char **argv);
+int synod_tool_recover(int argc, char **argv);
 int synod_tool_repair(int argc, char **argv);
 int synod_tool_report(int argc, char **argv);
 int synod_tool_status(int argc, char **argv);

@@ -21,6 +21,25 @@ static int check_place(const char *path, int force)
 				   path);
 }
 
+int synod_tool_make_journal(const struct synod_config *config, const char *path,
+			    const struct synod_journal_identity *identity, uint64_t size, int force,
+			    char *error, size_t error_size)
+{
+	const struct synod_config_replica *replica =
+		synod_config_replica(config, identity->replica);
+	const struct synod_apply_limits limits = synod_apply_limits(config->sessions);
+	struct synod_journal_extent extent = {
+		.size = size,
+		.area_size = synod_apply_image_max(synod_machine_find(config->machine), &limits),
+	};
+	struct stat status;
+
+	if (!size && (stat(path, &status) || !S_ISBLK(status.st_mode)))
+		extent.size = replica->journal_size;
+	return synod_journal_format(path, identity, &extent, force ? SYNOD_JOURNAL_FORCE : 0, error,
+				    error_size);
+}
+
 int synod_tool_format(int argc, char **argv)
 {
 	const char *path = NULL;
@@ -28,9 +47,9 @@ int synod_tool_format(int argc, char **argv)
 	int force = 0, first_result;
 	const struct synod_command command = {
 		"format", "", "Makes the journal of one replica: preallocated and written through.",
-		"A replica whose journal was lost must not vote under its old name: formatting "
-		"again is\n"
-		"only right for a cluster that begins anew.\n"
+		"For a cluster that has never run. A replica whose journal was lost must not vote\n"
+		"under its old name: the others refuse one that was formatted again. It is given\n"
+		"a new one by `synod recover`.\n"
 	};
 	const struct synod_option options[] = {
 		{ "config", SYNOD_OPTION_TEXT, &path, "FILE", "the cluster's configuration", 1 },
@@ -44,11 +63,8 @@ int synod_tool_format(int argc, char **argv)
 	};
 	const struct synod_config_replica *replica;
 	struct synod_journal_identity identity;
-	struct synod_apply_limits limits;
-	struct synod_journal_extent extent;
 	struct synod_config config;
 	char error[1024];
-	struct stat status;
 
 	first_result = synod_tool_parse(argc, argv, &command, options, NULL, NULL);
 	if (first_result >= 0)
@@ -64,19 +80,12 @@ int synod_tool_format(int argc, char **argv)
 	}
 	if (check_place(replica->journal, force))
 		return SYNOD_TOOL_FAILED;
-	if (!size && (stat(replica->journal, &status) || !S_ISBLK(status.st_mode)))
-		size = replica->journal_size;
 	identity = (struct synod_journal_identity){ .cluster = config.id,
 						    .incarnation = incarnation,
 						    .replica = (uint32_t)id,
 						    .replicas = config.replicas };
-	limits = synod_apply_limits(config.sessions);
-	extent = (struct synod_journal_extent){
-		.size = size,
-		.area_size = synod_apply_image_max(synod_machine_find(config.machine), &limits),
-	};
-	if (synod_journal_format(replica->journal, &identity, &extent,
-				 force ? SYNOD_JOURNAL_FORCE : 0, error, sizeof(error)))
+	if (synod_tool_make_journal(&config, replica->journal, &identity, size, force, error,
+				    sizeof(error)))
 		return synod_tool_complain("%s", error);
 	printf("%s\n", replica->journal);
 	return synod_tool_finish();

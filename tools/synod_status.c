@@ -40,6 +40,19 @@ static const char *role_name(uint64_t role)
 	return role < sizeof(names) / sizeof(*names) ? names[role] : "?";
 }
 
+static const char *standing_name(uint64_t standing)
+{
+	static const char *const names[] = { "votes", "mute", "joining" };
+
+	return standing < sizeof(names) / sizeof(*names) ? names[standing] : "?";
+}
+
+/* Who does not vote yet has no role but that. */
+static const char *what_it_is(const struct synod_wire_status *status)
+{
+	return status->standing ? standing_name(status->standing) : role_name(status->role);
+}
+
 /* Asks those that are asked for. Returns how many answered. */
 static uint32_t ask_all(struct ask *ask, uint64_t timeout_ns)
 {
@@ -176,6 +189,7 @@ static json_t *describe(const struct ask *ask, uint32_t id)
 			"journal_bytes_used", (json_int_t)status->journal_bytes_used,
 			"journal_bytes_total", (json_int_t)status->journal_bytes_total,
 			"durability", synod_durability_name(status->durability));
+	json_object_set_new(all, "standing", json_string(standing_name(status->standing)));
 	json_object_set_new(all, "journal_device", describe_device(status));
 	json_object_set_new(all, "batch_commands_sum",
 			    json_integer((json_int_t)status->batch_commands_sum));
@@ -231,7 +245,7 @@ static void print_text(const struct ask *ask)
 			 synod_ballot_round(status->ballot), synod_ballot_replica(status->ballot));
 		printf("%-7u  %-9s  %-8s  %-10" PRIu64 "  %-10" PRIu64 "  %-12" PRIu64
 		       "  %-8" PRIu64 "  %3.0f %%    %s\n",
-		       id, role_name(status->role), ballot, (uint64_t)status->slot_chosen,
+		       id, what_it_is(status), ballot, (uint64_t)status->slot_chosen,
 		       (uint64_t)status->slot_applied, (uint64_t)status->position,
 		       (uint64_t)status->sessions,
 		       status->journal_bytes_total ? 100.0 * (double)status->journal_bytes_used /

@@ -45,6 +45,7 @@ extern "C" {
 	X(DROP_BATCH, "drop_batch", "batch whose commands do not add up, or checksum wrong")       \
 	X(DROP_UNPADDED, "drop_unpadded", "query shorter than the answer it asks for")             \
 	X(DROP_BOOT, "drop_boot", "datagram meant for another life of this replica")               \
+	X(DROP_DISK, "drop_disk", "replica whose disk lacks a life that it is known to have had")  \
 	X(DROP_STALE_BALLOT, "drop_stale_ballot", "message of a ballot that has been overtaken")   \
 	X(DROP_WINDOW, "drop_window", "slot outside the window")                                   \
 	X(DROP_UNEXPECTED, "drop_unexpected", "message that the present role has no use for")      \

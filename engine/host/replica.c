@@ -6,6 +6,7 @@
 #include "engine/host/internal.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -190,6 +191,8 @@ static int make_pipeline(struct synod_replica *replica, char *error, size_t erro
 		.replicas = config->replicas,
 		.shape = shape_of(config),
 		.incarnation = replica->recovery.identity.incarnation,
+		.standing = replica->recovery.identity.joining ? SYNOD_STANDING_JOINING
+							       : SYNOD_STANDING_MUTE,
 		.durability = synod_journal_durability(replica->journal),
 		.core = {
 			.replica = replica->id,
@@ -215,6 +218,16 @@ static int make_pipeline(struct synod_replica *replica, char *error, size_t erro
 		.journal_counters = &replica->journal_counters,
 	};
 
+	for (uint32_t id = 1; id <= SYNOD_REPLICAS_MAX; id++)
+		pipeline.known[id] = (struct synod_disk){
+			replica->recovery.identity.known.incarnation[id],
+			replica->recovery.identity.known.life[id],
+		};
+	if (config->durability == SYNOD_WANT_NONE) {
+		/* It forgets at every end, as was asked for: there is no disk to be sure of. */
+		pipeline.standing = SYNOD_STANDING_VOTES;
+		pipeline.incarnation = 0;
+	}
 	for (uint32_t id = 1; id <= config->replicas; id++)
 		pipeline.core.priorities[id] = (uint8_t)synod_config_replica(config, id)->priority;
 	synod_journal_status(replica->journal, &status);
@@ -328,8 +341,26 @@ uint64_t synod_replica_halted(const struct synod_replica *replica)
 	return synod_counter_read(&replica->pipeline->ingress.counters, SYNOD_REFUSED_HALTED);
 }
 
-const char *synod_replica_error(const struct synod_replica *replica)
+/* Why peers do not let it vote under this name (I12). */
+static const char *refusal(struct synod_replica *replica)
 {
+	const struct synod_hello *hello = &replica->pipeline->ingress.hello;
+
+	snprintf(replica->error, sizeof(replica->error),
+		 "%s: data file belongs to incarnation %" PRIu64 " life %" PRIu64
+		 ", but the cluster has seen incarnation %" PRIu64 " life %" PRIu64
+		 " (says replica %" PRIu64 "): an older copy was restored, or it was formatted "
+		 "again; run `synod recover`",
+		 synod_config_replica(&replica->config, replica->id)->journal,
+		 hello->refused_own.incarnation, hello->refused_own.life >> 32,
+		 hello->refused.incarnation, hello->refused.life >> 32, hello->refused_by);
+	return replica->error;
+}
+
+const char *synod_replica_error(struct synod_replica *replica)
+{
+	if (synod_pipeline_failed(replica->pipeline) == -ESTALE)
+		return refusal(replica);
 	return synod_journal_error(replica->journal);
 }
 

@@ -67,8 +67,8 @@ uint32_t synod_replica_cores(const struct synod_replica *replica, uint32_t *core
 /* After a failure: how many commands were answered HALTED since. Any thread. */
 uint64_t synod_replica_halted(const struct synod_replica *replica);
 
-/* After a failure: what failed, in one line. Else "". */
-const char *synod_replica_error(const struct synod_replica *replica);
+/* After a failure, once no poll is under way: what failed, in one line. Else "". */
+const char *synod_replica_error(struct synod_replica *replica);
 
 /* 1 when this replica leads or knows a leader. Any thread. */
 int synod_replica_serves(struct synod_replica *replica);

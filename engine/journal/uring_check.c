@@ -38,8 +38,8 @@ static int check_found(const struct check *check, const struct synod_superblock_
 	return synod_uring_say(
 		check->error, check->error_size, -EBADMSG,
 		"%s: all %d copies of the superblock (offsets 0, 4096, 8192, 12288) are "
-		"damaged: what this replica promised is lost, and it must not vote again; "
-		"keep the file away and let the others go on without it",
+		"damaged: what this replica promised is lost, and it must not vote under its "
+		"old name; the others go on; `synod recover` lets it join again",
 		check->path, SYNOD_SUPERBLOCK_COPIES);
 }
 

@@ -9,17 +9,19 @@
 #include <errno.h>
 #include <string.h>
 
-static void fail(struct synod_pipeline *p, int error, uint64_t now_ns)
-{
-	atomic_store_explicit(&p->published.failed_ns, now_ns, memory_order_relaxed);
-	/* R1: release; pairs with P1 in pipeline.h. Only this stage writes it, and once. */
-	atomic_store_explicit(&p->published.failed, error, memory_order_release);
-}
-
-static struct synod_journal_write to_port(const struct synod_pipeline_write *waiting)
+static struct synod_journal_write to_port(const struct synod_pipeline *p,
+					  const struct synod_pipeline_write *waiting)
 {
 	const struct synod_core_write *write = &waiting->write;
 
+	if (write->kind == SYNOD_WRITE_OF_STANDING)
+		return (struct synod_journal_write){
+			.ticket = write->ticket,
+			.kind = SYNOD_WRITE_STANDING,
+			.ballot = synod_disk_life_next(p->config.known[p->config.replica].life,
+						       p->config.boot),
+			.chosen_through = write->chosen_through,
+		};
 	return (struct synod_journal_write){
 		.ticket = write->ticket,
 		.kind = write->kind == SYNOD_WRITE_OF_PROMISE ? SYNOD_WRITE_PROMISE
@@ -47,7 +49,7 @@ static int give(struct synod_pipeline *p)
 	if (!stage->waiting_count)
 		return 0;
 	for (uint32_t i = 0; i < stage->waiting_count; i++)
-		writes[i] = to_port(&stage->waiting[i]);
+		writes[i] = to_port(p, &stage->waiting[i]);
 	taken = port->write(port->context, writes, stage->waiting_count);
 	if (taken < 0)
 		return taken;
@@ -200,6 +202,28 @@ static int finish_reads(struct synod_pipeline *p)
 	return work;
 }
 
+/* What hello.c wants to be noted of peers' disks, one after the other. Returns the work done. */
+static int remember(struct synod_pipeline *p)
+{
+	struct synod_journal_stage *stage = &p->journal;
+	const struct synod_journal_port *port = &p->config.journal;
+	struct synod_pipeline_remember note;
+
+	if (stage->remember_number) {
+		if (port->remembered(port->context) < stage->remember_number)
+			return 0;
+		stage->remember_number = 0;
+		/* Relaxed: only the number; what it stands for is on the disk. */
+		atomic_store_explicit(&p->published.remembered, ++stage->remembered,
+				      memory_order_relaxed);
+	}
+	if (rte_ring_dequeue_elem(p->to_remember, &note, sizeof(note)) != 0)
+		return 0;
+	stage->remember_number = port->remember(port->context, (uint32_t)note.replica,
+						note.disk.incarnation, note.disk.life);
+	return 1;
+}
+
 int synod_journal_stage_poll(struct synod_pipeline *p, uint64_t now_ns)
 {
 	const struct synod_journal_port *port = &p->config.journal;
@@ -213,7 +237,7 @@ int synod_journal_stage_poll(struct synod_pipeline *p, uint64_t now_ns)
 	for (int i = 0; i < 4; i++) { /* a few bursts a turn */
 		done = give(p);
 		if (done < 0) {
-			fail(p, done, now_ns);
+			synod_pipeline_fail(p, done, now_ns);
 			return 0;
 		}
 		work += done;
@@ -222,15 +246,16 @@ int synod_journal_stage_poll(struct synod_pipeline *p, uint64_t now_ns)
 	}
 	for (unsigned int i = 0; i < RTE_DIM(p->journal.reads) && start_read(p, now_ns); i++)
 		work++;
+	work += remember(p);
 	done = port->poll(port->context, now_ns, &durable);
 	if (done < 0) {
-		fail(p, done, now_ns);
+		synod_pipeline_fail(p, done, now_ns);
 		return 0;
 	}
 	work += done + finish_reads(p);
 	done = synod_transfer_poll(p, now_ns);
 	if (done < 0) {
-		fail(p, done, now_ns);
+		synod_pipeline_fail(p, done, now_ns);
 		return 0;
 	}
 	atomic_store_explicit(&out->journal_room, port->room(port->context), memory_order_relaxed);

@@ -229,6 +229,7 @@ static void publish(struct synod_pipeline *p)
 	atomic_store_explicit(&out->submitted, p->order.submitted, memory_order_relaxed);
 	atomic_store_explicit(&out->unchosen, unchosen, memory_order_relaxed);
 	atomic_store_explicit(&out->role, core->role, memory_order_relaxed);
+	atomic_store_explicit(&out->standing, core->standing, memory_order_relaxed);
 	atomic_store_explicit(&out->leader, core->leader, memory_order_relaxed);
 	atomic_store_explicit(&out->ballot, core->ballot, memory_order_relaxed);
 	atomic_store_explicit(&out->slot_chosen, core->chosen_through, memory_order_relaxed);
@@ -249,8 +250,17 @@ static int take_progress(struct synod_pipeline *p, uint64_t now_ns)
 		atomic_load_explicit(&p->published.slot_installed, memory_order_acquire);
 	/* P2: acquire; pairs with the release in reads.c: the reads are in the ring to apply. */
 	uint64_t reads = atomic_load_explicit(&p->published.reads_asked, memory_order_acquire);
+	/* P3: acquire; pairs with R3 in hello.c: our votes will leave with the second voice. */
+	uint32_t vouched = atomic_load_explicit(&p->published.vouched, memory_order_acquire);
 	int work = 0;
 
+	if (vouched != order->vouched && has_room(p)) {
+		struct synod_event event = { .kind = SYNOD_EVENT_VOUCHED };
+
+		order->vouched = vouched;
+		step(p, &event, now_ns);
+		work++;
+	}
 	if (reads != order->reads_asked && has_room(p)) {
 		struct synod_event event = { .kind = SYNOD_EVENT_READ, .token = reads };
 

@@ -26,6 +26,7 @@ static int make_rings(struct synod_pipeline *p)
 {
 	p->to_order = make_ring(p, "order", 0);
 	p->to_journal = make_ring(p, "journal", sizeof(struct synod_pipeline_write));
+	p->to_remember = make_ring(p, "remember", sizeof(struct synod_pipeline_remember));
 	p->to_read = make_ring(p, "read", sizeof(struct synod_pipeline_read));
 	p->to_read_tail = make_ring(p, "readt", sizeof(struct synod_pipeline_read));
 	p->to_transfer = make_ring(p, "transf", 0);
@@ -39,10 +40,10 @@ static int make_rings(struct synod_pipeline *p)
 	p->out_order = make_ring(p, "outo", sizeof(struct synod_outgoing));
 	p->out_journal = make_ring(p, "outj", sizeof(struct synod_outgoing));
 	p->out_apply = make_ring(p, "outa", sizeof(struct synod_outgoing));
-	return p->to_order && p->to_journal && p->to_read && p->to_read_tail && p->to_apply &&
-			       p->to_transfer && p->to_tail && p->tail_read && p->to_reads &&
-			       p->to_stale && p->grants && p->out_ingress && p->out_order &&
-			       p->out_journal && p->out_apply
+	return p->to_order && p->to_journal && p->to_remember && p->to_read && p->to_read_tail &&
+			       p->to_apply && p->to_transfer && p->to_tail && p->tail_read &&
+			       p->to_reads && p->to_stale && p->grants && p->out_ingress &&
+			       p->out_order && p->out_journal && p->out_apply
 		       ? 0
 		       : -ENOMEM;
 }
@@ -82,6 +83,7 @@ void synod_pipeline_destroy(struct synod_pipeline *p)
 		return;
 	rte_ring_free(p->to_order);
 	rte_ring_free(p->to_journal);
+	rte_ring_free(p->to_remember);
 	rte_ring_free(p->to_read);
 	rte_ring_free(p->to_read_tail);
 	rte_ring_free(p->to_transfer);
@@ -134,6 +136,10 @@ void synod_pipeline_recover(struct synod_pipeline *p, const struct synod_pipelin
 	p->started_ns = start->now_ns;
 	synod_core_init(&p->order.core, &p->config.core, start->now_ns);
 	synod_core_recover(&p->order.core, start->promised, start->chosen_through);
+	synod_core_stand(&p->order.core, (enum synod_standing)p->config.standing,
+			 p->config.incarnation);
+	atomic_store_explicit(&out->standing, p->config.standing, memory_order_relaxed);
+	synod_hello_begin(p);
 	p->order.slot_applied = start->chosen_through;
 	atomic_store_explicit(&out->slot_applied, start->chosen_through, memory_order_relaxed);
 	atomic_store_explicit(&out->slot_chosen, start->chosen_through, memory_order_relaxed);

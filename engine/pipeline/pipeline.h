@@ -20,6 +20,7 @@
 
 #include "engine/base/counters.h"
 #include "engine/core/core.h"
+#include "engine/journal/known.h"
 #include "engine/machine/apply.h"
 #include "engine/pipeline/item.h"
 #include "engine/pipeline/ports.h"
@@ -68,9 +69,11 @@ struct synod_pipeline_config {
 	uint32_t replicas;
 	uint32_t shape; /* nobody hears a replica of another; see hello.c, engine/host */
 	uint64_t incarnation;
-	uint32_t boot;	     /* random, not 0: this life of the replica; see hello.c */
-	uint32_t durability; /* enum synod_durability, as obtained */
-	uint64_t device[SYNOD_DEVICE_WORDS]; /* of the journal, packed: for status */
+	uint32_t boot;	   /* random, not 0: this life of the replica; see hello.c */
+	uint32_t standing; /* enum synod_standing: how it starts */
+	struct synod_disk known[SYNOD_REPLICAS_MAX + 1]; /* by replica, its own too; [0] unused */
+	uint32_t durability;				 /* enum synod_durability, as obtained */
+	uint64_t device[SYNOD_DEVICE_WORDS];		 /* of the journal, packed: for status */
 	uint32_t batch_size_max; /* bytes of a batch that fits it, at most SYNOD_BATCH_SIZE_MAX */
 	uint64_t journal_bytes;	 /* of its log: for status */
 	struct synod_core_config core;
@@ -126,6 +129,36 @@ struct synod_pipeline_grant {
 	uint64_t status; /* 0, or enum synod_status */
 };
 
+/* What the journal is to note of another replica's disk. */
+struct synod_pipeline_remember {
+	uint64_t replica;
+	struct synod_disk disk;
+};
+
+/* A peer whose disk is newer than we knew, until that is noted on ours. */
+struct synod_hello_pending {
+	struct synod_disk disk;
+	uint64_t number; /* of what was given to the journal to remember; 0: none waits */
+	uint32_t ear;
+	uint32_t voice;
+};
+
+/* hello.c: who is heard, and as whom. By peer. */
+struct synod_hello {
+	uint32_t ears[SYNOD_REPLICAS_MAX + 1];	 /* the boots; 0: not known */
+	uint32_t voices[SYNOD_REPLICAS_MAX + 1]; /* 0: it is not heard */
+	uint32_t voice;				 /* our own */
+	uint32_t vouchers;			 /* bit of each peer that vouches for our disk */
+	uint64_t life;				 /* our own, as it is told */
+	uint64_t remember_asked;		 /* notes given to the journal */
+	struct synod_disk known[SYNOD_REPLICAS_MAX + 1]; /* durable here */
+	struct synod_hello_pending pending[SYNOD_REPLICAS_MAX + 1];
+	/* Why we were refused: what we said of our disk, and what that peer knew of it. */
+	struct synod_disk refused;
+	struct synod_disk refused_own;
+	uint64_t refused_by; /* 0: we were not */
+};
+
 /* The open batch: ingress only. */
 struct synod_ingress {
 	struct synod_counters counters;
@@ -142,6 +175,7 @@ struct synod_ingress {
 	/* By peer: the last datagram that was meant for us, and the last HELLO to it. */
 	uint64_t heard_ns[SYNOD_REPLICAS_MAX + 1];
 	uint64_t hello_ns[SYNOD_REPLICAS_MAX + 1];
+	struct synod_hello hello;
 };
 
 struct synod_order {
@@ -155,6 +189,7 @@ struct synod_order {
 	uint64_t submitted; /* batches taken */
 	uint64_t reads_asked;
 	struct synod_slow_disk slow_disk;
+	uint32_t vouched; /* the core was told */
 };
 
 struct synod_journal_stage {
@@ -167,6 +202,8 @@ struct synod_journal_stage {
 	struct synod_pipeline_read put_back; /* had no buffer yet */
 	uint32_t has_put_back;
 	struct synod_transfer transfer;
+	uint64_t remember_number; /* of the port, for what it remembers now; 0: nothing */
+	uint64_t remembered;	  /* notes that are durable */
 };
 
 struct synod_apply_stage {
@@ -218,10 +255,15 @@ struct synod_published {
 	_Atomic uint64_t slot_chosen;
 	_Atomic uint64_t slot_proposed;
 	_Atomic uint64_t voters;
-	_Alignas(64) _Atomic uint64_t reads_asked;	/* ingress -> order */
-	_Atomic uint32_t boots[SYNOD_REPLICAS_MAX + 1]; /* ingress -> order, journal: by peer */
-	_Alignas(64) _Atomic int failed; /* journal -> all: 0, or -errno: the replica stops */
-	_Atomic uint64_t failed_ns;	 /* journal -> host: when; set before failed */
+	_Atomic uint32_t standing;		   /* order -> ingress, status */
+	_Alignas(64) _Atomic uint64_t reads_asked; /* ingress -> order */
+	/* ingress -> order, journal: by peer, what a datagram to it carries as its boot */
+	_Atomic uint32_t boots[SYNOD_REPLICAS_MAX + 1];
+	_Atomic uint32_t vouched;    /* ingress -> order: peers know of no later life of our disk */
+	_Atomic uint64_t remembered; /* journal -> ingress: notes of peers' disks, durable */
+	/* journal, or ingress (-ESTALE) -> all: 0, or -errno: the replica stops */
+	_Alignas(64) _Atomic int failed;
+	_Atomic uint64_t failed_ns; /* -> host: when; set before failed */
 };
 
 struct synod_pipeline {
@@ -231,6 +273,7 @@ struct synod_pipeline {
 
 	struct rte_ring *to_order;     /* item *: ingress -> order */
 	struct rte_ring *to_journal;   /* struct synod_pipeline_write: order -> journal */
+	struct rte_ring *to_remember;  /* struct synod_pipeline_remember: ingress -> journal */
 	struct rte_ring *to_read;      /* struct synod_pipeline_read: order -> journal */
 	struct rte_ring *to_read_tail; /* struct synod_pipeline_read: apply -> journal */
 	struct rte_ring *to_transfer;  /* item *: ingress -> journal, SNAPSHOT and FETCH */
@@ -315,6 +358,17 @@ static inline int synod_pipeline_ended(struct synod_pipeline *pipeline, uint64_t
 
 /* Everything below is between the files of the pipeline. */
 
+/* The replica has failed with -errno: the first reason counts. */
+static inline void synod_pipeline_fail(struct synod_pipeline *pipeline, int error, uint64_t now_ns)
+{
+	int none = 0;
+
+	atomic_store_explicit(&pipeline->published.failed_ns, now_ns, memory_order_relaxed);
+	/* R1: release; pairs with P1 above: failed_ns is set. */
+	(void)atomic_compare_exchange_strong_explicit(&pipeline->published.failed, &none, error,
+						      memory_order_release, memory_order_relaxed);
+}
+
 int synod_ingress_poll(struct synod_pipeline *pipeline, uint64_t now_ns);
 int synod_ingress_poll_halted(struct synod_pipeline *pipeline, uint64_t now_ns);
 int synod_order_poll(struct synod_pipeline *pipeline, uint64_t now_ns);
@@ -336,6 +390,7 @@ void synod_refuse_pace(struct synod_pipeline *pipeline, uint64_t now_ns);
  * hello.c: 0 if a peer's datagram was meant for this life of ours; else it is to be dropped, and is
  * counted. poll: now and then. Ingress's.
  */
+void synod_hello_begin(struct synod_pipeline *pipeline);
 int synod_hello_check(struct synod_pipeline *pipeline, const struct synod_wire_header *header,
 		      uint64_t now_ns) __attribute__((warn_unused_result));
 void synod_hello_poll(struct synod_pipeline *pipeline, uint64_t now_ns);

@@ -177,7 +177,7 @@ static int check_type(const struct synod_wire_header *header)
 		return SYNOD_DROP_TYPE;
 	if (!entry_allowed(type, header->flags & SYNOD_FLAG_ENTRY))
 		return SYNOD_DROP_FIELD;
-	if (header->group != 0 || header->flags > 7)
+	if (header->group != 0 || header->flags > 15)
 		return SYNOD_DROP_FIELD;
 	return 0;
 }

@@ -61,8 +61,9 @@ enum synod_wire_type {
 	 */
 	SYNOD_SNAPSHOT = 29, /* body: struct synod_wire_piece, and the bytes */
 	SYNOD_FETCH = 30,    /* the next pieces from that offset on are wanted */
-	/* engine/pipeline/hello.c. argument: the sender's boot; slot: the shape of its
-	 * configuration. */
+	/* engine/pipeline/hello.c. argument: the sender's boot, and << 32 its voice; slot: the
+	 * shape of its configuration; ballot: incarnation of its disk; chosen_through: the last
+	 * life in which that voted. REFUSED: what is known of the receiver's. */
 	SYNOD_HELLO = 31,
 
 	/* Between clients and replicas. sender is 0 from a client. */
@@ -96,8 +97,9 @@ struct synod_wire_header {
 	uint64_t chosen_through;
 	uint64_t argument;
 	uint32_t size;	 /* bytes after this header: entry and body */
-	uint32_t boot;	 /* to a replica: the receiver's, as the sender knows it, or 0; to a client:
-			* the sender's. What a boot is: engine/pipeline/hello.c */
+	uint32_t boot;	 /* between replicas: for which life of which one, and from which; to a
+			* replica from a client: the receiver's, or 0; to a client: the sender's.
+			* What a boot is: engine/pipeline/hello.c */
 	uint8_t tag[16]; /* CRC32C in the first four, else 0 */
 } SYNOD_WIRE_UNALIGNED;
 
@@ -120,6 +122,10 @@ enum {
 	SYNOD_FLAG_VOTER = 2,  /* JOINED: who answers votes */
 	SYNOD_FLAG_BEHIND = 4, /* PROMISE: the candidate lacks slots that are no longer in memory;
 				* TAIL: what was asked for is no longer in the log */
+	/* HELLO: of the receiver's disk no later life is known; one is: not heard; am I heard? */
+	SYNOD_FLAG_VOUCHED = 2,
+	SYNOD_FLAG_REFUSED = 4,
+	SYNOD_FLAG_ASKING = 8,
 };
 
 /*
@@ -219,6 +225,7 @@ struct synod_wire_status {
 	uint64_t ballot;
 	uint64_t leader; /* replica, 0: none known */
 	uint64_t incarnation;
+	uint64_t standing; /* enum synod_standing */
 	uint64_t slot_chosen;
 	uint64_t slot_applied;
 	uint64_t slot_proposed;
@@ -236,6 +243,9 @@ struct synod_wire_status {
 	uint64_t batch_commands_sum;
 	uint64_t batch_commands_max;
 	uint64_t uptime_ns;
+	/* Of each replica's disk, as known durably here, by id: engine/journal/known.h. */
+	uint64_t known_incarnation[SYNOD_REPLICAS_MAX + 1];
+	uint64_t known_life[SYNOD_REPLICAS_MAX + 1];
 	uint64_t counters_count;
 	uint64_t counters[SYNOD_COUNTERS_COUNT];
 };

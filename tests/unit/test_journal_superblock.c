@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Which of the four superblock copies counts, whatever became of the others. */
+#include "engine/journal/known.h"
 #include "tests/unit/journal_image.h"
 
 static void make(struct synod_format_superblock sectors[4], const uint64_t sequences[4])
@@ -118,6 +119,30 @@ static void what_nobody_could_go_on_from_is_not_valid(void **state)
 	assert_false(valid_again(&sectors[0]));
 }
 
+/* I12: engine/DESIGN.md, 17. */
+static void an_older_disk_is_told_from_a_newer_one(void **state)
+{
+	static const struct synod_disk never = { 0, 0 };
+	static const struct synod_disk first = { 1, 0 };
+	static const struct synod_disk fifth = { 1, 5ull << 32 | 77 };
+	static const struct synod_disk fifth_of_another = { 1, 5ull << 32 | 78 };
+	static const struct synod_disk sixth = { 1, 6ull << 32 | 3 };
+	static const struct synod_disk second_disk = { 2, 0 };
+
+	(void)state;
+	assert_int_equal(synod_disk_judge(&never, &first), SYNOD_DISK_SAME);
+	assert_int_equal(synod_disk_judge(&first, &fifth), SYNOD_DISK_NEWER);
+	assert_int_equal(synod_disk_judge(&fifth, &fifth), SYNOD_DISK_SAME);
+	assert_int_equal(synod_disk_judge(&fifth, &sixth), SYNOD_DISK_NEWER);
+	assert_int_equal(synod_disk_judge(&sixth, &fifth), SYNOD_DISK_OLDER);
+	assert_int_equal(synod_disk_judge(&fifth, &first), SYNOD_DISK_OLDER); /* formatted again */
+	assert_int_equal(synod_disk_judge(&fifth, &fifth_of_another), SYNOD_DISK_OLDER);
+	assert_int_equal(synod_disk_judge(&fifth_of_another, &fifth), SYNOD_DISK_OLDER);
+	assert_int_equal(synod_disk_judge(&sixth, &second_disk), SYNOD_DISK_NEWER);
+	assert_int_equal(synod_disk_judge(&second_disk, &sixth), SYNOD_DISK_OLDER);
+	assert_true(synod_disk_life_next(fifth.life, 9) == (6ull << 32 | 9));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -126,6 +151,7 @@ int main(void)
 		cmocka_unit_test(every_flipped_byte_is_seen),
 		cmocka_unit_test(what_nobody_could_go_on_from_is_not_valid),
 		cmocka_unit_test(another_version_and_no_journal_are_told_apart),
+		cmocka_unit_test(an_older_disk_is_told_from_a_newer_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

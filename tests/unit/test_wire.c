@@ -215,7 +215,7 @@ static void each_wrong_field_has_its_counter(void **state)
 	REFUSED(header->type = SYNOD_SNAPSHOT - 1, SYNOD_DROP_TYPE);
 	REFUSED(header->type = SYNOD_TYPES_END, SYNOD_DROP_TYPE);
 	REFUSED(header->type = SYNOD_ACCEPT, SYNOD_DROP_FIELD);
-	REFUSED(header->flags = 8, SYNOD_DROP_FIELD);
+	REFUSED(header->flags = 16, SYNOD_DROP_FIELD);
 	REFUSED(header->group = 1, SYNOD_DROP_FIELD);
 	REFUSED(header->sender = 0, SYNOD_DROP_SENDER);
 	REFUSED(header->sender = SELF, SYNOD_DROP_SENDER);
