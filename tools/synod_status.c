@@ -191,6 +191,10 @@ static json_t *describe(const struct ask *ask, uint32_t id)
 			"durability", synod_durability_name(status->durability));
 	json_object_set_new(all, "standing", json_string(standing_name(status->standing)));
 	json_object_set_new(all, "journal_device", describe_device(status));
+	json_object_set_new(all, "snapshot_slot", json_integer((json_int_t)status->snapshot_slot));
+	json_object_set_new(all, "slot_first", json_integer((json_int_t)status->slot_first));
+	json_object_set_new(all, "snapshot_pause_us",
+			    json_integer((json_int_t)status->snapshot_pause_us));
 	json_object_set_new(all, "batch_commands_sum",
 			    json_integer((json_int_t)status->batch_commands_sum));
 	json_object_set_new(all, "batch_commands_max",

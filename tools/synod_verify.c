@@ -9,6 +9,9 @@
  *   - Two journals that mark different values as chosen contradict each other: the one thing that
  *     must never happen.
  *   - Each journal must hold every chosen value; one that does not is behind.
+ *   - Where the logs were recycled, the sequence begins behind the oldest snapshot from which on it
+ *     is whole; what lies before is in snapshots only. Each journal's snapshot must be, byte for
+ *     byte, the state that the sequence leads to at its slot.
  *   - The sequence is replayed through the state machine, and what the load generator says was
  *     acknowledged is looked for: there, once, at the position that was told.
  */
@@ -37,8 +40,11 @@ struct verify {
 	uint64_t missing[SYNOD_REPLICAS_MAX]; /* chosen slots that the journal lacks */
 	struct synod_apply *apply;
 	struct synod_executed executed;
+	uint8_t *image; /* of a journal */
+	uint8_t *saved; /* of the replayed state */
+	uint64_t base;	/* slots up to it are in snapshots only */
 
-	uint64_t slots;		/* chosen */
+	uint64_t slots;		/* the last one chosen */
 	uint64_t undecided;	/* slots beyond, with a record somewhere */
 	uint64_t contradiction; /* first slot with two chosen values, 0: none */
 	uint32_t crc;		/* of the whole sequence */
@@ -167,6 +173,8 @@ static int take_slot(struct verify *verify, uint64_t number)
 	for (uint32_t i = 0; i < verify->config.replicas; i++) {
 		int same = !slot.record[i].error && is_same(chosen, &slot.record[i]);
 
+		if (slot.record[i].error == -ENOENT && number <= verify->recovery[i].snapshot_slot)
+			continue; /* its snapshot has it */
 		verify->missing[i] += !same;
 		if (slot.marked[i] && !same && !verify->contradiction)
 			verify->contradiction = number;
@@ -187,29 +195,135 @@ static int take_slot(struct verify *verify, uint64_t number)
 	return 1;
 }
 
-static int replay(struct verify *verify)
+/* The snapshot of a journal, into image. 0, or complained of. */
+static int read_snapshot(struct verify *verify, uint32_t i)
+{
+	char error[1024];
+
+	if (synod_journal_read_snapshot(verify->journals[i], verify->image, error, sizeof(error)))
+		return synod_tool_complain("%s", error);
+	return 0;
+}
+
+/* Every snapshot of the slot that was replayed last must be the state. 0, or complained of. */
+static int check_snapshots(struct verify *verify, uint64_t slot)
+{
+	size_t size = 0;
+
+	for (uint32_t i = 0; i < verify->config.replicas; i++) {
+		const struct synod_journal_recovery *recovery = &verify->recovery[i];
+
+		if (slot == 0 || recovery->snapshot_slot != slot)
+			continue;
+		if (size == 0)
+			size = synod_apply_save(verify->apply, verify->saved);
+		if (read_snapshot(verify, i))
+			return SYNOD_TOOL_FAILED;
+		if (recovery->snapshot_size != size || memcmp(verify->image, verify->saved, size))
+			add_reason(verify,
+				   "replica %u: its snapshot is not the state after slot %" PRIu64,
+				   i + 1, slot);
+	}
+	return 0;
+}
+
+/* The first state, or that of the snapshot of slot base. 0, or complained of. */
+static int begin(struct verify *verify, uint64_t base)
 {
 	const struct synod_machine *machine = synod_machine_find(verify->config.machine);
-	uint64_t slot_last = 0;
-	size_t size;
-	void *memory;
+	size_t size = synod_apply_size(machine, verify->config.sessions);
+
+	memset(verify->apply, 0, size);
+	verify->apply = synod_apply_init(verify->apply, machine, verify->config.sessions);
+	synod_executed_free(&verify->executed);
+	memset(verify->missing, 0, sizeof(verify->missing));
+	verify->base = base;
+	verify->slots = base;
+	verify->crc = 0;
+	for (uint32_t i = 0; base && i < verify->config.replicas; i++) {
+		if (verify->recovery[i].snapshot_slot != base)
+			continue;
+		if (read_snapshot(verify, i))
+			return SYNOD_TOOL_FAILED;
+		if (synod_apply_load(verify->apply, verify->image,
+				     verify->recovery[i].snapshot_size) ||
+		    synod_apply_slot(verify->apply) != base)
+			return synod_tool_complain("%s: its snapshot of slot %" PRIu64
+						   " cannot be loaded with this configuration",
+						   verify->config.replica[i].journal, base);
+		break;
+	}
+	verify->executed.position_base = synod_apply_position(verify->apply);
+	return check_snapshots(verify, base);
+}
+
+/* Memory for the state and two images of it. 0, or complained of. */
+static int take_memory(struct verify *verify)
+{
+	const struct synod_machine *machine = synod_machine_find(verify->config.machine);
+	const struct synod_apply_limits limits = synod_apply_limits(verify->config.sessions);
+	size_t size = (synod_apply_size(machine, verify->config.sessions) + 63) & ~(size_t)63;
+	size_t room = synod_apply_image_max(machine, &limits);
+
+	for (uint32_t i = 0; i < verify->config.replicas; i++)
+		if (verify->recovery[i].snapshot_size > room)
+			room = verify->recovery[i].snapshot_size;
+	room = (room + SYNOD_BLOCK_SIZE - 1) & ~(size_t)(SYNOD_BLOCK_SIZE - 1);
+	verify->apply = aligned_alloc(64, size);
+	verify->image = aligned_alloc(SYNOD_BLOCK_SIZE, room);
+	verify->saved = aligned_alloc(SYNOD_BLOCK_SIZE, room);
+	if (!verify->apply || !verify->image || !verify->saved)
+		return synod_tool_complain("no memory for the state machine: %zu bytes",
+					   size + 2 * room);
+	return 0;
+}
+
+/* The lowest slot that a journal's sequence begins behind, from that one on; UINT64_MAX: none. */
+static uint64_t next_base(const struct verify *verify, uint64_t from)
+{
+	uint64_t found = UINT64_MAX;
+
+	for (uint32_t i = 0; i < verify->config.replicas; i++) {
+		uint64_t slot = verify->recovery[i].snapshot_slot;
+
+		if (slot >= from && slot < found)
+			found = slot;
+	}
+	return found;
+}
+
+/* From a base on, as far as slots are chosen. 0, or complained of. */
+static int replay_from(struct verify *verify, uint64_t base, uint64_t slot_last)
+{
 	int taken = 1;
 
-	size = (synod_apply_size(machine, verify->config.sessions) + 63) & ~(size_t)63;
-	memory = aligned_alloc(64, size);
-	if (!memory)
-		return synod_tool_complain("no memory for the state machine: %zu bytes", size);
-	memset(memory, 0, size);
-	verify->apply = synod_apply_init(memory, machine, verify->config.sessions);
+	if (begin(verify, base))
+		return SYNOD_TOOL_FAILED;
+	for (uint64_t number = base + 1; number <= slot_last && taken > 0; number++) {
+		taken = take_slot(verify, number);
+		if (taken > 0)
+			verify->slots = number;
+		if (taken > 0 && check_snapshots(verify, number))
+			return SYNOD_TOOL_FAILED;
+	}
+	return taken < 0 ? SYNOD_TOOL_FAILED : 0;
+}
+
+static int replay(struct verify *verify)
+{
+	uint64_t slot_last = 0;
+	uint64_t base = 0;
+	int result = take_memory(verify);
+
 	for (uint32_t i = 0; i < verify->config.replicas; i++)
 		if (verify->recovery[i].slot_last > slot_last)
 			slot_last = verify->recovery[i].slot_last;
-	for (uint64_t number = 1; number <= slot_last && taken > 0; number++) {
-		taken = take_slot(verify, number);
-		verify->slots += taken > 0;
-	}
-	verify->undecided = slot_last - verify->slots;
-	return taken < 0 ? SYNOD_TOOL_FAILED : 0;
+	/* Where one journal's slots end and another's begin later, the rest is not whole. */
+	for (base = next_base(verify, 0); !result && base != UINT64_MAX;
+	     base = next_base(verify, verify->slots + 1))
+		result = replay_from(verify, base, slot_last);
+	verify->undecided = slot_last > verify->slots ? slot_last - verify->slots : 0;
+	return result;
 }
 
 static void judge(struct verify *verify)
@@ -248,12 +362,13 @@ static json_t *describe_journals(const struct verify *verify)
 
 		json_array_append_new(
 			journals,
-			json_pack("{s:i,s:s,s:I,s:I,s:I,s:I,s:i}", "replica", (int)i + 1, "path",
-				  verify->config.replica[i].journal, "slot_last",
+			json_pack("{s:i,s:s,s:I,s:I,s:I,s:I,s:I,s:i}", "replica", (int)i + 1,
+				  "path", verify->config.replica[i].journal, "slot_last",
 				  (json_int_t)recovery->slot_last, "chosen_through",
 				  (json_int_t)recovery->chosen_through, "missing",
-				  (json_int_t)verify->missing[i], "bytes_written",
-				  (json_int_t)(recovery->offset_tail - SYNOD_FORMAT_LOG_BEGIN),
+				  (json_int_t)verify->missing[i], "snapshot_slot",
+				  (json_int_t)recovery->snapshot_slot, "bytes_written",
+				  (json_int_t)(recovery->offset_tail - recovery->log.begin),
 				  "faults", (int)recovery->faults));
 	}
 	return journals;
@@ -266,16 +381,18 @@ static void print_json(const struct verify *verify)
 
 	snprintf(sequence_hash, sizeof(sequence_hash), "%08x", verify->crc);
 	snprintf(state_hash, sizeof(state_hash), "%016" PRIx64, synod_apply_hash(verify->apply));
-	all = json_pack("{s:b,s:O,s:i,s:I,s:I,s:I,s:s,s:s,s:I,s:I,s:I,s:I,s:o}", "verified",
-			json_array_size(verify->reasons) == 0, "reasons", verify->reasons,
-			"replicas", (int)verify->config.replicas, "slots",
-			(json_int_t)verify->slots, "undecided", (json_int_t)verify->undecided,
-			"commands", (json_int_t)verify->executed.position_count, "sequence_hash",
-			sequence_hash, "state_hash", state_hash, "acked",
-			(json_int_t)verify->acked.acked, "lost", (json_int_t)verify->acked.lost,
-			"misplaced", (json_int_t)verify->acked.misplaced, "duplicated",
-			(json_int_t)verify->executed.duplicated, "journals",
-			describe_journals(verify));
+	all = json_pack(
+		"{s:b,s:O,s:i,s:I,s:I,s:I,s:I,s:I,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:o}", "verified",
+		json_array_size(verify->reasons) == 0, "reasons", verify->reasons, "replicas",
+		(int)verify->config.replicas, "slots", (json_int_t)verify->slots, "undecided",
+		(json_int_t)verify->undecided, "commands",
+		(json_int_t)synod_apply_position(verify->apply), "slots_unseen",
+		(json_int_t)verify->base, "commands_unseen",
+		(json_int_t)verify->executed.position_base, "sequence_hash", sequence_hash,
+		"state_hash", state_hash, "acked", (json_int_t)verify->acked.acked, "acked_unseen",
+		(json_int_t)verify->acked.unseen, "lost", (json_int_t)verify->acked.lost,
+		"misplaced", (json_int_t)verify->acked.misplaced, "duplicated",
+		(json_int_t)verify->executed.duplicated, "journals", describe_journals(verify));
 	json_dumpf(all, stdout, JSON_INDENT(2));
 	putchar('\n');
 	json_decref(all);
@@ -287,10 +404,14 @@ static void print_text(const struct verify *verify)
 	json_t *item;
 	size_t i;
 
-	printf("%u journals, %" PRIu64
-	       " chosen slots, %zu commands, sequence %08x, state %016" PRIx64 "\n",
-	       verify->config.replicas, verify->slots, verify->executed.position_count, verify->crc,
-	       synod_apply_hash(verify->apply));
+	printf("%u journals, %" PRIu64 " chosen slots, %" PRIu64
+	       " commands, sequence %08x, state %016" PRIx64 "\n",
+	       verify->config.replicas, verify->slots, synod_apply_position(verify->apply),
+	       verify->crc, synod_apply_hash(verify->apply));
+	if (verify->base)
+		printf("not seen, as they are in snapshots only: slots up to %" PRIu64
+		       ", commands up to %" PRIu64 " (%" PRIu64 " of the acknowledged)\n",
+		       verify->base, verify->executed.position_base, verify->acked.unseen);
 	if (verify->acked_path)
 		printf("%" PRIu64 " acknowledged: %" PRIu64 " lost, %" PRIu64 " misplaced; %" PRIu64
 		       " executed twice\n",
@@ -331,6 +452,8 @@ static int verify_all(struct verify *verify)
 		synod_journal_close(verify->journals[i]);
 	synod_executed_free(&verify->executed);
 	free(verify->apply);
+	free(verify->image);
+	free(verify->saved);
 	return result;
 }
 

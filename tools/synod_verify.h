@@ -19,7 +19,8 @@ struct synod_executed {
 	struct synod_executed_session *sessions; /* in the order of their first command */
 	size_t session_count;
 	size_t session_room;
-	uint64_t *positions; /* by position - 1: index of the session, and number */
+	uint64_t position_base; /* what was executed up to this one is not known */
+	uint64_t *positions;	/* by position - base - 1: index of the session, and number */
 	size_t position_count;
 	size_t position_room;
 	uint64_t duplicated; /* executed a second time */
@@ -30,9 +31,10 @@ struct synod_acked_result {
 	uint64_t acked;
 	uint64_t lost;	    /* not executed at all */
 	uint64_t misplaced; /* executed, but not at the position that was told */
+	uint64_t unseen;    /* at a position whose command is not known */
 };
 
-/* Notes the execution of a command; positions come in order, from 1. 0 or -ENOMEM, -ERANGE. */
+/* Notes an execution; positions come in order, from base + 1. 0 or -ENOMEM, -ERANGE. */
 int synod_executed_note(struct synod_executed *executed, uint64_t session, uint64_t number,
 			uint64_t position);
 

@@ -59,9 +59,10 @@ int synod_executed_note(struct synod_executed *executed, uint64_t session, uint6
 {
 	size_t index = find_session(executed, session);
 	struct synod_executed_session *found;
+	size_t at = executed->position_count;
 
 	if (number > NUMBER_MAX || index >= SESSIONS_MAX ||
-	    position != executed->position_count + 1)
+	    position != executed->position_base + executed->position_count + 1)
 		return -ERANGE;
 	if (index == executed->session_count) {
 		if (grow((void **)&executed->sessions, &executed->session_room, index + 1,
@@ -72,13 +73,13 @@ int synod_executed_note(struct synod_executed *executed, uint64_t session, uint6
 	}
 	found = &executed->sessions[index];
 	if (grow((void **)&found->bits, &found->words, number / 64 + 1, sizeof(*found->bits)) ||
-	    grow((void **)&executed->positions, &executed->position_room, position,
+	    grow((void **)&executed->positions, &executed->position_room, at + 1,
 		 sizeof(*executed->positions)))
 		return -ENOMEM;
 	executed->duplicated += found->bits[number / 64] >> (number % 64) & 1;
 	found->bits[number / 64] |= 1ull << (number % 64);
-	executed->positions[position - 1] = (uint64_t)index << NUMBER_BITS | number;
-	executed->position_count = position;
+	executed->positions[at] = (uint64_t)index << NUMBER_BITS | number;
+	executed->position_count = at + 1;
 	return 0;
 }
 
@@ -86,13 +87,16 @@ static void check_one(const struct synod_executed *executed, const struct synod_
 		      struct synod_acked_result *result)
 {
 	size_t index = find_session(executed, acked->session);
+	uint64_t at = acked->position - executed->position_base - 1;
 
 	result->acked++;
-	if (acked->number > NUMBER_MAX || !has_number(executed, index, acked->number))
+	if (acked->position <= executed->position_base &&
+	    !has_number(executed, index, acked->number))
+		result->unseen++;
+	else if (acked->number > NUMBER_MAX || !has_number(executed, index, acked->number))
 		result->lost++;
-	else if (acked->position < 1 || acked->position > executed->position_count ||
-		 executed->positions[acked->position - 1] !=
-			 ((uint64_t)index << NUMBER_BITS | acked->number))
+	else if (acked->position <= executed->position_base || at >= executed->position_count ||
+		 executed->positions[at] != ((uint64_t)index << NUMBER_BITS | acked->number))
 		result->misplaced++;
 }
 
