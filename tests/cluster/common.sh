@@ -62,12 +62,42 @@ complains() { # STATUS PATTERN CMD…
 		fail "'$*' does not say '$pattern': $(cat "$data/complaint")"
 }
 
+# One word of a replica's status; nothing if it does not answer.
+status_of() { # REPLICA WORD
+	"$synod" status --config "$config" --replica "$1" --json 2>/dev/null |
+		sed -n "s/.*\"$2\": \"\{0,1\}\([^\",]*\)\"\{0,1\},\{0,1\}$/\1/p" | head -n 1
+}
+
+until_stands() { # REPLICA WORD
+	local i
+	for ((i = 0; i < 200; i++)); do
+		[[ $(status_of "$1" standing) == "$2" ]] && return
+		sleep 0.1
+	done
+	fail "replica $1 does not come to '$2': $("$synod" status --config "$config" 2>&1)"
+}
+
+# Until it answers no more.
+until_over() { # REPLICA
+	local i
+	for ((i = 0; i < 100; i++)); do
+		[[ $(status_of "$1" standing) ]] || return 0
+		sleep 0.1
+	done
+	fail "replica $1 did not stop"
+}
+
 # A text of that many lines, no two alike.
 make_text() { # LINES
 	awk -v lines="$1" 'BEGIN {
 		for (i = 1; i <= lines; i++)
 			printf "%d the quick brown fox%*s over the lazy dog\n", i, i % 61, "."
 	}'
+}
+
+# Lines of a text at a pace at which a journal of 256M keeps them all for minutes.
+paced() { # FILE
+	awk '{ print } NR % 2000 == 0 { fflush(); system("sleep 0.2") }' "$1"
 }
 
 # Every replica's sequence is the file.
