@@ -67,6 +67,17 @@ static void walk_commands(const uint8_t *body, uint32_t size, int count)
 		(void)synod_wire_request_sort(body);
 }
 
+static void read_piece(const struct synod_wire_view *view, const uint8_t *end)
+{
+	struct synod_wire_piece piece;
+	const uint8_t *bytes;
+
+	if (synod_wire_piece_read(view, &piece, &bytes) == 0) {
+		synod_assert(piece.size > 0 && bytes + piece.size <= end);
+		synod_assert_cmp(view->header->argument + piece.size, <=, piece.total);
+	}
+}
+
 static void judge(const uint8_t *datagram, size_t size, uint32_t self)
 {
 	struct synod_wire_header again;
@@ -84,6 +95,8 @@ static void judge(const uint8_t *datagram, size_t size, uint32_t self)
 		entry = *view.entry;
 	synod_wire_seal(&again, view.entry ? &entry : NULL, view.body, view.body_size);
 	synod_assert(memcmp(&again, datagram, sizeof(again)) == 0);
+	if (view.header->type == SYNOD_SNAPSHOT)
+		read_piece(&view, datagram + size);
 	if (view.entry || view.header->type == SYNOD_REQUEST)
 		walk_commands(view.body, view.body_size,
 			      synod_wire_commands_check(view.body, view.body_size));
@@ -137,6 +150,7 @@ static void give(fuzz_write write, const char *name, struct synod_wire_header he
 void fuzz_seeds(fuzz_write write)
 {
 	const struct synod_wire_part part = { .offset = 64, .total = 200 };
+	const struct synod_wire_piece piece = { .total = 4096, .size = 64 };
 	struct apply_batch batch = { 0 };
 
 	for (uint8_t type = SYNOD_CANVASS; type < SYNOD_REPLICA_TYPES_END; type++) {
@@ -156,6 +170,15 @@ void fuzz_seeds(fuzz_write write)
 	apply_batch_add_command(&batch, 65537, 1, "abc", 3);
 	apply_batch_add_part(&batch, 65537, 2, 'x', &part, 64);
 	give(write, "REQUEST", (struct synod_wire_header){ .type = SYNOD_REQUEST, .receiver = 1 },
+	     &batch, 0);
+	batch.size = SYNOD_PIECE_HEADER_SIZE + 64;
+	memcpy(batch.bytes, &piece, sizeof(piece));
+	give(write, "SNAPSHOT",
+	     (struct synod_wire_header){ .type = SYNOD_SNAPSHOT,
+					 .sender = 1,
+					 .receiver = 2,
+					 .slot = 9,
+					 .argument = 1024 },
 	     &batch, 0);
 	batch.size = 0;
 	apply_batch_add(
