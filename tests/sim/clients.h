@@ -49,7 +49,10 @@ enum {
 	X(READS, "reads", 500)                 \
 	X(READS_STALE, "reads_stale", 500)     \
 	X(READS_GRANTED, "reads_granted", 100) \
-	X(HISTORIES, "histories", 20)
+	X(HISTORIES, "histories", 20)          \
+	X(TURNS, "turns_of_a_ring", 20)        \
+	X(SNAPSHOTS, "snapshots", 100)         \
+	X(INSTALLED, "snapshots_installed", 4)
 
 enum sim_traffic {
 #define SIM_TRAFFIC_SYMBOL(symbol, name, least) SIM_TRAFFIC_##symbol,
@@ -166,6 +169,18 @@ void sim_replica_ingress(struct sim *sim, struct sim_replica *replica);
 /* apply.c */
 /* The replica's machine and sessions as they are before the first slot. */
 void sim_apply_start(struct sim *sim, struct sim_replica *replica);
+
+/* ---- snapshot.c: saved, loaded, carried to who lags ------------------------------------------ */
+
+void sim_snapshot_reset(void);
+/* Between two slots. */
+void sim_snapshot_take(struct sim *sim, struct sim_replica *replica);
+/* At start: what the journal's says, if there is one. */
+void sim_snapshot_load(struct sim *sim, struct sim_replica *replica);
+void sim_snapshot_offer(struct sim *sim, struct sim_replica *replica, uint32_t to);
+void sim_snapshot_arrived(struct sim *sim, struct sim_replica *replica);
+/* Another's is durable here: it takes the place of all that is behind. */
+void sim_snapshot_install(struct sim *sim, struct sim_replica *replica);
 /* Executes a slot; answers the clients whose commands this life of the replica gathered. */
 void sim_apply_slot(struct sim *sim, struct sim_replica *replica, uint64_t slot, uint32_t content);
 void sim_apply_free(struct sim *sim);

@@ -216,6 +216,9 @@ static void dispatch(struct sim *sim, const struct sim_event *event)
 	case SIM_REPAIR:
 		on_repair(sim, replica, event->life);
 		break;
+	case SIM_SNAPSHOT:
+		sim_snapshot_arrived(sim, replica);
+		break;
 	case SIM_FAULT_NEXT:
 		sim_faults_next(sim, (enum sim_hazard)event->a);
 		break;
@@ -266,15 +269,15 @@ static void run_until(struct sim *sim, uint64_t end)
 static int is_full(const struct sim *sim)
 {
 	for (uint32_t id = 1; id <= sim->params.replicas; id++)
-		if (sim->replicas[id].disk.room < SYNOD_RESERVE_LEADER)
+		if (sim->replicas[id].disk.room < sim_reserve_leader(sim))
 			return 1;
 	return 0;
 }
 
 /* And no room even for what others have chosen: it cannot learn the last of it. */
-static int is_brimful(const struct sim_replica *replica)
+static int is_brimful(const struct sim *sim, const struct sim_replica *replica)
 {
-	return replica->disk.room <= SYNOD_RESERVE_FOLLOWER;
+	return replica->disk.room <= sim_reserve_follower(sim);
 }
 
 /* Its disk lied, and it cannot come back, or not now. */
@@ -286,7 +289,7 @@ int sim_replica_is_out(const struct sim *sim, const struct sim_replica *replica)
 
 static int has_all(const struct sim *sim, const struct sim_replica *replica)
 {
-	return sim_replica_is_out(sim, replica) || is_brimful(replica) ||
+	return sim_replica_is_out(sim, replica) || is_brimful(sim, replica) ||
 	       (replica->applied == sim->observer.chosen_prefix &&
 		replica->read_served == replica->read_last);
 }
@@ -382,6 +385,7 @@ static void reset(struct sim *sim, uint64_t seed)
 	sim->incarnation_last = 0;
 	memset(sim->incarnations, 0, sizeof(sim->incarnations));
 	memset(sim->traffic, 0, sizeof(sim->traffic));
+	sim_snapshot_reset();
 	sim->failure[0] = 0;
 	memset(sim->faults, 0, sizeof(sim->faults));
 	memset(&sim->params, 0, sizeof(sim->params));

@@ -45,6 +45,7 @@ static void take_memory(struct sim_disk *disk, uint64_t size)
 		memset(kept.issued, 0, kept.slots_capacity * sizeof(*kept.issued));
 	}
 	kept.found.index.slot_last = disk->found.index.slot_last;
+	kept.found.index.slots = disk->found.index.slots;
 	if (kept.capacity < size) {
 		uint64_t slots = size / SYNOD_JOURNAL_SLOT_BYTES + 1;
 
@@ -82,12 +83,13 @@ void sim_disk_format(struct sim *sim, struct sim_replica *replica, uint64_t size
 	take_memory(disk, size);
 	synod_superblock_first(
 		&superblock, &identity,
-		&(struct synod_superblock_extent){ .file_size = size, .log_end = size },
+		&(struct synod_superblock_extent){
+			.file_size = size, .area_size = sim->params.area_size, .log_end = size },
 		synod_random_next(&sim->random));
 	for (uint32_t copy = 0; copy < SYNOD_SUPERBLOCK_COPIES; copy++) {
 		synod_superblock_encode(&superblock, copy, &sector);
 		sim_disk_put(disk, (uint64_t)copy * SYNOD_BLOCK_SIZE, &sector, sizeof(sector));
-		sim_disk_copy_landed(disk, &sector);
+		sim_disk_copy_landed(sim, replica, &sector);
 	}
 }
 
@@ -219,8 +221,55 @@ static void check_promise_kept(struct sim *sim, const struct sim_replica *replic
 		  (unsigned long long)replica->disk.promised);
 }
 
-void sim_disk_copy_landed(struct sim_disk *disk, const struct synod_format_superblock *sector)
+/*
+ * Two copies name a snapshot: whatever becomes of one of them, it stands for all slots up to its
+ * own, which must have been chosen, as if there were records of them that say so.
+ */
+void sim_disk_take_snapshot(struct sim *sim, struct sim_replica *replica, uint64_t through)
 {
+	struct sim_disk *disk = &replica->disk;
+
+	for (uint64_t slot = disk->snapshot_slot + 1; slot <= through; slot++) {
+		const struct sim_slot *state = sim_observer_slot(sim, slot);
+		const struct sim_record record = { .ballot = state->chosen_ballot,
+						   .content = state->chosen,
+						   .chosen = 1 };
+
+		sim_check(sim, state->is_chosen,
+			  "I15: replica %u has a snapshot of slot %llu, and slot %llu was not "
+			  "chosen",
+			  replica->id, (unsigned long long)through, (unsigned long long)slot);
+		sim_disk_reserve(disk, slot);
+		disk->durable[slot] = record;
+		disk->issued[slot] = record;
+	}
+	disk->snapshot_slot = larger(disk->snapshot_slot, through);
+	disk->hint = larger(disk->hint, through);
+	disk->slot_last = larger(disk->slot_last, through);
+	disk->issued_slot_last = larger(disk->issued_slot_last, through);
+}
+
+/* The highest snapshot that two of the copies name. */
+static uint64_t snapshot_of_copies(const struct sim_disk *disk)
+{
+	uint64_t best = 0;
+
+	for (uint32_t copy = 0; copy < SYNOD_SUPERBLOCK_COPIES; copy++) {
+		uint32_t copies = 0;
+
+		for (uint32_t other = 0; other < SYNOD_SUPERBLOCK_COPIES; other++)
+			copies += (disk->copies_stable >> other & 1) &&
+				  disk->copy_snapshot[other] >= disk->copy_snapshot[copy];
+		if (copies >= 2)
+			best = larger(best, disk->copy_snapshot[copy]);
+	}
+	return best;
+}
+
+void sim_disk_copy_landed(struct sim *sim, struct sim_replica *replica,
+			  const struct synod_format_superblock *sector)
+{
+	struct sim_disk *disk = &replica->disk;
 	const uint32_t copy = sector->copy;
 	uint64_t second;
 
@@ -231,6 +280,8 @@ void sim_disk_copy_landed(struct sim_disk *disk, const struct synod_format_super
 	/* Both of a pair may have landed though one of them has gone bad since. */
 	(void)promise_of_copies(disk, disk->copies_stable, &second);
 	disk->promised = larger(disk->promised, second);
+	disk->copy_snapshot[copy] = sector->snapshot_slot;
+	sim_disk_take_snapshot(sim, replica, snapshot_of_copies(disk));
 }
 
 static void take_record(struct sim *sim, struct sim_replica *replica,
@@ -303,7 +354,8 @@ static uint64_t done_at(struct sim *sim, const struct sim_disk *disk)
 }
 
 /* Room for the group in the table. */
-static void know_group(struct sim_disk *disk, const struct synod_format_group *header)
+static void know_group(struct sim *sim, struct sim_disk *disk,
+		       const struct synod_format_group *header)
 {
 	if (header->number >= disk->groups_capacity)
 		disk->groups = sim_grow(disk->groups, &disk->groups_capacity, header->number,
@@ -311,6 +363,9 @@ static void know_group(struct sim_disk *disk, const struct synod_format_group *h
 	disk->groups[header->number] =
 		(struct sim_group){ .offset = header->offset, .bytes = header->bytes };
 	disk->groups_last = larger(disk->groups_last, header->number);
+	if (header->epoch > disk->epoch)
+		sim_done(sim, SIM_TRAFFIC_TURNS);
+	disk->epoch = header->epoch;
 }
 
 void sim_disk_start(struct sim *sim, struct sim_replica *replica, const struct synod_writer_io *io)
@@ -326,8 +381,8 @@ void sim_disk_start(struct sim *sim, struct sim_replica *replica, const struct s
 		  replica->id);
 	disk->ios[place] = (struct sim_io){ .io = *io, .used = 1 };
 	if (io->kind == SYNOD_WRITER_GROUP) {
-		know_group(disk, io->bytes);
-	} else {
+		know_group(sim, disk, io->bytes);
+	} else if (io->kind == SYNOD_WRITER_SUPERBLOCK) {
 		disk->copies_stable &= ~(1u << io->index);
 		check_promise_kept(sim, replica);
 	}
@@ -367,8 +422,8 @@ void sim_disk_done(struct sim *sim, struct sim_replica *replica, uint64_t place)
 		sim_disk_put(disk, io->io.offset, io->io.bytes, io->io.size);
 		if (io->io.kind == SYNOD_WRITER_GROUP)
 			group_landed(sim, replica, io->io.bytes);
-		else
-			sim_disk_copy_landed(disk, io->io.bytes);
+		else if (io->io.kind == SYNOD_WRITER_SUPERBLOCK)
+			sim_disk_copy_landed(sim, replica, io->io.bytes);
 	}
 	sim_replica_schedule_journal(sim, replica);
 }
@@ -377,12 +432,20 @@ void sim_disk_write_now(struct sim *sim, struct sim_replica *replica,
 			const struct synod_writer_io *io)
 {
 	if (io->kind == SYNOD_WRITER_GROUP)
-		know_group(&replica->disk, io->bytes);
+		know_group(sim, &replica->disk, io->bytes);
 	sim_disk_put(&replica->disk, io->offset, io->bytes, io->size);
 	if (io->kind == SYNOD_WRITER_GROUP)
 		group_landed(sim, replica, io->bytes);
-	else
-		sim_disk_copy_landed(&replica->disk, io->bytes);
+	else if (io->kind == SYNOD_WRITER_SUPERBLOCK)
+		sim_disk_copy_landed(sim, replica, io->bytes);
+}
+
+/* Where it stands in the order of the log; what is not of the log comes first. */
+static uint64_t order_of(const struct synod_writer_io *io)
+{
+	const struct synod_format_group *header = io->bytes;
+
+	return io->kind == SYNOD_WRITER_GROUP ? header->number : 0;
 }
 
 /* Lowest number first, so that what is behind a hole is known to be. */
@@ -393,7 +456,7 @@ static struct sim_io *next_under_way(struct sim_disk *disk)
 	for (uint32_t i = 0; i < SYNOD_WRITER_IOS; i++) {
 		struct sim_io *io = &disk->ios[i];
 
-		if (io->used && !io->landed && (!next || io->io.offset < next->io.offset))
+		if (io->used && !io->landed && (!next || order_of(&io->io) < order_of(&next->io)))
 			next = io;
 	}
 	return next;

@@ -96,9 +96,12 @@ struct sim_disk {
 	struct sim_group *groups; /* by number */
 	uint64_t groups_capacity;
 	uint64_t groups_last; /* highest number ever given in this life */
+	uint32_t epoch;	      /* turns of the ring so far */
 	/* Of the superblock's copies; 0: being written, nothing can be said. */
 	uint64_t copy_promised[SYNOD_SUPERBLOCK_COPIES];
 	uint64_t copy_durable[SYNOD_SUPERBLOCK_COPIES];
+	uint64_t copy_snapshot[SYNOD_SUPERBLOCK_COPIES];
+	uint64_t snapshot_slot; /* of the durable one; its slots count as durable, and chosen */
 	uint32_t copies_stable; /* bit mask */
 
 	/* What became of it; see damage.c. */
@@ -156,7 +159,10 @@ void sim_disk_done(struct sim *sim, struct sim_replica *replica, uint64_t place)
 /* What was under way lands, tears or is lost. */
 void sim_disk_crash(struct sim *sim, struct sim_replica *replica);
 /* A copy of the superblock is whole on the medium. */
-void sim_disk_copy_landed(struct sim_disk *disk, const struct synod_format_superblock *sector);
+void sim_disk_copy_landed(struct sim *sim, struct sim_replica *replica,
+			  const struct synod_format_superblock *sector);
+/* Its snapshot of that slot stands for all up to it. */
+void sim_disk_take_snapshot(struct sim *sim, struct sim_replica *replica, uint64_t through);
 /* The next group in order counts: its records are in the shadow from now on. */
 void sim_disk_take_group(struct sim *sim, struct sim_replica *replica, const void *bytes);
 

@@ -164,7 +164,8 @@ void sim_replica_ingress(struct sim *sim, struct sim_replica *replica)
 	replica->ingress_scheduled = 0;
 	if (requests > SIM_BATCH_REQUESTS_MAX)
 		requests = SIM_BATCH_REQUESTS_MAX;
-	if (replica->core.role == SYNOD_ROLE_LEADER && replica->disk.room < SYNOD_RESERVE_LEADER) {
+	if (replica->core.role == SYNOD_ROLE_LEADER &&
+	    replica->disk.room < sim_reserve_leader(sim)) {
 		sim_count(sim, SIM_FAULT_DISK_FULL);
 		for (uint32_t i = 0; i < replica->inbox_count; i++)
 			refuse(sim, replica, &replica->inbox[i], SYNOD_FULL);

@@ -145,6 +145,7 @@ void sim_journal_turn(struct sim *sim, struct sim_replica *replica)
 		sim_disk_start(sim, replica, &disk->writer.ios[i]);
 	set_timer(sim, replica);
 	publish(sim, replica);
+	sim_snapshot_install(sim, replica);
 }
 
 /* ---- records back ---------------------------------------------------------------------------- */
@@ -168,11 +169,13 @@ uint32_t sim_journal_content(struct sim *sim, const struct synod_wire_entry *ent
 int sim_journal_record(const struct sim_disk *disk, const struct sim_found *found, uint64_t slot,
 		       const struct synod_format_record **record)
 {
-	const uint64_t place = synod_index_offset(&found->index, slot);
+	const uint64_t at = synod_index_offset(&found->index, slot);
+	uint64_t place;
 
-	*record = (const void *)(disk->image + place);
-	if (!place)
+	if (!at)
 		return -ENOENT;
+	place = synod_format_place(&found->recovery.log, at);
+	*record = (const void *)(disk->image + place);
 	if (synod_scan_record(found->seed, *record, disk->size - place, 0) != SYNOD_SCAN_FINE ||
 	    (*record)->entry.slot != slot)
 		return -EBADMSG;
@@ -247,9 +250,14 @@ static void forget_index(struct sim_found *found)
 {
 	struct synod_index *index = &found->index;
 
-	memset(index->entries, 0, (index->slot_last + 1) * sizeof(*index->entries));
+	/* A ring knows no more than its size: all of it, if it has gone round. */
+	uint64_t used = index->slot_last < index->slots ? index->slot_last : index->slots;
+
+	memset(index->entries, 0, (used + 1) * sizeof(*index->entries));
 	index->slots = (found->opened.log_end - found->opened.log_begin) / SYNOD_JOURNAL_SLOT_BYTES;
 	index->slot_last = 0;
+	index->slot_first = 0;
+	index->floor = 0;
 }
 
 /* One look with a bit of it wrong; the medium is as it was. */
@@ -332,6 +340,11 @@ static void check_found(struct sim *sim, struct sim_replica *replica)
 	while (disk->group_last < found->group_last)
 		sim_disk_take_group(sim, replica,
 				    disk->image + disk->groups[disk->group_last + 1].offset);
+	sim_check(sim, found->snapshot_slot >= disk->snapshot_slot,
+		  "I15: replica %u finds the snapshot of slot %llu, durable was that of %llu",
+		  replica->id, (unsigned long long)found->snapshot_slot,
+		  (unsigned long long)disk->snapshot_slot);
+	sim_disk_take_snapshot(sim, replica, found->snapshot_slot); /* one copy may have told */
 	sim_check(sim, found->promised >= disk->promised,
 		  "I3: replica %u promised %llx and finds %llx", replica->id,
 		  (unsigned long long)disk->promised, (unsigned long long)found->promised);
@@ -340,7 +353,7 @@ static void check_found(struct sim *sim, struct sim_replica *replica)
 		  replica->id, (unsigned long long)found->slot_last,
 		  (unsigned long long)found->chosen_through, (unsigned long long)disk->slot_last,
 		  (unsigned long long)disk->hint);
-	for (uint64_t slot = 1; slot <= disk->slot_last; slot++) {
+	for (uint64_t slot = found->snapshot_slot + 1; slot <= disk->slot_last; slot++) {
 		const struct sim_record *record = sim_disk_durable(disk, slot);
 		struct sim_record read = { 0 };
 		int result = sim_journal_read(sim, replica, slot, &read);
@@ -373,8 +386,9 @@ static void believe(struct sim_disk *disk)
 }
 
 /* Both pairs, one after the other. */
-static enum sim_halt begin_life(struct sim *sim, struct sim_disk *disk, int calm)
+static enum sim_halt begin_life(struct sim *sim, struct sim_replica *replica, int calm)
 {
+	struct sim_disk *disk = &replica->disk;
 	const int fails = !calm && sim_below(sim, 10000) < sim->params.disk_error;
 	uint32_t first;
 
@@ -393,7 +407,7 @@ static enum sim_halt begin_life(struct sim *sim, struct sim_disk *disk, int calm
 			return SIM_HALT_WRITE;
 		}
 		sim_disk_put(disk, io.offset, io.bytes, io.size);
-		sim_disk_copy_landed(disk, io.bytes);
+		sim_disk_copy_landed(sim, replica, io.bytes);
 	}
 	synod_writer_life_begun(&disk->writer);
 	return SIM_HALT_NONE;
@@ -419,7 +433,7 @@ enum sim_halt sim_journal_open(struct sim *sim, struct sim_replica *replica, int
 			 (unsigned long long)disk->found.recovery.torn.offset);
 	check_found(sim, replica);
 	synod_writer_init(&disk->writer, &start);
-	halt = begin_life(sim, disk, calm);
+	halt = begin_life(sim, replica, calm);
 	if (halt == SIM_HALT_NONE) {
 		believe(disk);
 		disk->room = synod_writer_room(&disk->writer);

@@ -131,6 +131,16 @@ static void draw_weak_disks(struct sim *sim)
 	}
 }
 
+/* The least that a ring may be: a few turns a run. Its disks do not lie (repair.c knows no rings). */
+static void draw_ring(struct sim_params *params)
+{
+	params->area_size = SIM_AREA_SIZE;
+	params->disk_size = SYNOD_FORMAT_AREAS_BEGIN + 2 * SIM_AREA_SIZE + 8 * SYNOD_GROUP_SIZE_MAX;
+	params->weak_disks = 0;
+	params->window = 16;
+	params->inflight = params->inflight < 8 ? params->inflight : 8;
+}
+
 static void draw_disk(struct sim *sim)
 {
 	struct sim_params *params = &sim->params;
@@ -151,6 +161,10 @@ static void draw_disk(struct sim *sim)
 	if (sim_below(sim, 12) == 0) /* what a leader keeps back, and little more */
 		params->disk_size =
 			SIM_JOURNAL_RESERVE + (sim_between(sim, 8, 256) * SYNOD_BLOCK_SIZE);
+	/* Not drawn, so that the other seeds stay what they are. */
+	params->ring = sim->seed % 4 == 3;
+	if (params->ring)
+		draw_ring(params);
 	params->hole = sim_below(sim, 2) ? 800 : 0;
 	params->apply_max = sim_below(sim, 3) ? SIM_MS : 100 * SIM_MS;
 }

@@ -139,7 +139,8 @@ static void recover(struct sim *sim, struct sim_replica *replica)
 {
 	const struct synod_journal_recovery *found = &replica->disk.found.recovery;
 
-	for (uint64_t slot = 1; slot <= found->chosen_through; slot++) {
+	sim_snapshot_load(sim, replica);
+	for (uint64_t slot = found->snapshot_slot + 1; slot <= found->chosen_through; slot++) {
 		struct sim_record record;
 
 		sim_check(sim, sim_journal_read(sim, replica, slot, &record) == 0,
@@ -285,6 +286,7 @@ void sim_replica_start(struct sim *sim, struct sim_replica *replica)
 	replica->read_served = 0;
 	replica->chosen_last = 0;
 	replica->applied = 0;
+	replica->installing = 0;
 	sim_apply_start(sim, replica);
 	sim_tell(sim, "%u starts, life %u, promised %llu.%u, chosen %llu, last %llu", replica->id,
 		 replica->life, (unsigned long long)(replica->disk.promised >> 8),
@@ -319,7 +321,7 @@ void sim_replica_message(struct sim *sim, struct sim_replica *replica,
 	struct synod_event event = { .kind = SYNOD_EVENT_MESSAGE, .message = &mine };
 
 	/* A value may have to be written: without room for it nothing is taken. */
-	if (mine.has_value && replica->disk.room <= SYNOD_RESERVE_FOLLOWER) {
+	if (mine.has_value && replica->disk.room <= sim_reserve_follower(sim)) {
 		sim_count(sim, SIM_FAULT_DISK_FULL);
 		return;
 	}
@@ -360,6 +362,7 @@ void sim_replica_apply(struct sim *sim, struct sim_replica *replica)
 			sim, replica, slot,
 			sim_effects_content(sim, replica, synod_core_value(&replica->core, slot)));
 	sim_reads_serve(sim, replica);
+	sim_snapshot_take(sim, replica);
 	if (last < replica->chosen_last) {
 		replica->apply_scheduled = 1;
 		sim_queue_push(sim, (struct sim_event){ .at = sim->now + sim_below(sim, SIM_MS),
@@ -386,6 +389,10 @@ void sim_replica_read_done(struct sim *sim, struct sim_replica *replica, uint64_
 	struct sim_record record;
 	int result = sim_journal_read(sim, replica, slot, &record);
 
+	if (result && slot <= replica->disk.writer.snapshot.slot_settled) {
+		sim_snapshot_offer(sim, replica, to); /* it is gone here */
+		return;
+	}
 	if (result == 0 && sim->phase == SIM_SAFETY &&
 	    sim_below(sim, 50000) < sim->params.disk_read_error) {
 		sim_count(sim, SIM_FAULT_DISK_EIO_READ);

@@ -61,6 +61,7 @@ enum {
 	SIM_JOURNAL_RESERVE =
 		SYNOD_FORMAT_LOG_BEGIN +
 		(SYNOD_RESERVE_LEADER / SYNOD_BATCH_SIZE_MAX + 2) * 3 * SYNOD_BLOCK_SIZE,
+	SIM_AREA_SIZE = 512 * 1024, /* for a snapshot, where there are any */
 };
 
 /*
@@ -157,6 +158,7 @@ enum sim_event_kind {
 	SIM_CLIENT_START, /* a: life */
 	SIM_RESTART,
 	SIM_REPAIR,	/* the operator looks at a corrupt journal */
+	SIM_SNAPSHOT,	/* another's has come */
 	SIM_FAULT_NEXT, /* a: enum sim_hazard */
 	SIM_HEAL,	/* a: generation of the partition */
 	SIM_LINK_CLOG,	/* who: from, b: to, a: until */
@@ -238,6 +240,8 @@ struct sim_replica {
 	uint32_t inbox_count;
 	uint64_t chosen_last;
 	uint64_t applied;
+	uint64_t installing; /* slot of another's snapshot that is being written; 0: none */
+	uint64_t installing_size;
 	struct sim_request inbox[SIM_INBOX_MAX];
 
 	/* Linearizable reads, by token % SIM_READS_MAX. */
@@ -383,6 +387,7 @@ struct sim_params {
 	uint32_t disk_read_error; /* a start that cannot read */
 	uint32_t disk_rot_read;	  /* a start that reads one bit wrong */
 	uint32_t disk_error;	  /* out of 100,000 writes */
+	uint32_t ring;		  /* small logs that snapshots recycle; see snapshot.c */
 	uint32_t weak_disks;	  /* bit of each replica whose disk may lie: a minority */
 	uint32_t hole;		  /* a crash keeps undurable writes one by one, not only a prefix */
 	uint32_t crash_sending;	  /* out of 100,000 */
@@ -398,6 +403,7 @@ struct sim_params {
 	uint64_t journal_max; /* the journal stage comes round after at most this */
 	uint64_t disk_size;
 	uint64_t fence_step;
+	uint64_t area_size; /* of a ring, else 0 */
 	uint64_t apply_max;
 	uint64_t think_max;
 	uint64_t client_timeout;
@@ -538,6 +544,17 @@ static inline void sim_count(struct sim *sim, enum sim_fault fault)
 }
 
 /* A client got something done. */
+/* What leaders, and all, keep back of a journal's room. */
+static inline uint64_t sim_reserve_leader(const struct sim *sim)
+{
+	return sim->params.ring ? 24 * SYNOD_BATCH_SIZE_MAX : SYNOD_RESERVE_LEADER;
+}
+
+static inline uint64_t sim_reserve_follower(const struct sim *sim)
+{
+	return sim->params.ring ? 12 * SYNOD_BATCH_SIZE_MAX : SYNOD_RESERVE_FOLLOWER;
+}
+
 static inline void sim_done(struct sim *sim, enum sim_traffic traffic)
 {
 	sim->traffic[traffic]++;
