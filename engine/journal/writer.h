@@ -218,7 +218,7 @@ static inline int synod_writer_snapshot_busy(const struct synod_writer *writer)
 {
 	return writer->snapshot.phase != SYNOD_WRITER_SNAPSHOT_IDLE;
 }
-/* Is it time: is half of the log, or of the index, in use? */
+/* Is it time: is a quarter of the log, or of the index, in use? */
 int synod_writer_snapshot_wanted(const struct synod_writer *writer);
 
 /* Bytes of records, in groups of their own, that fit for certain. */

@@ -60,11 +60,11 @@ int synod_writer_snapshot_wanted(const struct synod_writer *writer)
 	if (!writer->plan.log.wraps || snapshot->phase != SYNOD_WRITER_SNAPSHOT_IDLE ||
 	    writer->index->slot_last <= snapshot->slot_settled)
 		return 0;
-	if (writer->index->slot_last - snapshot->slot_settled > writer->index->slots / 2)
+	if (writer->index->slot_last - snapshot->slot_settled > writer->index->slots / 4)
 		return 1;
 	/* Not again at once where the last one freed little: a slot far behind holds the head. */
-	return tail - head_at(writer) > log_size(writer) / 2 &&
-	       tail - snapshot->tail_before > log_size(writer) / 8;
+	return tail - head_at(writer) > log_size(writer) / 4 &&
+	       tail - snapshot->tail_before > log_size(writer) / 16;
 }
 
 int synod_writer_snapshot(struct synod_writer *writer, uint64_t slot, const void *image,

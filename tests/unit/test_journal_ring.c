@@ -176,6 +176,7 @@ static void check_found(struct ring *ring, uint64_t ticket_durable)
 
 		if (snapshot->slot != found->snapshot_slot)
 			continue;
+		ring->snapshot_next = 1 - (uint32_t)i; /* the other may be made anew */
 		assert_int_equal(found->snapshot_size, snapshot->size);
 		assert_memory_equal(ring->file + found->snapshot_offset, snapshot->bytes,
 				    snapshot->size);
@@ -444,7 +445,7 @@ static void damage_below_the_mark_is_corrupt_in_any_turn(void **state)
 		const uint64_t at = synod_index_offset(&ring->index, slot);
 		uint8_t *place = ring->file + synod_format_place(&ring->recovery.log, at);
 
-		if (!at || slot % 7)
+		if (!at || slot % 2)
 			continue;
 		*place ^= 0x10;
 		look(ring);
