@@ -25,6 +25,7 @@ enum {
 #define CONVERGENCE_LOOK_NS (50 * SIM_MS)
 #define REPAIR_NS	    (2 * SIM_SECOND) /* for the operators, once all is calm */
 #define FULL_NS		    (1 * SIM_SECOND)
+#define SETTLE_NS	    (2 * SIM_SECOND)
 #define SCRIPT_NS	    (30 * SIM_SECOND)
 
 const char *const sim_fault_names[SIM_FAULTS_COUNT] = {
@@ -265,9 +266,14 @@ static void run_until(struct sim *sim, uint64_t end)
 	sim->now = end;
 }
 
-/* Somebody's journal has no room for more commands: FULL is the answer then, and all there is. */
+/*
+ * Somebody's journal has no room for more commands: FULL is the answer then, and all there is. Not
+ * in a ring: the next snapshot makes room, and who waits for it is served.
+ */
 static int is_full(const struct sim *sim)
 {
+	if (sim->params.ring)
+		return 0;
 	for (uint32_t id = 1; id <= sim->params.replicas; id++)
 		if (sim->replicas[id].disk.room < sim_reserve_leader(sim))
 			return 1;
@@ -277,7 +283,7 @@ static int is_full(const struct sim *sim)
 /* And no room even for what others have chosen: it cannot learn the last of it. */
 static int is_brimful(const struct sim *sim, const struct sim_replica *replica)
 {
-	return replica->disk.room <= sim_reserve_follower(sim);
+	return !sim->params.ring && replica->disk.room <= sim_reserve_follower(sim);
 }
 
 /* Its disk lied, and it cannot come back, or not now. */
@@ -329,10 +335,17 @@ static void run_calm(struct sim *sim)
 {
 	uint64_t before = sim->observer.leaders;
 
+	uint64_t begin = sim->now;
+
 	sim->phase = SIM_CALM;
 	if (is_full(sim))
 		return;
-	run_until(sim, sim->now + CALM_NS);
+	/* What disks were slow with, or stuck, when all else was healed, is over by then. */
+	if (begin < sim->params.safety_ns + SETTLE_NS)
+		begin = sim->params.safety_ns + SETTLE_NS;
+	run_until(sim, begin);
+	before = sim->observer.leaders;
+	run_until(sim, begin + CALM_NS);
 	sim_check(sim, sim->observer.leaders - before <= CALM_LEADERS,
 		  "B12: %llu new leaders in %llu s in which nothing changed",
 		  (unsigned long long)(sim->observer.leaders - before),

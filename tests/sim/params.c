@@ -131,7 +131,7 @@ static void draw_weak_disks(struct sim *sim)
 	}
 }
 
-/* The least that a ring may be: a few turns a run. Its disks do not lie (repair.c knows no rings). */
+/* The least that a ring may be. Its disks do not lie: repair.c knows no rings. */
 static void draw_ring(struct sim_params *params)
 {
 	params->area_size = SIM_AREA_SIZE;
