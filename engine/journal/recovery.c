@@ -90,6 +90,8 @@ uint64_t synod_recovery_end(struct synod_journal_recovery *recovery, const struc
 	recovery->chosen_through = scan->chosen_through;
 	recovery->group_durable = scan->mark;
 	recovery->torn = scan->torn;
+	if (scan->life_seen > recovery->life)
+		recovery->life = scan->life_seen;
 	recovery->slot_last = index->slot_last > recovery->snapshot_slot ? index->slot_last
 									 : recovery->snapshot_slot;
 	if (recovery->faults)

@@ -73,7 +73,7 @@ static int header_readable(const struct synod_scan *scan, const struct synod_for
 	       header->offset == synod_format_place(&scan->log, at) &&
 	       header->checksum == synod_plan_header_checksum(scan->seed, header) &&
 	       header->cluster == scan->cluster && header->incarnation == scan->incarnation &&
-	       header->replica == scan->replica && header->life <= scan->life_now &&
+	       header->replica == scan->replica && header->life < SYNOD_FORMAT_NUMBER_END &&
 	       header->epoch == synod_format_epoch(&scan->log, at) &&
 	       header->used >= sizeof(*header) && header->used <= header->bytes &&
 	       header->bytes == synod_format_blocks(header->used) &&
@@ -231,6 +231,7 @@ static void take(struct synod_scan *scan, const struct synod_format_group *heade
 	scan->number = header->number + 1;
 	scan->offset = synod_format_next(&scan->log, end_of(scan, header));
 	scan->life = header->life;
+	scan->life_seen = max(scan->life_seen, header->life);
 	scan->previous_checksum = header->checksum;
 	scan->previous_known = 1;
 	scan->mark = max(scan->mark, header->durable_through);
@@ -401,8 +402,11 @@ static enum synod_scan_event search(struct synod_scan *scan, const uint8_t *byte
 		if (begin + at >= scan->fence)
 			return end_search(scan);
 		scan->search_offset = begin + at + SYNOD_BLOCK_SIZE;
-		if (!header_readable(scan, header, begin + at) || header->number <= scan->number ||
-		    header->life < scan->life || left_over(scan, header))
+		if (!header_readable(scan, header, begin + at))
+			continue;
+		scan->life_seen = max(scan->life_seen, header->life);
+		if (header->number <= scan->number || header->life < scan->life ||
+		    left_over(scan, header))
 			continue;
 		if (scan->found_end == 0)
 			scan->found = *header;

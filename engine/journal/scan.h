@@ -77,6 +77,9 @@ struct synod_scan {
 	uint64_t life;
 	uint64_t life_now;   /* the superblock's: groups from life_group on have it, */
 	uint64_t life_group; /* or are left over; 0: not said */
+	/* The highest there is. Beyond the superblock's where only an older copy of that is left:
+	 * the next life is beyond it too, or what it writes would look left over. */
+	uint64_t life_seen;
 	uint32_t previous_checksum;
 	int previous_known; /* 0 behind a gap */
 	int over;	    /* nothing behind this is looked at */

@@ -38,7 +38,8 @@ void synod_writer_begin_life(struct synod_writer *writer,
 	synod_assert(superblock->promises_begin == superblock->promises_end);
 	synod_assert(superblock->phase == SYNOD_WRITER_IDLE);
 	synod_assert_cmp(recovery->promised, >=, superblock->want.promised);
-	superblock->want.life++;
+	synod_assert_cmp(recovery->life, >=, superblock->want.life);
+	superblock->want.life = recovery->life + 1;
 	superblock->want.promised = recovery->promised;
 	superblock->want.durable_group = recovery->group_last;
 	superblock->want.life_group = recovery->group_last + 1;
@@ -53,7 +54,7 @@ void synod_writer_life_begun(struct synod_writer *writer)
 	struct synod_writer_superblock *superblock = &writer->superblock;
 
 	synod_assert_cmp(superblock->want.sequence, ==, superblock->sequence_durable + 1);
-	synod_assert_cmp(superblock->want.life, ==, writer->plan.life + 1);
+	synod_assert_cmp(superblock->want.life, >, writer->plan.life);
 	superblock->sequence_durable = superblock->want.sequence;
 	superblock->sequence_settled = superblock->want.sequence;
 	superblock->fence_durable = superblock->want.fence;

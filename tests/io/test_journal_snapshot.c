@@ -33,27 +33,36 @@ static uint8_t *image_of(uint64_t slot, uint64_t *size)
 	return image;
 }
 
-/* Chosen slots from first to last, a snapshot whenever one is wanted. */
+static uint8_t *maybe_snapshot(struct fixture *fixture, uint64_t slot, uint8_t *image)
+{
+	const struct synod_journal_port *port = &fixture->port;
+	uint64_t size;
+
+	if (port->snapshot_busy(fixture->journal) || !port->snapshot_wanted(fixture->journal))
+		return image;
+	free(image);
+	image = image_of(slot, &size);
+	assert_int_equal(port->snapshot_write(fixture->journal, slot, image, size), 0);
+	assert_int_equal(port->snapshot_write(fixture->journal, slot, image, size), -EBUSY);
+	return image;
+}
+
+/* Chosen slots from first to last, a snapshot whenever one is wanted: also while it is full. */
 static void fill(struct fixture *fixture, uint64_t first, uint64_t last)
 {
 	const struct synod_journal_port *port = &fixture->port;
 	uint8_t body[SYNOD_BATCH_SIZE_MAX];
-	uint64_t size;
 	uint8_t *image = NULL;
 
 	for (uint64_t slot = first; slot <= last; slot++) {
 		struct synod_journal_write write = fixture_record(slot, BALLOT, 1, body);
 
 		write.chosen_through = slot - 1;
-		while (fixture_give(fixture, &write) == -ENOSPC)
+		while (fixture_give(fixture, &write) == -ENOSPC) {
 			fixture_poll(fixture); /* until the snapshot is done */
-		if (port->snapshot_busy(fixture->journal) ||
-		    !port->snapshot_wanted(fixture->journal))
-			continue;
-		free(image);
-		image = image_of(slot, &size);
-		assert_int_equal(port->snapshot_write(fixture->journal, slot, image, size), 0);
-		assert_int_equal(port->snapshot_write(fixture->journal, slot, image, size), -EBUSY);
+			image = maybe_snapshot(fixture, slot - 1, image);
+		}
+		image = maybe_snapshot(fixture, slot, image);
 	}
 	while (port->snapshot_busy(fixture->journal) || fixture->durable < fixture->ticket)
 		fixture_poll(fixture);
