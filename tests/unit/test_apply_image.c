@@ -141,11 +141,14 @@ static uint32_t random_kv(uint64_t *random, uint8_t *command)
 	struct synod_kv_request request = { .operation = 1 + (uint8_t)synod_random_below(random, 4),
 					    .value = zeros,
 					    .expected = zeros };
-	uint8_t key[2] = { (uint8_t)synod_random_below(random, 20), 7 };
+	/* A few that are hit again and again, and so many that they stand in each other's way. */
+	uint64_t key = synod_random_below(random, 2) ? synod_random_below(random, 20)
+						     : synod_random_below(random, 8000);
 	int size;
 
-	request.key = key;
-	request.key_size = 1 + (uint8_t)synod_random_below(random, 2);
+	key *= 0x9e3779b97f4a7c15ull;
+	request.key = &key;
+	request.key_size = 8;
 	if (request.operation == SYNOD_KV_PUT || request.operation == SYNOD_KV_CAS)
 		request.value_size = (uint16_t)synod_random_below(random, 40);
 	if (request.operation == SYNOD_KV_CAS && synod_random_below(random, 2))
@@ -573,6 +576,25 @@ static void what_no_assembly_holds_is_refused(void **state)
 	twin_free(&target);
 }
 
+static void two_entries_of_one_key_are_refused(void **state)
+{
+	struct twin twin = twin_make(&synod_kv_machine);
+	uint64_t session = open_session(&twin, 1);
+	uint8_t *found;
+
+	(void)state;
+	add_kv(session, 1, SYNOD_KV_PUT, "first key", "");
+	add_kv(session, 2, SYNOD_KV_PUT, "other key", "");
+	twin_apply(&twin);
+	batch.size = 0;
+	twin_save(&twin);
+	found = memmem(twin.image, twin.size, "other", 5);
+	assert_non_null(found);
+	memcpy(found, "first", 5);
+	assert_int_equal(synod_apply_load(twin.apply, twin.image, twin.size), -EBADMSG);
+	twin_free(&twin);
+}
+
 static void what_no_machine_holds_is_refused(void **state)
 {
 	struct twin busy = make_busy(&synod_kv_machine);
@@ -610,6 +632,10 @@ static void what_no_machine_holds_is_refused(void **state)
 	parts = parts_of(busy.image);
 	parts.kv->hash++; /* the sequencer's count, which is the position */
 	assert_int_equal(synod_apply_load(target.apply, busy.image, busy.size), -EBADMSG);
+	parts.kv->hash--;
+	parts.head->machine_size += 8; /* more than it needs */
+	memset(busy.image + busy.size, 0, 8);
+	assert_int_equal(synod_apply_load(target.apply, busy.image, busy.size + 8), -EBADMSG);
 	twin_free(&busy);
 	twin_free(&target);
 }
@@ -667,6 +693,7 @@ int main(void)
 		cmocka_unit_test(another_machine_s_image_and_one_of_other_limits_are_told_apart),
 		cmocka_unit_test(what_no_session_table_holds_is_refused),
 		cmocka_unit_test(what_no_assembly_holds_is_refused),
+		cmocka_unit_test(two_entries_of_one_key_are_refused),
 		cmocka_unit_test(what_no_machine_holds_is_refused),
 	};
 
