@@ -3,6 +3,7 @@
 #include "tests/pipeline/bench.h"
 
 #include "engine/base/assert.h"
+#include "engine/base/crc32c.h"
 
 #include "net/eal.h"
 
@@ -26,13 +27,6 @@ static uint32_t net_receive(void *context, struct synod_packet *packets, uint32_
 	return count;
 }
 
-static void net_send_peer(void *context, uint32_t replica, struct rte_mbuf *mbuf)
-{
-	(void)context;
-	(void)replica;
-	rte_pktmbuf_free(mbuf);
-}
-
 static void net_send_to(void *context, const struct synod_address *to, struct rte_mbuf *mbuf)
 {
 	struct bench *bench = context;
@@ -44,6 +38,18 @@ static void net_send_to(void *context, const struct synod_address *to, struct rt
 	answer->size = mbuf->data_len;
 	memcpy(answer->bytes, rte_pktmbuf_mtod(mbuf, void *), answer->size);
 	rte_pktmbuf_free(mbuf);
+}
+
+/* What the journal stage says to peers is looked at; the core's messages and greetings are not. */
+static void net_send_peer(void *context, uint32_t replica, struct rte_mbuf *mbuf)
+{
+	const struct synod_address to = { .opaque = { BENCH_PEER + replica } };
+	uint8_t type = rte_pktmbuf_mtod(mbuf, struct synod_wire_header *)->type;
+
+	if (type == SYNOD_SNAPSHOT || type == SYNOD_FETCH)
+		net_send_to(context, &to, mbuf);
+	else
+		rte_pktmbuf_free(mbuf);
 }
 
 static void net_flush(void *context)
@@ -95,8 +101,69 @@ static int journal_poll(void *context, uint64_t now_ns, uint64_t *ticket_durable
 
 static uint64_t journal_room(void *context)
 {
-	(void)context;
-	return 1u << 30;
+	return ((struct bench *)context)->room;
+}
+
+static uint64_t journal_slot_first(void *context)
+{
+	return ((struct bench *)context)->slots_gone + 1;
+}
+
+static int journal_snapshot_wanted(void *context)
+{
+	return ((struct bench *)context)->wants != 0;
+}
+
+static int journal_snapshot_write(void *context, uint64_t slot, const void *image, uint64_t size)
+{
+	struct bench *bench = context;
+
+	synod_assert_cmp(slot, >, bench->snapshot.slot);
+	synod_assert_cmp(bench->writing.slot, ==, 0);
+	bench->writing.slot = slot;
+	bench->writing.size = size;
+	bench->writing_bytes = image;
+	bench->wants = 0;
+	return 0;
+}
+
+static int journal_snapshot_busy(void *context)
+{
+	struct bench *bench = context;
+
+	if (!bench->writing.slot)
+		return 0;
+	if (bench->writes_held)
+		return 1;
+	free(bench->snapshot_bytes);
+	bench->snapshot_bytes = malloc(bench->writing.size);
+	synod_assert(bench->snapshot_bytes != NULL);
+	memcpy(bench->snapshot_bytes, bench->writing_bytes, bench->writing.size);
+	bench->snapshot = bench->writing;
+	bench->snapshot.checksum = synod_crc32c(bench->snapshot_bytes, bench->snapshot.size);
+	bench->writing.slot = 0;
+	return 0;
+}
+
+static struct synod_journal_snapshot journal_snapshot(void *context)
+{
+	return ((struct bench *)context)->snapshot;
+}
+
+static int journal_snapshot_read(void *context, uint64_t slot, uint64_t offset, uint32_t size,
+				 uint64_t cookie)
+{
+	struct bench *bench = context;
+
+	if (slot != bench->snapshot.slot)
+		return -ENOENT;
+	if (bench->pieces_count == RTE_DIM(bench->pieces))
+		return -EAGAIN;
+	synod_assert_cmp(offset + size, <=, bench->snapshot.size);
+	bench->pieces[bench->pieces_count].offset = offset;
+	bench->pieces[bench->pieces_count].size = size;
+	bench->pieces[bench->pieces_count++].cookie = cookie;
+	return 0;
 }
 
 static uint64_t journal_used(void *context)
@@ -114,6 +181,8 @@ static int journal_read(void *context, uint64_t slot, uint64_t cookie)
 {
 	struct bench *bench = context;
 
+	if (slot <= bench->slots_gone)
+		return -ENOENT;
 	if (bench->reads_count == RTE_DIM(bench->reads))
 		return -EAGAIN;
 	bench->reads[bench->reads_count].slot = slot;
@@ -126,6 +195,16 @@ static unsigned int journal_read_poll(void *context, struct synod_journal_record
 	struct bench *bench = context;
 	const struct bench_record *from;
 
+	if (bench->pieces_count) {
+		bench->pieces_count--;
+		*record = (struct synod_journal_record){
+			.slot = bench->snapshot.slot,
+			.cookie = bench->pieces[bench->pieces_count].cookie,
+			.value = { .size = bench->pieces[bench->pieces_count].size },
+			.body = bench->snapshot_bytes + bench->pieces[bench->pieces_count].offset,
+		};
+		return 1;
+	}
 	if (!bench->reads_count)
 		return 0;
 	bench->reads_count--;
@@ -162,10 +241,12 @@ static void make_pipeline(struct bench *bench)
 	struct synod_pipeline_config config = {
 		.cluster = BENCH_CLUSTER,
 		.replica = 1,
-		.replicas = 1,
+		.replicas = bench->replicas,
+		.image = bench->has_areas ? bench->image : NULL,
+		.image_room = bench->has_areas ? bench->image_room : 0,
 		.batch_size_max = SYNOD_BATCH_SIZE_MAX,
 		.core = { .replica = 1,
-			  .replicas = 1,
+			  .replicas = bench->replicas,
 			  .seed = 1,
 			  .election_ns = 1000000,
 			  .heartbeat_ns = 200000,
@@ -186,6 +267,12 @@ static void make_pipeline(struct bench *bench)
 			     .ready = journal_ready,
 			     .read = journal_read,
 			     .read_poll = journal_read_poll,
+			     .slot_first = journal_slot_first,
+			     .snapshot_wanted = journal_snapshot_wanted,
+			     .snapshot_write = journal_snapshot_write,
+			     .snapshot_busy = journal_snapshot_busy,
+			     .snapshot = journal_snapshot,
+			     .snapshot_read = journal_snapshot_read,
 			     .wait_fd = journal_wait_fd },
 		.apply = bench->apply,
 		.positions = bench->positions,
@@ -231,8 +318,9 @@ int bench_eal_end(void **state)
 	return rte_eal_cleanup();
 }
 
-struct bench *bench_make(void)
+static struct bench *make(uint32_t replicas, uint32_t has_areas)
 {
+	const struct synod_apply_limits limits = synod_apply_limits(BENCH_SESSIONS);
 	struct bench *bench = take_memory(sizeof(*bench));
 	struct synod_pipeline_start start = { 0 };
 
@@ -252,12 +340,35 @@ struct bench *bench_make(void)
 	bench->apply = synod_apply_init(
 		take_memory(synod_apply_size(&synod_sequencer_machine, BENCH_SESSIONS)),
 		&synod_sequencer_machine, BENCH_SESSIONS);
+	bench->replicas = replicas;
+	bench->has_areas = has_areas;
+	bench->room = 1u << 30;
+	bench->image_room = synod_apply_image_max(&synod_sequencer_machine, &limits);
+	bench->image = take_memory(bench->image_room);
 	make_pipeline(bench);
 	start.now_ns = bench->now_ns;
 	synod_pipeline_recover(bench->pipeline, &start);
+	for (uint32_t peer = 2; peer <= replicas; peer++) {
+		const struct synod_wire_header hello = { .type = SYNOD_HELLO,
+							 .argument = UINT64_C(1) << 32 | peer };
+
+		bench_put_peer(bench, peer, &hello, NULL, 0);
+	}
+	if (replicas > 1)
+		return bench;
 	bench_run(bench, 1000);
 	synod_assert_cmp(bench->pipeline->order.core.role, ==, SYNOD_ROLE_LEADER);
 	return bench;
+}
+
+struct bench *bench_make(void)
+{
+	return make(1, 0);
+}
+
+struct bench *bench_make_with_areas(uint32_t replicas)
+{
+	return make(replicas, 1);
 }
 
 void bench_restart(struct bench *bench)
@@ -291,6 +402,8 @@ void bench_free(struct bench *bench)
 	for (uint32_t slot = 0; slot < BENCH_SLOTS_MAX; slot++)
 		free(bench->records[slot].body);
 	free(bench->answers);
+	free(bench->image);
+	free(bench->snapshot_bytes);
 	free(bench->records);
 	free(bench->positions.slots);
 	free(bench->positions.skips);
@@ -299,8 +412,8 @@ void bench_free(struct bench *bench)
 	free(bench);
 }
 
-void bench_put(struct bench *bench, uint64_t from, const struct synod_wire_header *header,
-	       const void *body, uint32_t size)
+static void put(struct bench *bench, const struct synod_packet *packet,
+		const struct synod_wire_header *header, const void *body, uint32_t size)
 {
 	struct rte_mbuf *mbuf = rte_pktmbuf_alloc(bench->mbufs);
 	struct synod_wire_header *to;
@@ -315,11 +428,28 @@ void bench_put(struct bench *bench, uint64_t from, const struct synod_wire_heade
 	if (size)
 		memcpy(to + 1, body, size);
 	synod_wire_seal(to, NULL, to + 1, size);
-	bench->packets[bench->packets_end++] = (struct synod_packet){
-		.mbuf = mbuf,
-		.door = 1,
-		.from = { .opaque = { from } },
-	};
+	bench->packets[bench->packets_end] = *packet;
+	bench->packets[bench->packets_end++].mbuf = mbuf;
+}
+
+void bench_put(struct bench *bench, uint64_t from, const struct synod_wire_header *header,
+	       const void *body, uint32_t size)
+{
+	const struct synod_packet packet = { .door = 1, .from = { .opaque = { from } } };
+
+	put(bench, &packet, header, body, size);
+}
+
+void bench_put_peer(struct bench *bench, uint32_t from, const struct synod_wire_header *header,
+		    const void *body, uint32_t size)
+{
+	const struct synod_packet packet = { .peer = from };
+	struct synod_wire_header own = *header;
+
+	own.sender = (uint16_t)from;
+	if (own.type != SYNOD_HELLO)
+		own.boot = 1 << 16; /* the ear 0 and the voice 1, as it was greeted: hello.c */
+	put(bench, &packet, &own, body, size);
 }
 
 void bench_run(struct bench *bench, uint32_t turns)
@@ -341,7 +471,9 @@ int bench_take(struct bench *bench, uint64_t *to, struct synod_wire_view *view)
 	taken = bench->answers[0];
 	bench->answers_count--;
 	memmove(bench->answers, bench->answers + 1, bench->answers_count * sizeof(taken));
-	synod_assert(synod_wire_decode(taken.bytes, taken.size, BENCH_CLUSTER, 0, view) == 0);
+	synod_assert(synod_wire_decode(taken.bytes, taken.size, BENCH_CLUSTER,
+				       taken.to > BENCH_PEER ? (uint32_t)taken.to - BENCH_PEER : 0,
+				       view) == 0);
 	*to = taken.to;
 	return 1;
 }

@@ -20,10 +20,11 @@ enum {
 	BENCH_PACKETS_MAX = 512,
 	BENCH_ANSWERS_MAX = 4096,
 	BENCH_SESSIONS = 8,
+	BENCH_PEER = 1 << 30, /* and a replica's number: an answer's `to`, if it left for that */
 	BENCH_TURN_NS = 10000,
 };
 
-/* A datagram that left for a client. */
+/* A datagram that left for a client, or for a peer. */
 struct bench_answer {
 	uint64_t to; /* the address it goes to, as it came in */
 	uint32_t size;
@@ -43,6 +44,9 @@ struct bench {
 	struct synod_apply *apply;
 	struct synod_positions_memory positions;
 	uint64_t now_ns;
+	uint32_t replicas;
+	uint8_t *image;
+	uint64_t image_room;
 
 	struct synod_packet packets[BENCH_PACKETS_MAX]; /* to be received */
 	uint32_t packets_begin;
@@ -62,6 +66,21 @@ struct bench {
 		uint64_t cookie;
 	} reads[8];
 	uint32_t reads_count;
+	uint64_t room;	      /* bytes */
+	uint64_t slots_gone;  /* records up to that one cannot be read any more */
+	uint32_t has_areas;   /* 1: it has room for snapshots */
+	uint32_t wants;	      /* 1: it wants a snapshot */
+	uint32_t writes_held; /* 1: a snapshot that is written does not become durable */
+	struct synod_journal_snapshot snapshot; /* the durable one */
+	struct synod_journal_snapshot writing;	/* slot 0: none */
+	uint8_t *snapshot_bytes;
+	const uint8_t *writing_bytes;
+	struct {
+		uint64_t offset;
+		uint64_t cookie;
+		uint32_t size;
+	} pieces[8];
+	uint32_t pieces_count;
 };
 
 /* EAL, for a group of cmocka: without hugepages, devices or rights. */
@@ -70,6 +89,8 @@ int bench_eal_end(void **state);
 
 /* The sequencer; it leads before this returns. */
 struct bench *bench_make(void);
+/* The same with a journal that has room for snapshots; or one of three, that follows. */
+struct bench *bench_make_with_areas(uint32_t replicas);
 void bench_free(struct bench *bench);
 
 /* The process ends and starts again, on the same journal; it leads again before this returns. */
@@ -78,6 +99,10 @@ void bench_restart(struct bench *bench);
 /* A datagram of that type from a client at that address. argument and slot as in wire.h. */
 void bench_put(struct bench *bench, uint64_t from, const struct synod_wire_header *header,
 	       const void *body, uint32_t size);
+
+/* The same from a replica. */
+void bench_put_peer(struct bench *bench, uint32_t from, const struct synod_wire_header *header,
+		    const void *body, uint32_t size);
 
 /* Turns of all stages. */
 void bench_run(struct bench *bench, uint32_t turns);
