@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * synod log: reads the journal of a stopped replica, says what it holds, and dumps it. Read-only:
- * faults are told, not repaired. Of a running replica's journal it shows a moment that may be gone.
+ * synod log: reads a journal, says what it holds and what of it is durable for certain, and dumps
+ * it. Read-only: faults are told, not repaired. Of a running replica's journal it shows a moment
+ * that may be gone.
  */
 #include "engine/base/ballot.h"
 #include "engine/journal/uring.h"
@@ -11,15 +12,23 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct dump {
 	struct synod_config config;
+	int groups;   /* print a line a group */
 	int records;  /* print a line a record */
 	int commands; /* and its commands */
 	int json;
 	uint64_t bytes;
+	uint64_t group_durable; /* as the journal's own marks say */
+	uint64_t unmarked;	/* records in groups behind it */
+	char snapshot[512];	/* "", or what is wrong with it */
 };
+
+#define BALLOT		  "%" PRIu64 ".%u"
+#define BALLOT_OF(ballot) synod_ballot_round(ballot), (unsigned int)synod_ballot_replica(ballot)
 
 /* As text that stays one line: what is not printable as \xNN. */
 static void print_bytes(const uint8_t *bytes, uint32_t size)
@@ -74,6 +83,29 @@ static void print_commands(const uint8_t *body, uint32_t size)
 	}
 }
 
+static int on_group(void *context, const struct synod_format_group *group)
+{
+	struct dump *dump = context;
+
+	if (group->number > dump->group_durable)
+		dump->unmarked += group->records;
+	if (!dump->groups)
+		return 0;
+	printf("group %" PRIu64 " turn %u at byte %" PRIu64 ", %u bytes, life %" PRIu64
+	       ", %u records",
+	       (uint64_t)group->number, group->epoch, (uint64_t)group->offset, group->bytes,
+	       (uint64_t)group->life, group->records);
+	if (group->records)
+		printf(" of slots %" PRIu64 " to %" PRIu64 ", ballots to " BALLOT,
+		       (uint64_t)group->slot_first, (uint64_t)group->slot_last,
+		       BALLOT_OF(group->ballot_max));
+	printf("; says durable through group %" PRIu64 ", chosen through slot %" PRIu64 "%s\n",
+	       (uint64_t)group->durable_through, (uint64_t)group->chosen_through,
+	       group->number > dump->group_durable ? "; its own durability is said by no mark"
+						   : "");
+	return ferror(stdout) ? -EIO : 0;
+}
+
 static int on_record(void *context, const struct synod_format_group *group,
 		     const struct synod_format_record *record, const void *body)
 {
@@ -83,8 +115,8 @@ static int on_record(void *context, const struct synod_format_group *group,
 	dump->bytes += entry->size;
 	if (!dump->records)
 		return 0;
-	printf("slot %" PRIu64 " ballot %" PRIx64 " commands %u bytes %u%s group %" PRIu64 "\n",
-	       (uint64_t)entry->slot, (uint64_t)entry->ballot, entry->count, entry->size,
+	printf("slot %" PRIu64 " ballot " BALLOT " commands %u bytes %u%s group %" PRIu64 "\n",
+	       (uint64_t)entry->slot, BALLOT_OF(entry->ballot), entry->count, entry->size,
 	       entry->flags & SYNOD_ENTRY_CHOSEN ? " chosen" : "", (uint64_t)group->number);
 	if (dump->commands)
 		print_commands(body, entry->size);
@@ -117,13 +149,10 @@ static int on_torn(void *context, const struct synod_scan_gap *gap)
 	return 0;
 }
 
-static int print_json(const struct synod_journal_recovery *recovery, const struct dump *dump)
+static json_t *faults_json(const struct synod_journal_recovery *recovery)
 {
 	json_t *faults = json_array();
-	char cluster[24];
-	json_t *all;
 	uint32_t told = recovery->faults;
-	int result;
 
 	if (told > SYNOD_JOURNAL_FAULTS_MAX)
 		told = SYNOD_JOURNAL_FAULTS_MAX;
@@ -138,20 +167,64 @@ static int print_json(const struct synod_journal_recovery *recovery, const struc
 							"slot_last", (json_int_t)gap->slot_last,
 							"slots_known", gap->slots_known));
 	}
+	return faults;
+}
+
+static void set(json_t *object, const char *key, uint64_t value)
+{
+	json_object_set_new(object, key, json_integer((json_int_t)value));
+}
+
+static void print_json(const struct synod_journal_recovery *recovery, const struct dump *dump)
+{
+	const struct synod_format_log *log = &recovery->log;
+	json_t *all = json_object();
+	char cluster[24];
+
 	snprintf(cluster, sizeof(cluster), "0x%" PRIx64, recovery->identity.cluster);
-	all = json_pack("{s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:b,s:i,s:o}", "cluster", cluster,
-			"replica", (json_int_t)recovery->identity.replica, "incarnation",
-			(json_int_t)recovery->identity.incarnation, "promised",
-			(json_int_t)recovery->promised, "chosen_through",
-			(json_int_t)recovery->chosen_through, "slot_last",
-			(json_int_t)recovery->slot_last, "groups", (json_int_t)recovery->groups,
-			"records", (json_int_t)recovery->records, "bytes", (json_int_t)dump->bytes,
-			"offset_tail", (json_int_t)recovery->offset_tail, "open_elsewhere",
-			recovery->locked, "faults", (int)recovery->faults, "faulty", faults);
-	result = json_dumpf(all, stdout, JSON_INDENT(2));
+	json_object_set_new(all, "cluster", json_string(cluster));
+	set(all, "replica", recovery->identity.replica);
+	set(all, "incarnation", recovery->identity.incarnation);
+	set(all, "life", recovery->life);
+	set(all, "promised", recovery->promised);
+	set(all, "chosen_through", recovery->chosen_through);
+	set(all, "slot_last", recovery->slot_last);
+	set(all, "groups", recovery->groups);
+	set(all, "group_last", recovery->group_last);
+	set(all, "group_durable", recovery->group_durable);
+	set(all, "records", recovery->records);
+	set(all, "bytes", dump->bytes);
+	set(all, "file_size", recovery->file_size);
+	set(all, "log_begin", log->begin);
+	set(all, "log_end", log->end);
+	set(all, "offset_head", synod_format_place(log, recovery->offset_head));
+	set(all, "offset_tail", synod_format_place(log, recovery->offset_tail));
+	set(all, "turn", synod_format_epoch(log, recovery->offset_tail));
+	set(all, "log_used", recovery->offset_tail - recovery->offset_head);
+	set(all, "snapshot_slot", recovery->snapshot_slot);
+	set(all, "snapshot_size", recovery->snapshot_size);
+	json_object_set_new(all, "snapshot_faulty", json_boolean(dump->snapshot[0]));
+	json_object_set_new(all, "open_elsewhere", json_boolean(recovery->locked));
+	set(all, "faults", recovery->faults);
+	json_object_set_new(all, "faulty", faults_json(recovery));
+	(void)json_dumpf(all, stdout, JSON_INDENT(2)); /* an error of stdout shows at its close */
 	putchar('\n');
 	json_decref(all);
-	return result;
+}
+
+static void print_room(const struct synod_journal_recovery *recovery)
+{
+	const struct synod_format_log *log = &recovery->log;
+
+	printf("log from byte %" PRIu64 " to %" PRIu64 ", %s; in use %" PRIu64 " of %" PRIu64
+	       " bytes, from byte %" PRIu64 " to %" PRIu64,
+	       log->begin, log->end, log->wraps ? "a ring" : "no ring: it ends when it is full",
+	       recovery->offset_tail - recovery->offset_head, log->end - log->begin,
+	       synod_format_place(log, recovery->offset_head),
+	       synod_format_place(log, recovery->offset_tail));
+	if (log->wraps)
+		printf(" of turn %u", synod_format_epoch(log, recovery->offset_tail));
+	putchar('\n');
 }
 
 static void print_summary(const struct synod_journal_recovery *recovery, const struct dump *dump)
@@ -160,17 +233,66 @@ static void print_summary(const struct synod_journal_recovery *recovery, const s
 	       "\n",
 	       recovery->identity.replica, recovery->identity.cluster,
 	       recovery->identity.incarnation, recovery->life);
-	printf("promised ballot %" PRIx64 "; chosen through slot %" PRIu64 ", last slot %" PRIu64
+	printf("promised ballot " BALLOT "; chosen through slot %" PRIu64 ", last slot %" PRIu64
 	       "\n",
-	       recovery->promised, recovery->chosen_through, recovery->slot_last);
-	printf("%" PRIu64 " groups, %" PRIu64 " records, %" PRIu64 " bytes of batches; log ends at "
-	       "byte %" PRIu64 " of %" PRIu64 "\n",
-	       recovery->groups, recovery->records, dump->bytes, recovery->offset_tail,
-	       recovery->file_size);
+	       BALLOT_OF(recovery->promised), recovery->chosen_through, recovery->slot_last);
+	print_room(recovery);
+	if (recovery->snapshot_slot)
+		printf("snapshot of slot %" PRIu64 ", %" PRIu64 " bytes at byte %" PRIu64 ": %s\n",
+		       recovery->snapshot_slot, recovery->snapshot_size, recovery->snapshot_offset,
+		       dump->snapshot[0] ? "CORRUPT" : "verified");
+	else
+		printf("no snapshot yet\n");
+	printf("%" PRIu64 " groups, the last is %" PRIu64 "; %" PRIu64 " records, %" PRIu64
+	       " bytes of batches\n",
+	       recovery->groups, recovery->group_last, recovery->records, dump->bytes);
+	if (dump->unmarked)
+		printf("marked durable through group %" PRIu64 "; damage to the %" PRIu64
+		       " records behind it would look like a crash\n",
+		       recovery->group_durable, dump->unmarked);
+	else
+		printf("all records are marked durable\n");
 	if (recovery->faults)
 		printf("%u corrupt places\n", recovery->faults);
 	else
 		printf("every group verified\n");
+}
+
+/* Are its bytes what they were? Of a running replica's it may be gone while it is read. */
+static void look_at_snapshot(struct synod_journal *journal,
+			     const struct synod_journal_recovery *recovery, struct dump *dump)
+{
+	const size_t size = (recovery->snapshot_size + SYNOD_BLOCK_SIZE - 1) / SYNOD_BLOCK_SIZE *
+			    SYNOD_BLOCK_SIZE;
+	void *image;
+
+	if (!recovery->snapshot_slot)
+		return;
+	image = aligned_alloc(SYNOD_BLOCK_SIZE, size);
+	if (!image)
+		snprintf(dump->snapshot, sizeof(dump->snapshot), "no memory for %zu bytes", size);
+	else if (synod_journal_read_snapshot(journal, image, dump->snapshot,
+					     sizeof(dump->snapshot)) == 0)
+		dump->snapshot[0] = '\0';
+	free(image);
+}
+
+static int finish(const struct synod_journal_recovery *recovery, const struct dump *dump,
+		  const char *path)
+{
+	if (dump->json)
+		print_json(recovery, dump);
+	else
+		print_summary(recovery, dump);
+	fflush(stdout);
+	if (recovery->faults)
+		return synod_tool_complain(
+			"%s: %u places that were durable cannot be read: stop the replica, and "
+			"rewrite it from the others' with `synod repair`",
+			path, recovery->faults);
+	if (dump->snapshot[0])
+		return synod_tool_complain("%s", dump->snapshot);
+	return synod_tool_finish();
 }
 
 static int dump_journal(struct dump *dump, uint32_t id)
@@ -181,9 +303,11 @@ static int dump_journal(struct dump *dump, uint32_t id)
 		.expect = &expect,
 		.flags = SYNOD_JOURNAL_READ_ONLY,
 	};
-	const struct synod_journal_visitor visitor = {
-		.context = dump, .record = on_record, .faulty = on_faulty, .torn = on_torn
-	};
+	const struct synod_journal_visitor visitor = { .context = dump,
+						       .group = on_group,
+						       .record = on_record,
+						       .faulty = on_faulty,
+						       .torn = on_torn };
 	static struct synod_journal_recovery recovery;
 	struct synod_journal *journal;
 	char error[1024];
@@ -194,22 +318,13 @@ static int dump_journal(struct dump *dump, uint32_t id)
 	if (recovery.locked)
 		fprintf(stderr,
 			"synod log: a process has this journal open; this is a moment of it\n");
+	dump->group_durable = recovery.group_durable;
+	look_at_snapshot(journal, &recovery, dump);
 	result = synod_journal_walk(journal, &visitor);
 	synod_journal_close(journal);
 	if (result < 0)
 		return synod_tool_complain("%s: %s", options.path, strerror(-result));
-	if (dump->json)
-		print_json(&recovery, dump);
-	else
-		print_summary(&recovery, dump);
-	if (recovery.faults) {
-		fflush(stdout);
-		return synod_tool_complain(
-			"%s: %u places that were durable cannot be read; restore the "
-			"replica from the others",
-			options.path, recovery.faults);
-	}
-	return synod_tool_finish();
+	return finish(&recovery, dump, options.path);
 }
 
 int synod_tool_log(int argc, char **argv)
@@ -219,15 +334,18 @@ int synod_tool_log(int argc, char **argv)
 	uint64_t id = 0;
 	int verify = 0, result;
 	const struct synod_command command = {
-		"log", "", "Reads and checks the journal of a stopped replica.",
+		"log", "", "Reads, checks and explains a replica's journal; changes nothing.",
 		"Every checksum is checked in any case. Exit 1 if something that was durable "
 		"cannot be\n"
 		"read. A torn tail is what a crash leaves; nobody was told that it is durable.\n"
+		"Of a running replica's journal it tells a moment, which may be gone.\n"
 	};
 	const struct synod_option options[] = {
 		{ "config", SYNOD_OPTION_TEXT, &path, "FILE", "the cluster's configuration", 1 },
 		{ "id", SYNOD_OPTION_NUMBER, &id, "N", "which replica", 1 },
 		{ "verify", SYNOD_OPTION_FLAG, &verify, NULL, "only check: no line a record", 0 },
+		{ "groups", SYNOD_OPTION_FLAG, &dump.groups, NULL,
+		  "a line a group, each one write; with --verify no records", 0 },
 		{ "commands", SYNOD_OPTION_FLAG, &dump.commands, NULL, "with the commands of each",
 		  0 },
 		{ "json", SYNOD_OPTION_FLAG, &dump.json, NULL, "one object, no line a record", 0 },

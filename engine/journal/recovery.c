@@ -27,6 +27,7 @@ void synod_recovery_begin(struct synod_journal_recovery *recovery,
 	recovery->log = synod_format_log_of(superblock);
 	recovery->offset_tail = synod_format_virtual(&recovery->log, superblock->head_offset,
 						     superblock->head_epoch);
+	recovery->offset_head = recovery->offset_tail;
 	recovery->group_last = superblock->head_group - 1;
 	recovery->snapshot_slot = superblock->snapshot_slot;
 	recovery->snapshot_offset = superblock->snapshot_offset;

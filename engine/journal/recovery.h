@@ -34,6 +34,7 @@ struct synod_journal_recovery {
 	uint64_t records;
 	uint64_t group_last;
 	uint64_t group_durable; /* marked durable by the journal itself */
+	uint64_t offset_head;	/* where the log begins: virtual */
 	uint64_t offset_tail;	/* end of the last group that counts: virtual */
 	struct synod_format_log log;
 	struct synod_heads heads;

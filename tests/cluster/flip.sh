@@ -14,13 +14,18 @@ verified >/dev/null
 "$synod" log --config "$config" --id 2 --verify >"$data/before"
 grep -q 'every group verified' "$data/before" || fail "$(cat "$data/before")"
 
-# In the middle of the first MiB of the log, which is all of the file's end but for the superblocks:
-# many groups behind it say it was durable.
-areas=$(($(stat -c %s "$data/2.journal") - 64 * 1024 * 1024))
-printf '\252' | dd of="$data/2.journal" bs=1 seek=$((areas + 600007)) conv=notrunc status=none
+# In the first MiB of the log: many groups behind it say it was durable.
+log_begin=$("$synod" log --config "$config" --id 2 --json |
+	sed -n 's/.*"log_begin": \([0-9]*\).*/\1/p')
+printf '\252' | dd of="$data/2.journal" bs=1 seek=$((log_begin + 534471)) conv=notrunc status=none
 status=0
 "$synod" log --config "$config" --id 2 --verify >"$data/out" 2>"$data/complaint" || status=$?
 [[ $status == 1 ]] || fail "synod log takes a flipped byte: exit $status"
+"$synod" log --config "$config" --id 1 --verify --groups >"$data/groups"
+grep -q '^group 1 turn 0 at byte .* durable through group 0' "$data/groups" ||
+	fail "synod log --groups does not explain: $(head -3 "$data/groups")"
+grep -q '^all records are marked durable' "$data/groups" ||
+	fail "a journal that was closed is not marked durable to its end"
 grep -q 'CORRUPT at byte' "$data/out" || fail "synod log does not say where: $(cat "$data/out")"
 status=0
 "$synod" verify --config "$config" >"$data/out" 2>&1 || status=$?
