@@ -110,12 +110,13 @@ static void say_opened(uint32_t id, const struct synod_config *config,
 		       const struct synod_replica_opened *opened)
 {
 	fprintf(stderr,
-		"synodd %" PRIu32 ": %" PRIu64 " slots replayed (position %" PRIu64
-		") in %.1f ms, %" PRIu64 " accepted beyond, promised %" PRIu64 ".%" PRIu64
-		", durability %s, poll %s%s\n",
-		id, opened->slots_replayed, opened->position, (double)opened->replay_ns / 1e6,
-		opened->suffix_slots, opened->promised >> 8, opened->promised & 0xff,
-		opened->durability, synod_poll_name(synod_config_poll(config, id)),
+		"synodd %" PRIu32 ": %" PRIu64 " MiB of journal read in %.1f ms, %" PRIu64
+		" slots replayed (position %" PRIu64 ") in %.1f ms, %" PRIu64
+		" accepted beyond, promised %" PRIu64 ".%" PRIu64 ", durability %s, poll %s%s\n",
+		id, opened->scan_bytes >> 20, (double)opened->scan_ns / 1e6, opened->slots_replayed,
+		opened->position, (double)opened->replay_ns / 1e6, opened->suffix_slots,
+		opened->promised >> 8, opened->promised & 0xff, opened->durability,
+		synod_poll_name(synod_config_poll(config, id)),
 		opened->registered_buffers
 			? ""
 			: ", buffers not registered (raise RLIMIT_MEMLOCK for a little speed)");

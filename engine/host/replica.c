@@ -57,10 +57,12 @@ static int open_journal(struct synod_replica *replica, struct synod_replica_open
 		options.memory.area_size =
 			synod_apply_image_max(synod_machine_find(replica->config.machine), &limits);
 	}
+	opened->scan_ns = synod_host_now_ns();
 	failed = synod_journal_open(&replica->journal, &options, &replica->recovery, error,
 				    error_size);
 	if (failed)
 		return failed;
+	opened->scan_ns = synod_host_now_ns() - opened->scan_ns;
 	device = synod_journal_device(replica->journal);
 	synod_journal_device_text(device, opened->durability, sizeof(opened->durability));
 	opened->forgetful = device->durability == SYNOD_DURABILITY_NONE;
@@ -72,6 +74,7 @@ static int open_journal(struct synod_replica *replica, struct synod_replica_open
 		return -ENOTSUP;
 	}
 	synod_journal_status(replica->journal, &status);
+	opened->scan_bytes = status.bytes_used;
 	opened->registered_buffers = status.registered_buffers;
 	opened->defer_taskrun = status.defer_taskrun;
 	opened->torn_bytes_at = replica->recovery.torn.reason ? replica->recovery.offset_tail : 0;

@@ -33,6 +33,9 @@ struct synod_replica_opened {
 	uint64_t suffix_slots;	 /* accepted and not known to be chosen */
 	uint64_t promised;	 /* ballot */
 	uint64_t replay_ns;
+	uint64_t
+		scan_ns; /* until the journal was open: all of its log in use is read and checked */
+	uint64_t scan_bytes;
 	uint64_t torn_bytes_at; /* offset of a torn tail that was dropped; 0: the log ended clean */
 	char durability[160];	/* "o_direct+rwf_dsync on ext4, /dev/vda, …": what was obtained */
 	uint32_t forgetful;	/* 1: durability none: what it promised does not outlive it */

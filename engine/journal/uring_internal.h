@@ -16,6 +16,7 @@
 enum {
 	SYNOD_URING_READS = 8,		   /* reads under way */
 	SYNOD_URING_READ_SIZE = 16 * 1024, /* the blocks that the largest record can touch */
+	SYNOD_URING_PIECES = 4,		   /* of sequential reads, under way at once */
 	SYNOD_URING_CHUNK_SIZE = 1 << 20,  /* of sequential reads: scan and replay */
 	SYNOD_URING_ENTRIES = 32,	   /* of the submission queue */
 
@@ -43,6 +44,20 @@ struct synod_uring_read {
 	int used;
 	int done;
 	int error;
+};
+
+/* Sequential reading: see uring_ahead.c. Pieces are counted from base. */
+struct synod_uring_ahead {
+	struct io_uring ring;
+	int tried; /* to make the ring */
+	int made;
+	uint64_t base;	/* file offset of piece 0 */
+	uint64_t first; /* piece: before it nothing is held */
+	uint64_t next;	/* piece to be asked for next */
+	uint64_t depth; /* so many at once */
+	uint32_t inflight;
+	int done[SYNOD_URING_PIECES];
+	int result[SYNOD_URING_PIECES];
 };
 
 /* When something under way was begun; size 0: nothing. */
@@ -81,10 +96,12 @@ struct synod_journal {
 	/* Set at open. */
 	struct synod_counters *counters;
 	struct synod_index index;
-	uint8_t *memory; /* buffers, superblocks, reads: registered as three */
-	uint8_t *chunk;	 /* of sequential reads */
-	uint64_t chunk_offset;
-	uint32_t chunk_size;
+	uint8_t *memory;       /* buffers, superblocks, reads: registered as three */
+	uint8_t *chunk;	       /* of sequential reads */
+	uint64_t chunk_offset; /* of the piece looked at last */
+	uint32_t chunk_size;   /* 0: what is held may be older than the file */
+	struct synod_uring_ahead ahead;
+	int no_uring; /* asked for none */
 	uint32_t seed;
 	int fd;
 	int read_only;
@@ -107,6 +124,10 @@ struct synod_journal {
 
 _Static_assert(SYNOD_URING_MEMORY_SIZE < 2u << 20,
 	       "three replicas of one user stay under RLIMIT_MEMLOCK's usual 8 MiB");
+
+/* And one of its own: the pieces, and a group's length of the first again. */
+#define SYNOD_URING_CHUNKS_SIZE \
+	((size_t)SYNOD_URING_PIECES * SYNOD_URING_CHUNK_SIZE + SYNOD_GROUP_SIZE_MAX)
 
 /* Index of the registered buffer. */
 enum {
@@ -153,9 +174,13 @@ int synod_uring_check(const struct synod_format_superblock sectors[SYNOD_SUPERBL
 
 int synod_uring_recover(struct synod_journal *journal, struct synod_journal_recovery *recovery,
 			char *error, size_t error_size);
+
+/* ---- uring_ahead.c: reading in order --------------------------------------------------------- */
+
 /* Bytes [offset, offset + size), size <= SYNOD_GROUP_SIZE_MAX, aligned to 8, in the chunk. */
 int synod_uring_chunk(struct synod_journal *journal, uint64_t offset, uint32_t size,
 		      const uint8_t **bytes);
+void synod_uring_ahead_close(struct synod_journal *journal);
 
 /* ---- uring_ring.c: the ring ------------------------------------------------------------------ */
 

@@ -208,7 +208,7 @@ static int open_steps(struct opening *opening)
 
 	synod_assert(journal->fd < 0);
 	synod_assert(!journal->chunk);
-	journal->chunk = synod_uring_map(SYNOD_URING_CHUNK_SIZE);
+	journal->chunk = synod_uring_map(SYNOD_URING_CHUNKS_SIZE);
 	if (!journal->chunk)
 		return no_memory(opening);
 	result = open_and_lock(opening);
@@ -246,6 +246,7 @@ int synod_journal_open(struct synod_journal **journal, const struct synod_journa
 	opening.journal->read_shown = -1;
 	opening.journal->event_fd = -1;
 	opening.journal->counters = options->counters;
+	opening.journal->no_uring = (options->flags & SYNOD_JOURNAL_NO_URING) != 0;
 	opening.journal->timeout_ns = options->timeout_ms * UINT64_C(1000000);
 	opening.journal->read_only = (options->flags & SYNOD_JOURNAL_READ_ONLY) != 0;
 	snprintf(opening.journal->path, sizeof(opening.journal->path), "%s", options->path);
@@ -295,6 +296,7 @@ void synod_journal_close(struct synod_journal *journal)
 		else
 			io_uring_queue_exit(&journal->ring);
 	}
+	synod_uring_ahead_close(journal); /* its reads write to the chunk */
 	if (journal->event_fd >= 0)
 		close(journal->event_fd);
 	if (journal->fd >= 0) {
@@ -308,7 +310,7 @@ void synod_journal_close(struct synod_journal *journal)
 	if (journal->index.entries)
 		munmap(journal->index.entries, index_size(journal));
 	if (journal->chunk)
-		munmap(journal->chunk, SYNOD_URING_CHUNK_SIZE);
+		munmap(journal->chunk, SYNOD_URING_CHUNKS_SIZE);
 	free(journal);
 }
 

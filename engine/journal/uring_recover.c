@@ -13,33 +13,6 @@
 #include <stdio.h>
 #include <string.h>
 
-int synod_uring_chunk(struct synod_journal *journal, uint64_t offset, uint32_t size,
-		      const uint8_t **bytes)
-{
-	const uint64_t end = journal->opened.log_end;
-	uint64_t begin = offset - offset % SYNOD_BLOCK_SIZE;
-	int result;
-
-	synod_assert_cmp(size, <=, (uint32_t)SYNOD_GROUP_SIZE_MAX);
-	synod_assert_cmp(offset + size, <=, end);
-	if (offset < journal->chunk_offset ||
-	    offset + size > journal->chunk_offset + journal->chunk_size) {
-		const uint64_t left = end - begin;
-
-		journal->chunk_offset = begin;
-		journal->chunk_size =
-			left < SYNOD_URING_CHUNK_SIZE ? (uint32_t)left : SYNOD_URING_CHUNK_SIZE;
-		result = synod_uring_read_all(journal->fd, journal->chunk, journal->chunk_size,
-					      begin);
-		if (result < 0) {
-			journal->chunk_size = 0;
-			return result;
-		}
-	}
-	*bytes = journal->chunk + (offset - journal->chunk_offset);
-	return 0;
-}
-
 struct recovering {
 	struct synod_journal *journal;
 	struct synod_journal_recovery *recovery;
