@@ -34,6 +34,7 @@ enum {
 	SYNOD_PIECE_HEADER_SIZE = 16, /* engine/wire: what a piece belongs to */
 	SYNOD_PIECE_SIZE_MAX = 8192,
 	SYNOD_PIECE_BURST = 4,
+	SYNOD_PIECE_WINDOW = 32, /* asked for and not there yet */
 
 	/* Larger commands are ordered in parts and put together when they are applied. */
 	SYNOD_COMMAND_LARGE_MAX = 1 << 20,

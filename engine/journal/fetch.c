@@ -11,6 +11,8 @@
 enum {
 	OTHER_AFTER = 4,
 	GIVE_UP_AFTER = 64,
+	/* And the share of one after which a later piece means that an earlier one is lost. */
+	HOLE_SHARE = 4,
 };
 
 /* Between two questions, and at least half of it between two answers. */
@@ -67,6 +69,16 @@ static void begin(struct synod_fetch *fetch, const struct synod_fetch_piece *pie
 	fetch->piece_size = piece->size;
 	synod_assert(piece->size > 0 && piece->size <= SYNOD_PIECE_SIZE_MAX);
 	fetch->heard_ns = now_ns;
+	fetch->progress_ns = now_ns;
+}
+
+/* What was asked for beyond what is there is taken for lost: it is asked for again. */
+static void go_back(struct synod_fetch *fetch, uint64_t now_ns)
+{
+	synod_assert_cmp(fetch->received, <=, fetch->asked_for);
+	synod_assert_cmp(fetch->progress_ns, <=, now_ns);
+	fetch->asked_for = fetch->received;
+	fetch->progress_ns = now_ns;
 }
 
 enum synod_fetch_verdict synod_fetch_take(struct synod_fetch *fetch,
@@ -89,15 +101,19 @@ enum synod_fetch_verdict synod_fetch_take(struct synod_fetch *fetch,
 	if (piece->from == fetch->from)
 		fetch->heard_ns = now_ns;
 	if (piece->offset != fetch->received) {
-		/* The end of a burst that has a hole: nothing more is to be waited for. */
-		if (piece->offset + piece->size == fetch->asked_for)
-			fetch->asked_for = fetch->received;
+		/* One before it is lost, or very late. */
+		if (piece->offset > fetch->received && fetch->asked_for > fetch->received &&
+		    now_ns - fetch->progress_ns >= fetch->retransmit_ns / HOLE_SHARE)
+			go_back(fetch, now_ns);
 		return SYNOD_FETCH_DROPPED;
 	}
 	synod_assert_cmp(piece->size, <=, fetch->image.total - fetch->received);
 	fetch->crc = fetch->received ? synod_crc32c_more(fetch->crc, piece->bytes, piece->size)
 				     : synod_crc32c(piece->bytes, piece->size);
 	fetch->received += piece->size;
+	fetch->progress_ns = now_ns;
+	if (fetch->asked_for < fetch->received)
+		fetch->asked_for = fetch->received;
 	synod_assert_cmp(fetch->received, <=, fetch->image.total);
 	if (fetch->received < fetch->image.total)
 		return SYNOD_FETCH_TAKEN;
@@ -113,7 +129,7 @@ enum synod_fetch_verdict synod_fetch_take(struct synod_fetch *fetch,
 int synod_fetch_poll(struct synod_fetch *fetch, uint64_t chosen_through, uint64_t now_ns,
 		     struct synod_fetch_question *question)
 {
-	int answered;
+	uint64_t size = (uint64_t)SYNOD_PIECE_BURST * fetch->piece_size;
 
 	if (!synod_fetch_is_receiving(fetch) || fetch->whole)
 		return 0;
@@ -124,25 +140,33 @@ int synod_fetch_poll(struct synod_fetch *fetch, uint64_t chosen_through, uint64_
 		synod_fetch_end(fetch);
 		return 0;
 	}
-	answered = fetch->received >= fetch->asked_for;
-	if (fetch->asked_ns && now_ns - fetch->asked_ns < (answered ? pace_ns(fetch->retransmit_ns)
-								    : fetch->retransmit_ns))
+	if (fetch->asked_for > fetch->received &&
+	    now_ns - fetch->progress_ns >= fetch->retransmit_ns)
+		go_back(fetch, now_ns);
+	if (fetch->asked_ns && now_ns - fetch->asked_ns < pace_ns(fetch->retransmit_ns))
+		return 0;
+	if (fetch->asked_for == fetch->image.total ||
+	    fetch->asked_for - fetch->received + size >
+		    (uint64_t)SYNOD_PIECE_WINDOW * fetch->piece_size)
 		return 0;
 	*question = (struct synod_fetch_question){ .to = fetch->from,
 						   .slot = fetch->image.slot,
-						   .offset = fetch->received };
+						   .offset = fetch->asked_for };
 	fetch->asked_ns = now_ns;
-	fetch->asked_for = fetch->received + (uint64_t)SYNOD_PIECE_BURST * fetch->piece_size;
+	fetch->asked_for += size;
 	if (fetch->asked_for > fetch->image.total)
 		fetch->asked_for = fetch->image.total;
 	synod_assert_cmp(fetch->asked_for, >, fetch->received);
 	return 1;
 }
 
-void synod_fetch_server_init(struct synod_fetch_server *server, uint64_t retransmit_ns)
+void synod_fetch_server_init(struct synod_fetch_server *server, uint64_t retransmit_ns,
+			     uint32_t piece_size)
 {
 	synod_assert(retransmit_ns > 0);
+	synod_assert(piece_size > 0 && piece_size <= SYNOD_PIECE_SIZE_MAX);
 	memset(server, 0, sizeof(*server));
+	server->piece_size = piece_size;
 	server->retransmit_ns = retransmit_ns;
 }
 
@@ -157,20 +181,58 @@ void synod_fetch_server_offer(struct synod_fetch_server *server, uint32_t to, ui
 	server->askers |= 1u << to;
 }
 
+int synod_fetch_server_is_asked(const struct synod_fetch_server *server, uint64_t now_ns)
+{
+	synod_assert(server->retransmit_ns > 0);
+	synod_assert_cmp(server->asked_ns, <=, now_ns);
+	return server->asked_ns && now_ns - server->asked_ns < OTHER_AFTER * server->retransmit_ns;
+}
+
 void synod_fetch_server_ask(struct synod_fetch_server *server,
 			    const struct synod_fetch_question *question, uint64_t now_ns)
 {
+	struct synod_fetch_waiting *waiting = &server->waiting[question->to];
+
 	synod_assert(question->to >= 1 && question->to <= SYNOD_REPLICAS_MAX);
-	server->waiting[question->to] = (struct synod_fetch_waiting){ .slot = question->slot,
-								      .offset = question->offset,
-								      .pieces = SYNOD_PIECE_BURST };
+	if (waiting->pieces && waiting->slot == question->slot &&
+	    waiting->end == question->offset && waiting->pieces < SYNOD_PIECE_WINDOW)
+		waiting->pieces += SYNOD_PIECE_BURST; /* it goes on where the last one ended */
+	else
+		*waiting = (struct synod_fetch_waiting){ .slot = question->slot,
+							 .offset = question->offset,
+							 .pieces = SYNOD_PIECE_BURST };
+	waiting->end = question->offset + SYNOD_PIECE_BURST * (uint64_t)server->piece_size;
+	server->asked_ns = now_ns;
 	server->askers |= 1u << question->to;
 	/* Who asks needs no offer. */
 	server->offer_ns_next[question->to] = now_ns + 2 * server->retransmit_ns;
 }
 
-/* The next who waits, in turn: its burst begins. Of a snapshot that has gone, with the present. */
-static void start(struct synod_fetch_server *server, uint64_t slot, uint64_t total, uint64_t now_ns)
+/* A burst of what it waits for. Of a snapshot that has gone: the beginning of the present one. */
+static void take_from(struct synod_fetch_server *server, struct synod_fetch_waiting *waiting,
+		      const struct synod_fetch_source *source)
+{
+	synod_assert(waiting->pieces > 0 && server->left == 0);
+	server->left = 1;
+	server->offset = 0;
+	if (waiting->slot != source->slot) {
+		waiting->pieces = 0;
+		return;
+	}
+	if (waiting->offset >= source->total) {
+		waiting->pieces = server->left = 0;
+		return;
+	}
+	if (waiting->pieces > 1)
+		server->left = SYNOD_PIECE_BURST;
+	server->offset = waiting->offset;
+	waiting->offset += (uint64_t)server->left * server->piece_size;
+	waiting->pieces -= server->left;
+}
+
+/* The next who waits, in turn: its burst begins. */
+static void start(struct synod_fetch_server *server, const struct synod_fetch_source *source,
+		  uint64_t now_ns)
 {
 	for (uint32_t i = 0; i < SYNOD_REPLICAS_MAX && server->left == 0; i++) {
 		struct synod_fetch_waiting *waiting;
@@ -179,18 +241,15 @@ static void start(struct synod_fetch_server *server, uint64_t slot, uint64_t tot
 		waiting = &server->waiting[server->to];
 		if (!waiting->pieces)
 			continue;
-		server->left = waiting->slot == slot ? waiting->pieces : 1;
-		server->offset = waiting->slot == slot ? waiting->offset : 0;
-		waiting->pieces = 0;
-		server->askers &= ~(1u << server->to);
-		if (server->offset >= total)
-			server->left = 0;
+		take_from(server, waiting, source);
+		if (!waiting->pieces)
+			server->askers &= ~(1u << server->to);
 	}
 	synod_assert_cmp(server->left, <=, (uint32_t)SYNOD_PIECE_BURST);
-	synod_assert_implies(server->left != 0, server->offset < total);
+	synod_assert_implies(server->left != 0, server->offset < source->total);
 	if (server->left)
 		server->burst_ns_next = now_ns + pace_ns(server->retransmit_ns) / 2;
-	server->slot = slot;
+	server->slot = source->slot;
 }
 
 int synod_fetch_server_next(struct synod_fetch_server *server,
@@ -202,15 +261,14 @@ int synod_fetch_server_next(struct synod_fetch_server *server,
 	if (server->slot != source->slot)
 		server->left = 0; /* it was replaced in the middle of a burst */
 	if (server->left == 0 && now_ns >= server->burst_ns_next && source->slot)
-		start(server, source->slot, source->total, now_ns);
+		start(server, source, now_ns);
 	if (server->left == 0 || server->offset >= source->total)
 		return 0;
-	synod_assert(source->piece_size > 0 && source->piece_size <= SYNOD_PIECE_SIZE_MAX);
 	left = source->total - server->offset;
 	*piece = (struct synod_fetch_piece){
 		.of = { .slot = source->slot, .total = source->total },
 		.offset = server->offset,
-		.size = left < source->piece_size ? (uint32_t)left : source->piece_size,
+		.size = left < server->piece_size ? (uint32_t)left : server->piece_size,
 		.from = server->to,
 	};
 	server->offset += piece->size;

@@ -10,9 +10,10 @@
  *                          ◄───────────────────────   SNAPSHOT offset 8192, 16384, 24576, 32768
  *        FETCH 1200 from 40960 ───────────────────►   ...
  *
- * The asker keeps a question open at a time and repeats it after a silence, so any piece may be
- * lost, doubled or late. It stays with one snapshot (slot, size and checksum), whoever sends it,
- * until its source has another or is silent for long. There is a pace, and both sides keep it:
+ * The asker asks on, up to SYNOD_PIECE_WINDOW pieces ahead of what it has, and goes back to that
+ * after a silence, so any piece may be lost, doubled or late. It stays with one snapshot (slot,
+ * size and checksum), whoever sends it, until its source has another or is silent for long. There
+ * is a pace, and both sides keep it:
  * SYNOD_PIECE_BURST pieces each sixty-fourth of the retransmission time, and whoever serves insists
  * on twice that for all askers together.
  *
@@ -64,7 +65,8 @@ struct synod_fetch {
 	uint64_t size_max;		/* bytes of the largest that is wanted */
 	struct synod_fetch_image image; /* slot 0: none is being received */
 	uint64_t received;		/* bytes from the beginning on */
-	uint64_t asked_for;		/* the question's pieces end here */
+	uint64_t asked_for;		/* the questions' pieces end here */
+	uint64_t progress_ns;		/* `received` grew, or what is beyond was given up */
 	uint64_t asked_ns;		/* when; 0: nothing was asked yet */
 	uint64_t heard_ns;		/* last piece of this snapshot */
 	uint32_t from;			/* whom we ask */
@@ -98,10 +100,11 @@ static inline int synod_fetch_is_receiving(const struct synod_fetch *fetch)
 	return fetch->image.slot != 0;
 }
 
-/* The serving side: what each peer waits for, and the burst under way. Zeroed but for the first. */
+/* The serving side: what each peer waits for, and the burst under way. */
 struct synod_fetch_waiting {
 	uint64_t slot; /* of the snapshot it wants; 0: it is offered the present one */
 	uint64_t offset;
+	uint64_t end;	 /* of what it asked for */
 	uint32_t pieces; /* 0: it waits for nothing */
 	uint32_t reserved;
 };
@@ -114,17 +117,16 @@ struct synod_fetch_server {
 	uint64_t slot;
 	uint64_t offset;
 	uint32_t to;
-	uint32_t left;	 /* pieces; 0: no burst is under way */
-	uint32_t askers; /* bit of each peer that waits */
-	uint32_t reserved;
+	uint32_t left;	     /* pieces; 0: no burst is under way */
+	uint32_t askers;     /* bit of each peer that waits */
+	uint32_t piece_size; /* bytes of a full piece */
+	uint64_t asked_ns;   /* the last question of anybody */
 };
 
-/* The snapshot that there is now; slot 0: none. piece_size: bytes of a full piece. */
+/* The snapshot that there is now; slot 0: none. */
 struct synod_fetch_source {
 	uint64_t slot;
 	uint64_t total;
-	uint32_t piece_size;
-	uint32_t reserved;
 };
 
 static inline int synod_fetch_server_is_idle(const struct synod_fetch_server *server)
@@ -132,12 +134,19 @@ static inline int synod_fetch_server_is_idle(const struct synod_fetch_server *se
 	return server->left == 0 && server->askers == 0;
 }
 
-void synod_fetch_server_init(struct synod_fetch_server *server, uint64_t retransmit_ns);
+void synod_fetch_server_init(struct synod_fetch_server *server, uint64_t retransmit_ns,
+			     uint32_t piece_size);
+
+/* 1: somebody asked lately, and had better find the same snapshot for a while. */
+int synod_fetch_server_is_asked(const struct synod_fetch_server *server, uint64_t now_ns);
 
 /* A peer lacks a slot that is gone here: it is offered the present snapshot, now and then. */
 void synod_fetch_server_offer(struct synod_fetch_server *server, uint32_t to, uint64_t now_ns);
 
-/* A peer's question (to: the peer). It waits for its turn; a later one takes its place. */
+/*
+ * A peer's question (to: the peer). It waits for its turn; one that goes on where the last one
+ * ended is added to it, any other takes its place.
+ */
 void synod_fetch_server_ask(struct synod_fetch_server *server,
 			    const struct synod_fetch_question *question, uint64_t now_ns);
 

@@ -46,10 +46,8 @@ enum synod_transfer_phase {
 
 /* The journal stage's. */
 struct synod_transfer {
-	uint32_t phase;	  /* enum synod_transfer_phase */
-	uint32_t refused; /* 1: the last one was larger than the journal has room for */
-	uint32_t piece_size;
-	uint32_t reserved;
+	uint32_t phase;	   /* enum synod_transfer_phase */
+	uint32_t refused;  /* 1: the last one was larger than the journal has room for */
 	uint64_t look_ns;  /* next look at what the journal wants */
 	uint64_t short_ns; /* not before this for want of room alone */
 	struct synod_fetch fetch;

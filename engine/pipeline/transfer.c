@@ -20,9 +20,10 @@ void synod_transfer_init(struct synod_pipeline *p)
 	struct synod_transfer *transfer = &p->journal.transfer;
 	uint32_t room = p->config.batch_size_max + SYNOD_ENTRY_SIZE - SYNOD_PIECE_HEADER_SIZE;
 
-	transfer->piece_size = room < SYNOD_PIECE_SIZE_MAX ? room & ~7u : SYNOD_PIECE_SIZE_MAX;
+	uint32_t piece = room < SYNOD_PIECE_SIZE_MAX ? room & ~7u : SYNOD_PIECE_SIZE_MAX;
+
 	synod_fetch_init(&transfer->fetch, p->config.core.retransmit_ns, p->config.image_room);
-	synod_fetch_server_init(&transfer->server, p->config.core.retransmit_ns);
+	synod_fetch_server_init(&transfer->server, p->config.core.retransmit_ns, piece);
 	p->image.bytes = p->config.image;
 	p->image.room = p->config.image_room;
 }
@@ -48,7 +49,10 @@ static int is_due(struct synod_pipeline *p, uint64_t now_ns)
 
 	if (transfer->refused && now_ns < transfer->short_ns)
 		return 0;
-	if (port->snapshot_wanted(port->context))
+	/* Who is being sent the present one would have to begin anew: not while there is room. */
+	if (port->snapshot_wanted(port->context) &&
+	    (!synod_fetch_server_is_asked(&transfer->server, now_ns) ||
+	     port->room(port->context) < 2 * (uint64_t)SYNOD_RESERVE_LEADER))
 		return 1;
 	if (port->room(port->context) >= SYNOD_RESERVE_LEADER || now_ns < transfer->short_ns)
 		return 0;
@@ -203,9 +207,7 @@ int synod_transfer_next_read(struct synod_pipeline *p, uint64_t now_ns,
 	if (synod_fetch_server_is_idle(&transfer->server))
 		return 0;
 	snapshot = p->config.journal.snapshot(p->config.journal.context);
-	source = (struct synod_fetch_source){ .slot = snapshot.slot,
-					      .total = snapshot.size,
-					      .piece_size = transfer->piece_size };
+	source = (struct synod_fetch_source){ .slot = snapshot.slot, .total = snapshot.size };
 	if (!synod_fetch_server_next(&transfer->server, &source, now_ns, &piece))
 		return 0;
 	*read = (struct synod_pipeline_read){

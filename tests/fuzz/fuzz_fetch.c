@@ -94,7 +94,9 @@ static void ask(void)
 		return;
 	synod_assert(question.to >= 1 && question.to <= SYNOD_REPLICAS_MAX);
 	synod_assert_cmp(question.slot, >, world.chosen);
-	synod_assert_cmp(question.offset, ==, world.fetch.received);
+	synod_assert_cmp(question.offset, >=, world.fetch.received);
+	synod_assert_cmp(question.offset, <=,
+			 world.fetch.received + SYNOD_PIECE_WINDOW * SYNOD_PIECE_SIZE_MAX);
 	/* Once is enough. */
 	synod_assert(!synod_fetch_poll(&world.fetch, world.chosen, world.now_ns, &question));
 }
@@ -105,7 +107,6 @@ static void serve(const struct step *step)
 	const struct synod_fetch_source source = {
 		.slot = step->slot & 0x80 ? 0 : image.slot,
 		.total = image.total,
-		.piece_size = 1 + step->size % SYNOD_PIECE_SIZE_MAX,
 	};
 	struct synod_fetch_piece piece;
 	uint32_t pieces = 0;
@@ -160,7 +161,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memset(&world, 0, sizeof(world));
 	world.now_ns = RETRANSMIT_NS;
 	synod_fetch_init(&world.fetch, RETRANSMIT_NS, SIZE_MAX_WANTED);
-	synod_fetch_server_init(&world.server, RETRANSMIT_NS);
+	/* Pieces of any size that a datagram may have. */
+	synod_fetch_server_init(&world.server, RETRANSMIT_NS,
+				size ? SYNOD_PIECE_SIZE_MAX - data[0] * 32u : 1);
 	for (size_t at = 0; at + STEP <= size && at < (size_t)STEPS_MAX * STEP; at += STEP) {
 		memcpy(&step, data + at, sizeof(step));
 		run_step(&step);

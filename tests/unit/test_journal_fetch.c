@@ -31,7 +31,7 @@ static void make_image(uint64_t seed)
 		image[i] = (uint8_t)(synod_random_next(&seed) >> 20);
 	memset(received, 0, sizeof(received));
 	synod_fetch_init(&fetch, RETRANSMIT_MS * MS, SIZE);
-	synod_fetch_server_init(&server, RETRANSMIT_MS * MS);
+	synod_fetch_server_init(&server, RETRANSMIT_MS * MS, PIECE);
 }
 
 static struct synod_fetch_piece piece_of(uint64_t slot, uint64_t offset, uint32_t from)
@@ -64,9 +64,7 @@ static void ask(uint32_t peer, uint64_t slot, uint64_t offset, uint64_t now_ns)
 /* The server's next piece of the snapshot that it has. */
 static int serves(uint64_t slot, uint64_t now_ns, struct synod_fetch_piece *piece)
 {
-	const struct synod_fetch_source source = { .slot = slot,
-						   .total = SIZE,
-						   .piece_size = PIECE };
+	const struct synod_fetch_source source = { .slot = slot, .total = SIZE };
 
 	return synod_fetch_server_next(&server, &source, now_ns, piece);
 }
@@ -172,7 +170,7 @@ static void another_snapshot_is_taken_only_if_the_first_is_gone(void **state)
 	assert_int_equal(take(&piece, (4 * RETRANSMIT_MS + 3) * MS), SYNOD_FETCH_DROPPED);
 	assert_int_equal(asks((4 * RETRANSMIT_MS + 4) * MS, &question), 1);
 	assert_int_equal(question.to, 3);
-	assert_int_equal(question.offset, 2 * PIECE);
+	assert_int_equal(question.offset, 2 * PIECE); /* what 2 was asked for is lost */
 	piece = piece_of(30, 0, 4);
 	assert_int_equal(take(&piece, (9 * RETRANSMIT_MS) * MS), SYNOD_FETCH_TAKEN);
 	assert_int_equal(fetch.image.slot, 30);
@@ -206,20 +204,28 @@ static void questions_keep_a_pace_and_are_repeated_after_a_silence(void **state)
 	assert_int_equal(take(&piece, MS), SYNOD_FETCH_TAKEN);
 	assert_int_equal(asks(MS, &question), 1);
 	assert_int_equal(question.offset, PIECE);
+	assert_int_equal(asks(2 * MS - 1, &question), 0); /* too early */
+	/* It asks on ahead of the answers, so far. */
+	for (uint32_t i = 1; i < SYNOD_PIECE_WINDOW / SYNOD_PIECE_BURST; i++) {
+		assert_int_equal(asks((1 + i) * MS, &question), 1);
+		assert_int_equal(question.offset, (1 + i * SYNOD_PIECE_BURST) * PIECE);
+	}
 	assert_int_equal(asks(10 * MS, &question), 0);
 	for (uint32_t i = 1; i <= SYNOD_PIECE_BURST; i++) {
 		piece = piece_of(9, i * PIECE, 2);
-		assert_int_equal(take(&piece, MS + MS / 2), SYNOD_FETCH_TAKEN);
+		assert_int_equal(take(&piece, 10 * MS), SYNOD_FETCH_TAKEN);
 	}
-	assert_int_equal(asks(2 * MS - 1, &question), 0); /* all is here, and it is too early */
-	assert_int_equal(asks(2 * MS, &question), 1);
-	assert_int_equal(asks((2 + RETRANSMIT_MS) * MS - 1, &question), 0);
-	assert_int_equal(asks((2 + RETRANSMIT_MS) * MS, &question), 1);
-	assert_int_equal(question.offset, 5 * PIECE);
-	/* The last piece of a burst with a hole: no more is to be waited for. */
+	assert_int_equal(asks(10 * MS, &question), 1);
+	assert_int_equal(question.offset, (1 + SYNOD_PIECE_WINDOW) * PIECE);
+	/* A later piece, and the next one has been missing for a while: it is lost. */
 	piece = piece_of(9, 8 * PIECE, 2);
-	assert_int_equal(take(&piece, (3 + RETRANSMIT_MS) * MS), SYNOD_FETCH_DROPPED);
-	assert_int_equal(asks((3 + RETRANSMIT_MS) * MS, &question), 1);
+	assert_int_equal(take(&piece, 11 * MS), SYNOD_FETCH_DROPPED);
+	assert_int_equal(asks(11 * MS, &question), 0);
+	assert_int_equal(take(&piece, (10 + RETRANSMIT_MS / 4) * MS), SYNOD_FETCH_DROPPED);
+	assert_int_equal(asks((10 + RETRANSMIT_MS / 4) * MS, &question), 1);
+	assert_int_equal(question.offset, 5 * PIECE);
+	/* Nothing at all for a while: all that was asked for is lost. */
+	assert_int_equal(asks(2 * RETRANSMIT_MS * MS, &question), 1);
 	assert_int_equal(question.offset, 5 * PIECE);
 	/* Silence for very long: another one is to have the buffer. */
 	assert_int_equal(asks(70 * RETRANSMIT_MS * MS, &question), 0);
