@@ -225,6 +225,7 @@ static void assemble(struct report *report)
 	take(report, "verified", report->verify, "verified");
 	if (!report->verify)
 		json_object_set_new(result, "verified", json_false());
+	take(report, "unseen", report->verify, "acked_unseen");
 	take(report, "lost", report->verify, "lost");
 	take(report, "duplicated", report->verify, "duplicated");
 	json_object_set_new(result, "durability", common_text(report, "durability"));
@@ -279,6 +280,7 @@ static void print_table(const struct report *report)
 		{ "cores", "processors", "shared by all" },
 		{ "failover_ms", "failover", "ms (longest time without an acknowledgement)" },
 		{ "verified", "verified", "" },
+		{ "unseen", "not seen", "acknowledged, and in snapshots only" },
 		{ "lost", "lost", "" },
 		{ "duplicated", "duplicated", "" },
 	};
