@@ -96,7 +96,7 @@ static void on_packet(struct sim *sim, const struct sim_event *event)
 
 	if (packet.kind == SIM_PACKET_MESSAGE) {
 		sim_net_free(sim, (uint32_t)event->a);
-		if (!replica->up)
+		if (!replica->up || sim_rejoin_drops(sim, replica, &packet))
 			return;
 		sim_replica_message(sim, replica, &packet.message, packet.content);
 		(void)sim_point(sim, replica);
@@ -219,6 +219,10 @@ static void dispatch(struct sim *sim, const struct sim_event *event)
 		break;
 	case SIM_SNAPSHOT:
 		sim_snapshot_arrived(sim, replica);
+		break;
+	case SIM_REJOIN:
+		if (!replica->up && replica->life == event->life)
+			sim_rejoin(sim, replica);
 		break;
 	case SIM_FAULT_NEXT:
 		sim_faults_next(sim, (enum sim_hazard)event->a);
@@ -426,6 +430,9 @@ static void start(struct sim *sim)
 		replica->up = 0;
 		replica->life = 0;
 		replica->tick_generation = 0;
+		replica->disks = 0;
+		replica->joins = 0;
+		memset(replica->heard, 0, sizeof(replica->heard));
 		sim_disk_format(sim, replica, sim->params.disk_size);
 		sim_replica_start(sim, replica);
 	}

@@ -73,9 +73,10 @@ static void take_memory(struct sim_disk *disk, uint64_t size)
 void sim_disk_format(struct sim *sim, struct sim_replica *replica, uint64_t size)
 {
 	const struct synod_journal_identity identity = { .cluster = SIM_CLUSTER,
-							 .incarnation = 1,
+							 .incarnation = 1 + replica->disks,
 							 .replica = replica->id,
-							 .replicas = sim->params.replicas };
+							 .replicas = sim->params.replicas,
+							 .joining = replica->joins };
 	struct sim_disk *disk = &replica->disk;
 	struct synod_format_superblock superblock;
 	struct synod_format_superblock sector;
@@ -275,6 +276,8 @@ void sim_disk_copy_landed(struct sim *sim, struct sim_replica *replica,
 
 	disk->copy_promised[copy] = sector->promised;
 	disk->copy_durable[copy] = sector->durable_group;
+	disk->copies_voting = (disk->copies_voting & ~(1u << copy)) | (uint32_t)!sector->joining
+									      << copy;
 	disk->copies_stable |= 1u << copy;
 	disk->copies_damaged &= ~(1u << copy);
 	/* Both of a pair may have landed though one of them has gone bad since. */

@@ -107,8 +107,9 @@ struct sim_disk {
 	/* What became of it; see damage.c. */
 	uint32_t copies_damaged; /* bit mask */
 	uint32_t groups_damaged;
-	uint64_t damaged_last; /* highest number of a damaged group */
-	uint32_t lost;	       /* wiped, or beyond repair: never to vote again (I12) */
+	uint64_t damaged_last;	/* highest number of a damaged group */
+	uint32_t lost;		/* wiped, or beyond repair: this disk never votes again (I12) */
+	uint32_t copies_voting; /* bit mask: what has landed there says that it votes */
 
 	/* The process. */
 	struct sim_io ios[SYNOD_WRITER_IOS];
@@ -192,6 +193,11 @@ uint32_t sim_journal_content(struct sim *sim, const struct synod_wire_entry *ent
 /* ---- damage.c: disks that lie ---------------------------------------------------------------- */
 
 void sim_damage(struct sim *sim);
+/* New, in place of a lost one, and no pair of superblocks says that it votes. */
+static inline int sim_disk_joins(const struct sim_disk *disk)
+{
+	return __builtin_popcount(disk->copies_voting) < 2;
+}
 static inline int sim_disk_is_damaged(const struct sim_disk *disk)
 {
 	return disk->groups_damaged || disk->lost;

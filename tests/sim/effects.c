@@ -109,7 +109,9 @@ static int carry_writes(struct sim *sim, struct sim_replica *replica)
 
 		sim_tell(sim, "%u write ticket %llu %s slot %llu ballot %llu.%u content %u%s",
 			 replica->id, (unsigned long long)write->ticket,
-			 write->kind == SYNOD_WRITE_OF_SLOT ? "slot" : "promise",
+			 write->kind == SYNOD_WRITE_OF_SLOT	 ? "slot"
+			 : write->kind == SYNOD_WRITE_OF_PROMISE ? "promise"
+								 : "it votes,",
 			 (unsigned long long)write->slot, (unsigned long long)(write->ballot >> 8),
 			 (unsigned int)write->ballot & 0xff, content,
 			 write->chosen ? " chosen" : "");

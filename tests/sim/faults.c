@@ -336,13 +336,19 @@ static void cut_to_a_hub(struct sim *sim)
 			}
 }
 
+/* It has all that it ever promised and accepted, and votes. */
+static int is_healthy(const struct sim_replica *replica)
+{
+	return !sim_disk_is_damaged(&replica->disk) && !sim_disk_joins(&replica->disk);
+}
+
 void sim_faults_end(struct sim *sim)
 {
 	uint32_t healthy = 0;
 	uint32_t left = sim_quorum(sim);
 
 	for (uint32_t id = 1; id <= sim->params.voters; id++)
-		healthy += !sim_disk_is_damaged(&sim->replicas[id].disk);
+		healthy += (uint32_t)is_healthy(&sim->replicas[id]);
 	left += (uint32_t)sim_below(sim, healthy - left + 1);
 
 	sim_net_heal(sim);
@@ -350,7 +356,7 @@ void sim_faults_end(struct sim *sim)
 	while (left) {
 		uint32_t id = 1 + (uint32_t)sim_below(sim, sim->params.voters);
 
-		if (sim->core_set >> id & 1 || sim_disk_is_damaged(&sim->replicas[id].disk))
+		if (sim->core_set >> id & 1 || !is_healthy(&sim->replicas[id]))
 			continue;
 		sim->core_set |= 1u << id;
 		left--;

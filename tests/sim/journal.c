@@ -5,6 +5,7 @@
  * superblocks, the scan, the index, and the superblock of the new life. All rules are those of
  * engine/journal; here is only what carries them out.
  */
+#include "engine/journal/known.h"
 #include "engine/journal/superblock.h"
 #include "tests/sim/sim.h"
 
@@ -65,6 +66,12 @@ static int give(struct sim *sim, struct sim_disk *disk, const struct sim_write *
 	if (write->kind == SYNOD_WRITE_OF_PROMISE)
 		return synod_writer_promise(&disk->writer, write->ticket, write->ballot,
 					    write->chosen_through);
+	if (write->kind == SYNOD_WRITE_OF_STANDING)
+		return synod_writer_stand(
+			&disk->writer, write->ticket,
+			synod_disk_life_next(
+				disk->found.opened.known_life[disk->found.opened.replica], 1),
+			write->chosen_through);
 	return synod_writer_record(&disk->writer, write->ticket, &entry,
 				   content->size ? sim->arena + content->offset : NULL,
 				   write->chosen_through);
@@ -238,7 +245,7 @@ static enum sim_halt look_at_superblock(struct sim *sim, const struct sim_replic
 	found->opened = sectors[choice.copy];
 	sim_check(sim,
 		  found->opened.cluster == SIM_CLUSTER && found->opened.replica == replica->id &&
-			  found->opened.incarnation == 1,
+			  found->opened.incarnation == 1 + replica->disks,
 		  "replica %u opens the journal of another", replica->id);
 	found->seed = synod_superblock_seed(&found->opened);
 	memset(&found->recovery, 0, sizeof(found->recovery));

@@ -135,6 +135,8 @@ static void deliver_later(struct sim *sim, const struct synod_message *message, 
 	sim->packets[packet].kind = SIM_PACKET_MESSAGE;
 	sim->packets[packet].content = content;
 	sim->packets[packet].message = *message;
+	sim->packets[packet].disks_from = sim->replicas[message->from].disks;
+	sim->packets[packet].disks_to = sim->replicas[message->to].disks;
 	sim_queue_push(sim,
 		       (struct sim_event){
 			       .at = at, .kind = SIM_PACKET, .who = message->to, .a = packet });
@@ -154,6 +156,8 @@ static void stray(struct sim *sim, const struct synod_message *message, uint32_t
 	sim->packets[packet].kind = SIM_PACKET_MESSAGE;
 	sim->packets[packet].content = content;
 	sim->packets[packet].message = *message;
+	sim->packets[packet].disks_from = sim->replicas[message->from].disks;
+	sim->packets[packet].disks_to = sim->replicas[message->to].disks;
 	if (who == message->to)
 		sim->packets[packet].message.from = nobody[sim_below(sim, sizeof(nobody))];
 	sim_queue_push(sim, (struct sim_event){ .at = sim->now + sim_net_delay(sim),

@@ -198,6 +198,8 @@ void sim_observer_write(struct sim *sim, struct sim_replica *replica,
 			  replica->id, BALLOT(write->ballot), BALLOT(bound_to(&replica->disk)));
 		return;
 	}
+	if (write->kind == SYNOD_WRITE_OF_STANDING)
+		return;
 	if (!write->chosen) {
 		check_accept(sim, replica, write, content);
 		return;

@@ -169,6 +169,13 @@ void sim_observer_send(struct sim *sim, struct sim_replica *replica,
 {
 	sim_check(sim, !replica->disk.lost, "I12: replica %u speaks, and its disk was wiped",
 		  replica->id);
+	/* By the bytes that have landed; the core may believe what it likes. */
+	sim_check(sim,
+		  !sim_disk_joins(&replica->disk) || message->type == SYNOD_NEED ||
+			  message->type == SYNOD_LEARN || message->type == SYNOD_JOIN ||
+			  message->type == SYNOD_JOINED,
+		  "I12: replica %u sends %s with a new disk, and has not joined", replica->id,
+		  synod_wire_type_name(message->type));
 	sim_check(sim, message->chosen_through <= sim->observer.chosen_prefix,
 		  "I8: replica %u says chosen through %llu, chosen is %llu", replica->id,
 		  (unsigned long long)message->chosen_through,

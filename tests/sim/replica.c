@@ -62,9 +62,13 @@ void sim_replica_step(struct sim *sim, struct sim_replica *replica, struct synod
 {
 	uint64_t now = sim_replica_clock(sim, replica);
 
+	uint32_t standing = replica->core.standing;
+
 	replica->now_last = now > replica->now_last ? now : replica->now_last;
 	event->now_ns = replica->now_last;
 	synod_core_step(&replica->core, event, &sim->effects);
+	if (replica->core.standing != standing)
+		sim_rejoin_joined(sim, replica);
 	sim_effects_carry_out(sim, replica);
 }
 
@@ -181,7 +185,9 @@ static void stay_down(struct sim *sim, struct sim_replica *replica, enum sim_hal
 	if (halt == SIM_HALT_ABSENT || halt == SIM_HALT_SUPERBLOCK) {
 		sim_check(sim, replica->disk.lost, "replica %u lost its superblocks: %s",
 			  replica->id, sim_halt_text(halt));
-		return; /* for ever */
+		if (sim->phase != SIM_SAFETY || sim_below(sim, 4) == 0)
+			return; /* for ever */
+		event.kind = SIM_REJOIN;
 	}
 	if (halt == SIM_HALT_CORRUPT)
 		event.kind = SIM_REPAIR;
@@ -296,6 +302,9 @@ void sim_replica_start(struct sim *sim, struct sim_replica *replica)
 	memcpy(config.priorities, params->priorities, sizeof(config.priorities));
 	synod_core_init(&replica->core, &config, replica->now_last);
 	recover(sim, replica);
+	if (replica->disk.found.opened.joining)
+		synod_core_stand(&replica->core, SYNOD_STANDING_JOINING,
+				 replica->disk.found.opened.incarnation);
 	if (replica->life == 1 && params->round_first)
 		hear_of_round(sim, replica);
 	replica->deadline_ns = replica->now_last;

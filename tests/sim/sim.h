@@ -10,6 +10,7 @@
  *   disk.c      the bytes of a journal file: writes late, out of order and torn at a crash
  *   journal.c   what a replica does with its disk: the writer and the scan that ship
  *   damage.c    disks that lie: lost, misdirected, stale, rotten, wiped
+ *   rejoin.c    a new disk for a replica whose own was wiped
  *   repair.c    the operator: a corrupt journal is rewritten from another replica's
  *   replica.c   one replica's shell: its lives, its clock, its handles
  *   ingress.c   its door for clients: requests become batches
@@ -97,6 +98,8 @@ enum {
 	X(DISK_ROT, "disk_rot")                             \
 	X(DISK_ROT_READ, "disk_rot_read")                   \
 	X(DISK_WIPED, "disk_wiped")                         \
+	X(DISK_RECOVERED, "disk_recovered")                 \
+	X(DISK_JOINED, "disk_joined")                       \
 	X(DISK_EIO_READ, "disk_eio_read")                   \
 	X(DISK_EIO_WRITE, "disk_eio_write")                 \
 	X(DISK_SHORT_WRITE, "disk_short_write")             \
@@ -159,6 +162,7 @@ enum sim_event_kind {
 	SIM_RESTART,
 	SIM_REPAIR,	/* the operator looks at a corrupt journal */
 	SIM_SNAPSHOT,	/* another's has come */
+	SIM_REJOIN,	/* and gives a new disk for a lost one */
 	SIM_FAULT_NEXT, /* a: enum sim_hazard */
 	SIM_HEAL,	/* a: generation of the partition */
 	SIM_LINK_CLOG,	/* who: from, b: to, a: until */
@@ -197,6 +201,8 @@ struct sim_packet {
 	uint32_t kind;
 	uint32_t content; /* MESSAGE with a value */
 	uint32_t free_next;
+	uint32_t disks_from; /* MESSAGE: that the sender had lost, and the receiver */
+	uint32_t disks_to;
 	union {
 		struct synod_message message;
 		uint32_t datagram; /* REQUEST, REPLY: its index */
@@ -221,8 +227,11 @@ struct sim_replica {
 
 	uint32_t id;
 	uint32_t up;
-	uint32_t life; /* counts starts */
-	uint32_t boot; /* random in each life; see engine/pipeline/hello.c */
+	uint32_t life;	/* counts starts */
+	uint32_t boot;	/* random in each life; see engine/pipeline/hello.c */
+	uint32_t disks; /* lost so far */
+	uint32_t joins; /* the disk in use is formatted to join */
+	uint32_t heard[SYNOD_REPLICAS_MAX + 1]; /* by peer: disks it had lost, as known here */
 	uint64_t paused_until;
 	uint64_t boot_at;
 	uint64_t clock_offset;
@@ -607,6 +616,13 @@ void sim_net_free(struct sim *sim, uint32_t packet);
 uint64_t sim_net_delay(struct sim *sim);
 void sim_net_send(struct sim *sim, const struct synod_message *message, uint32_t content);
 void sim_net_heal(struct sim *sim);
+
+/* rejoin.c: `synod recover`, a new disk for a replica that lost its own. */
+void sim_rejoin(struct sim *sim, struct sim_replica *replica);
+/* It votes from now on: judges whether it may. */
+void sim_rejoin_joined(struct sim *sim, struct sim_replica *replica);
+/* 1 if it is of a disk that the receiver knows to be lost, or was for one that it lost itself. */
+int sim_rejoin_drops(struct sim *sim, struct sim_replica *replica, const struct sim_packet *packet);
 
 /* replica.c */
 void sim_replica_start(struct sim *sim, struct sim_replica *replica);
