@@ -125,7 +125,10 @@ for word in stuck fail short; do
 	short) ends_with "$last" 'short write at offset' ;;
 	esac
 	lines=$(wc -l <"$data/more")
-	sleep 0.5
+	for ((i = 0; i < 100; i++)); do
+		(($(wc -l <"$data/more") <= lines)) || break
+		sleep 0.1
+	done
 	(($(wc -l <"$data/more") > lines)) || fail "the others do not go on after $word"
 	start "$last"
 	kill -TERM "$load" 2>/dev/null || true
