@@ -124,7 +124,10 @@ static int copy_slot(struct synod_mend *mend, const struct synod_repair_copy *co
 		.value = record.value,
 		.body = record.body,
 	};
-	return give(mend, &write);
+	failed = give(mend, &write);
+	if (!failed && mend->repaired && !synod_recovery_intact(&mend->old->found, copy->slot))
+		mend->repaired(copy->slot, mend->others[copy->from]->found.identity.replica);
+	return failed;
 }
 
 static int copy_snapshot(struct synod_mend *mend)

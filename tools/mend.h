@@ -28,6 +28,8 @@ struct synod_mend {
 	struct synod_journal_port port;
 	struct synod_repair rule;
 	uint64_t ticket;
+	/* Called for each slot that was corrupt, when it has been written anew. May be NULL. */
+	void (*repaired)(uint64_t slot, uint32_t replica);
 	char error[1024]; /* of what failed, a sentence */
 };
 

@@ -57,6 +57,21 @@ static int check_repairable(struct synod_mend *mend, const char *path)
 				   path, slot);
 }
 
+static void say_repaired(uint64_t slot, uint32_t replica)
+{
+	printf("slot %" PRIu64 " repaired from replica %u\n", slot, replica);
+}
+
+/* A snapshot of another's stands for whatever was corrupt up to its slot. */
+static void say_base(const struct synod_mend *mend)
+{
+	const int from = mend->rule.base_from;
+
+	if (mend->rule.base && from != SYNOD_REPAIR_FROM_OLD)
+		printf("slots up to %" PRIu64 " repaired from the snapshot of replica %u\n",
+		       mend->rule.base, mend->others[from]->found.identity.replica);
+}
+
 static int run(struct synod_mend *mend, const char *path)
 {
 	char fresh[SYNOD_CONFIG_PATH_SIZE + 16];
@@ -67,12 +82,14 @@ static int run(struct synod_mend *mend, const char *path)
 		return status;
 	snprintf(fresh, sizeof(fresh), "%s.repaired", path);
 	snprintf(kept, sizeof(kept), "%s.corrupt", path);
+	mend->repaired = say_repaired;
 	if (synod_mend_write(mend, fresh))
 		return synod_tool_complain("%s", mend->error);
 	/* The new one is durable; at every moment one of the two names holds a journal. */
 	if (rename(path, kept) || rename(fresh, path))
 		return synod_tool_complain("%s: %s; the repaired journal is %s", path,
 					   strerror(errno), fresh);
+	say_base(mend);
 	printf("%s: repaired, slots 1 to %" PRIu64 " are chosen; the old file is %s\n", path,
 	       mend->rule.chosen, kept);
 	return synod_tool_finish();

@@ -120,7 +120,9 @@ int synod_apply_load(struct synod_apply *apply, const void *image, size_t size)
 	struct synod_image_head mine;
 	struct synod_image_head head;
 
-	forget(apply);
+	/* Where nothing was applied yet there is nothing to forget, in up to 90 MB of it. */
+	if (apply->slot)
+		forget(apply);
 	if (head_get(image, size, &head) < 0)
 		return -EBADMSG;
 	mine = head_of(apply);

@@ -38,7 +38,9 @@ complains 1 'corrupt at offset .* slots .*synod repair' "$synodd" --config "$con
 complains 1 'not corrupt' "$synod" repair --config "$config" --id 1 --from 3
 complains 2 'name another' "$synod" repair --config "$config" --id 2 --from 2
 complains 2 'numbers of replicas' "$synod" repair --config "$config" --id 2 --from 3,x
-"$synod" repair --config "$config" --id 2 --from 3,1 >/dev/null
+"$synod" repair --config "$config" --id 2 --from 3,1 >"$data/repair"
+grep -Eq '^slot [0-9]+ repaired from replica [31]$' "$data/repair" ||
+	fail "synod repair does not say which slot from whom: $(cat "$data/repair")"
 "$synod" log --config "$config" --id 2 --verify >/dev/null
 "$synod" verify --config "$config" >/dev/null
 cluster up >/dev/null

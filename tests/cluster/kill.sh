@@ -19,7 +19,7 @@ kill_and_restart() { # ID…
 	"$synod" status --config "$config" --until leader --quiet
 }
 
-cluster up --size 256M >/dev/null
+cluster up --size 1G >/dev/null # all of it must be there at the end: no turn of the ring
 make_text 4000000 >"$data/text"
 
 # An endless supply, cut off when the kills are over: what was acknowledged by then must be there.

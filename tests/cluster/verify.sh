@@ -14,8 +14,9 @@ refused() { # PATTERN ACKED
 	grep -Eq "NOT VERIFIED: .*$1" "$data/out" || fail "not said '$1': $(cat "$data/out")"
 }
 
-cluster up --size 512M >/dev/null
-"$SYNOD_BUILD/bench/synod-load" --config "$config" --seconds 1 --acked "$data/acked" >/dev/null
+# So little that no snapshot is taken: all of it can be seen.
+cluster up --size 1G >/dev/null
+"$SYNOD_BUILD/bench/synod-load" --config "$config" --seconds 1 --rate 100000 --acked "$data/acked" >/dev/null
 verified >/dev/null
 "$synod" verify --config "$config" --acked "$data/acked"
 
