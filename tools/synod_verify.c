@@ -219,7 +219,8 @@ static int check_snapshots(struct verify *verify, uint64_t slot)
 			size = synod_apply_save(verify->apply, verify->saved);
 		if (read_snapshot(verify, i))
 			return SYNOD_TOOL_FAILED;
-		if (recovery->snapshot_size != size || memcmp(verify->image, verify->saved, size))
+		if (recovery->snapshot_size != size ||
+		    memcmp(verify->image, verify->saved, size) != 0)
 			add_reason(verify,
 				   "replica %u: its snapshot is not the state after slot %" PRIu64,
 				   i + 1, slot);

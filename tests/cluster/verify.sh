@@ -16,7 +16,8 @@ refused() { # PATTERN ACKED
 
 # So little that no snapshot is taken: all of it can be seen.
 cluster up --size 1G >/dev/null
-"$SYNOD_BUILD/bench/synod-load" --config "$config" --seconds 1 --rate 100000 --acked "$data/acked" >/dev/null
+"$SYNOD_BUILD/bench/synod-load" --config "$config" --seconds 1 --rate 100000 \
+	--acked "$data/acked" >/dev/null
 verified >/dev/null
 "$synod" verify --config "$config" --acked "$data/acked"
 
