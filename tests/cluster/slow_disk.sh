@@ -72,7 +72,7 @@ follower=$((first % 3 + 1))
 
 # In turn, and the best of each: what else the machine does is in some of them.
 healthy=() slow=()
-for round in 1 2 3 4; do
+for _ in 1 2 3 4; do
 	healthy+=("$(p99)")
 	fault "$follower" delay 100
 	slow+=("$(p99)")
