@@ -63,10 +63,16 @@ int synod_tool_finish(void);
 
 struct synod_journal_identity;
 
+enum {
+	SYNOD_TOOL_FORCE = 1,	 /* over what is there */
+	SYNOD_TOOL_KEEP_ALL = 2, /* no room for snapshots: its log is never written over */
+};
+
 /* synod_format.c: makes a journal as the configuration says; size 0: as it says. 0, or -errno. */
 int synod_tool_make_journal(const struct synod_config *config, const char *path,
-			    const struct synod_journal_identity *identity, uint64_t size, int force,
-			    char *error, size_t error_size) __attribute__((warn_unused_result));
+			    const struct synod_journal_identity *identity, uint64_t size,
+			    unsigned int flags, char *error, size_t error_size)
+	__attribute__((warn_unused_result));
 
 int synod_tool_config(int argc, char **argv);
 int synod_tool_format(int argc, char **argv);

@@ -22,21 +22,24 @@ static int check_place(const char *path, int force)
 }
 
 int synod_tool_make_journal(const struct synod_config *config, const char *path,
-			    const struct synod_journal_identity *identity, uint64_t size, int force,
-			    char *error, size_t error_size)
+			    const struct synod_journal_identity *identity, uint64_t size,
+			    unsigned int flags, char *error, size_t error_size)
 {
 	const struct synod_config_replica *replica =
 		synod_config_replica(config, identity->replica);
 	const struct synod_apply_limits limits = synod_apply_limits(config->sessions);
 	struct synod_journal_extent extent = {
 		.size = size,
-		.area_size = synod_apply_image_max(synod_machine_find(config->machine), &limits),
 	};
 	struct stat status;
 
 	if (!size && (stat(path, &status) || !S_ISBLK(status.st_mode)))
 		extent.size = replica->journal_size;
-	return synod_journal_format(path, identity, &extent, force ? SYNOD_JOURNAL_FORCE : 0, error,
+	if (!(flags & SYNOD_TOOL_KEEP_ALL))
+		extent.area_size =
+			synod_apply_image_max(synod_machine_find(config->machine), &limits);
+	return synod_journal_format(path, identity, &extent,
+				    flags & SYNOD_TOOL_FORCE ? SYNOD_JOURNAL_FORCE : 0, error,
 				    error_size);
 }
 
@@ -44,7 +47,7 @@ int synod_tool_format(int argc, char **argv)
 {
 	const char *path = NULL;
 	uint64_t id = 0, size = 0, incarnation = 1;
-	int force = 0, first_result;
+	int force = 0, keep_all = 0, first_result;
 	const struct synod_command command = {
 		"format", "", "Makes the journal of one replica: preallocated and written through.",
 		"For a cluster that has never run. A replica whose journal was lost must not vote\n"
@@ -58,6 +61,8 @@ int synod_tool_format(int argc, char **argv)
 		  "of the log (default: journal_size; 1G, 64M …); the file has room for snapshots "
 		  "besides",
 		  0 },
+		{ "keep-all", SYNOD_OPTION_FLAG, &keep_all, NULL,
+		  "no snapshots: nothing is ever written over, and a full log is full", 0 },
 		{ "force", SYNOD_OPTION_FLAG, &force, NULL, "overwrite what is there", 0 },
 		{ 0 }
 	};
@@ -84,8 +89,10 @@ int synod_tool_format(int argc, char **argv)
 						    .incarnation = incarnation,
 						    .replica = (uint32_t)id,
 						    .replicas = config.replicas };
-	if (synod_tool_make_journal(&config, replica->journal, &identity, size, force, error,
-				    sizeof(error)))
+	if (synod_tool_make_journal(&config, replica->journal, &identity, size,
+				    (force ? SYNOD_TOOL_FORCE : 0u) |
+					    (keep_all ? SYNOD_TOOL_KEEP_ALL : 0u),
+				    error, sizeof(error)))
 		return synod_tool_complain("%s", error);
 	printf("%s\n", replica->journal);
 	return synod_tool_finish();

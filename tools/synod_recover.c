@@ -156,8 +156,8 @@ static int make(struct recover *recover)
 	int result;
 
 	snprintf(fresh, sizeof(fresh), device ? "%s" : "%s.recovered", recover->path);
-	if (synod_tool_make_journal(&recover->config, fresh, &identity, 0, 1, recover->error,
-				    sizeof(recover->error)))
+	if (synod_tool_make_journal(&recover->config, fresh, &identity, 0, SYNOD_TOOL_FORCE,
+				    recover->error, sizeof(recover->error)))
 		return synod_tool_complain("%s", recover->error);
 	result = device ? 0 : take_place(recover, fresh);
 	if (result)
