@@ -5,21 +5,8 @@
 # clients go on with another at once, and nothing acknowledged is lost. Whether told to or by
 # itself, a replica ends in peace beside others that run.
 
-# shellcheck source=tests/cluster/common.sh
-source "$(dirname "$0")/common.sh"
-
-faulty=$SYNOD_BUILD/tests/faults/synodd-faulty
-declare -A pids
-
-start() { # ID
-	SYNOD_FAULTS=$data/faults.$1 "$faulty" --config "$config" --id "$1" 2>"$data/$1.log" &
-	pids[$1]=$!
-}
-
-stop_all() {
-	kill "${pids[@]}" 2>/dev/null || true
-	wait "${pids[@]}" 2>/dev/null || true
-}
+# shellcheck source=tests/cluster/faulty.sh
+source "$(dirname "$0")/faulty.sh"
 
 cluster up --size 512M >/dev/null
 cluster down >/dev/null

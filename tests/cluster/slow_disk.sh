@@ -6,21 +6,8 @@
 # the lead, within a second. A disk that never answers ends its replica with one line; the others go
 # on. The faults: tests/faults.
 
-# shellcheck source=tests/cluster/common.sh
-source "$(dirname "$0")/common.sh"
-
-faulty=$SYNOD_BUILD/tests/faults/synodd-faulty
-declare -A pids
-
-start() { # ID
-	SYNOD_FAULTS=$data/faults.$1 "$faulty" --config "$config" --id "$1" 2>"$data/$1.log" &
-	pids[$1]=$!
-}
-
-stop_all() {
-	kill "${pids[@]}" 2>/dev/null || true
-	wait "${pids[@]}" 2>/dev/null || true
-}
+# shellcheck source=tests/cluster/faulty.sh
+source "$(dirname "$0")/faulty.sh"
 
 leader() {
 	"$synod" status --config "$config" --until leader --timeout 20 --print leader
