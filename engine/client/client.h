@@ -36,7 +36,7 @@
  * What it expects of a replica's REPLY (engine/wire/wire.h): header.slot is the session the results
  * are of (0 for the answer to a REGISTER, whose number is the nonce and whose position is the
  * session opened); one result for each command answered or refused; with NOT_LEADER,
- * header.argument is the leader, or 0. header.boot is the replica's (engine/pipeline/hello.c):
+ * header.argument is the leader, or 0. header.boot is the replica's (engine/journal/lives.h):
  * requests to it carry it from then on, and one without it is answered BUSY.
  *
  * Rules from engine/DESIGN.md, "Sessions"; errors from enum synod_status in engine/wire/wire.h.

@@ -347,16 +347,16 @@ uint64_t synod_replica_halted(const struct synod_replica *replica)
 /* Why peers do not let it vote under this name (I12). */
 static const char *refusal(struct synod_replica *replica)
 {
-	const struct synod_hello *hello = &replica->pipeline->ingress.hello;
+	const struct synod_lives *lives = &replica->pipeline->ingress.lives;
 
 	snprintf(replica->error, sizeof(replica->error),
 		 "%s: data file belongs to incarnation %" PRIu64 " life %" PRIu64
 		 ", but the cluster has seen incarnation %" PRIu64 " life %" PRIu64
-		 " (says replica %" PRIu64 "): an older copy was restored, or it was formatted "
+		 " (says replica %" PRIu32 "): an older copy was restored, or it was formatted "
 		 "again; run `synod recover`",
 		 synod_config_replica(&replica->config, replica->id)->journal,
-		 hello->refused_own.incarnation, hello->refused_own.life >> 32,
-		 hello->refused.incarnation, hello->refused.life >> 32, hello->refused_by);
+		 lives->refused_own.incarnation, lives->refused_own.life >> 32,
+		 lives->refused.incarnation, lives->refused.life >> 32, lives->refused_by);
 	return replica->error;
 }
 

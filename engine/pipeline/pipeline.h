@@ -21,6 +21,7 @@
 #include "engine/base/counters.h"
 #include "engine/core/core.h"
 #include "engine/journal/known.h"
+#include "engine/journal/lives.h"
 #include "engine/machine/apply.h"
 #include "engine/pipeline/item.h"
 #include "engine/pipeline/ports.h"
@@ -69,7 +70,7 @@ struct synod_pipeline_config {
 	uint32_t replicas;
 	uint32_t shape; /* nobody hears a replica of another; see hello.c, engine/host */
 	uint64_t incarnation;
-	uint32_t boot;	   /* random, not 0: this life of the replica; see hello.c */
+	uint32_t boot;	   /* random, not 0: this life of the replica; see lives.h */
 	uint32_t standing; /* enum synod_standing: how it starts */
 	struct synod_disk known[SYNOD_REPLICAS_MAX + 1]; /* by replica, its own too; [0] unused */
 	uint32_t durability;				 /* enum synod_durability, as obtained */
@@ -135,30 +136,6 @@ struct synod_pipeline_remember {
 	struct synod_disk disk;
 };
 
-/* A peer whose disk is newer than we knew, until that is noted on ours. */
-struct synod_hello_pending {
-	struct synod_disk disk;
-	uint64_t number; /* of what was given to the journal to remember; 0: none waits */
-	uint32_t ear;
-	uint32_t voice;
-};
-
-/* hello.c: who is heard, and as whom. By peer. */
-struct synod_hello {
-	uint32_t ears[SYNOD_REPLICAS_MAX + 1];	 /* the boots; 0: not known */
-	uint32_t voices[SYNOD_REPLICAS_MAX + 1]; /* 0: it is not heard */
-	uint32_t voice;				 /* our own */
-	uint32_t vouchers;			 /* bit of each peer that vouches for our disk */
-	uint64_t life;				 /* our own, as it is told */
-	uint64_t remember_asked;		 /* notes given to the journal */
-	struct synod_disk known[SYNOD_REPLICAS_MAX + 1]; /* durable here */
-	struct synod_hello_pending pending[SYNOD_REPLICAS_MAX + 1];
-	/* Why we were refused: what we said of our disk, and what that peer knew of it. */
-	struct synod_disk refused;
-	struct synod_disk refused_own;
-	uint64_t refused_by; /* 0: we were not */
-};
-
 /* The open batch: ingress only. */
 struct synod_ingress {
 	struct synod_counters counters;
@@ -172,10 +149,7 @@ struct synod_ingress {
 	uint64_t paced_ns;	  /* when that was measured last, or there was nothing to do */
 	uint64_t paced_submitted; /* published.submitted then */
 	uint64_t reads_asked;	  /* linearizable reads given to apply, and announced to order */
-	/* By peer: the last datagram that was meant for us, and the last HELLO to it. */
-	uint64_t heard_ns[SYNOD_REPLICAS_MAX + 1];
-	uint64_t hello_ns[SYNOD_REPLICAS_MAX + 1];
-	struct synod_hello hello;
+	struct synod_lives lives; /* hello.c: who is heard, and as whom */
 };
 
 struct synod_order {

@@ -35,11 +35,11 @@ static void fill(struct synod_pipeline *p, struct synod_wire_status *status, uin
 	status->incarnation = p->config.incarnation;
 	status->standing = atomic_load_explicit(&from->standing, memory_order_relaxed);
 	for (uint32_t id = 1; id <= SYNOD_REPLICAS_MAX; id++) {
-		status->known_incarnation[id] = p->ingress.hello.known[id].incarnation;
-		status->known_life[id] = p->ingress.hello.known[id].life;
+		status->known_incarnation[id] = p->ingress.lives.known[id].incarnation;
+		status->known_life[id] = p->ingress.lives.known[id].life;
 	}
 	status->known_incarnation[p->config.replica] = p->config.incarnation;
-	status->known_life[p->config.replica] = p->ingress.hello.life;
+	status->known_life[p->config.replica] = p->ingress.lives.life;
 	status->slot_chosen = load(&from->slot_chosen);
 	status->slot_applied = load(&from->slot_applied);
 	status->slot_proposed = load(&from->slot_proposed);

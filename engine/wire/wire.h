@@ -61,7 +61,7 @@ enum synod_wire_type {
 	 */
 	SYNOD_SNAPSHOT = 29, /* body: struct synod_wire_piece, and the bytes */
 	SYNOD_FETCH = 30,    /* the next pieces from that offset on are wanted */
-	/* engine/pipeline/hello.c. argument: the sender's boot, and << 32 its voice; slot: the
+	/* engine/journal/lives.h. argument: the sender's boot, and << 32 its voice; slot: the
 	 * shape of its configuration; ballot: incarnation of its disk; chosen_through: the last
 	 * life in which that voted. REFUSED: what is known of the receiver's. */
 	SYNOD_HELLO = 31,
@@ -99,7 +99,7 @@ struct synod_wire_header {
 	uint32_t size;	 /* bytes after this header: entry and body */
 	uint32_t boot;	 /* between replicas: for which life of which one, and from which; to a
 			* replica from a client: the receiver's, or 0; to a client: the sender's.
-			* What a boot is: engine/pipeline/hello.c */
+			* What a boot is: engine/journal/lives.h */
 	uint8_t tag[16]; /* CRC32C in the first four, else 0 */
 } SYNOD_WIRE_UNALIGNED;
 

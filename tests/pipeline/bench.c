@@ -242,6 +242,7 @@ static void make_pipeline(struct bench *bench)
 		.cluster = BENCH_CLUSTER,
 		.replica = 1,
 		.replicas = bench->replicas,
+		.boot = BENCH_BOOT,
 		.image = bench->has_areas ? bench->image : NULL,
 		.image_room = bench->has_areas ? bench->image_room : 0,
 		.batch_size_max = SYNOD_BATCH_SIZE_MAX,
@@ -436,8 +437,10 @@ void bench_put(struct bench *bench, uint64_t from, const struct synod_wire_heade
 	       const void *body, uint32_t size)
 {
 	const struct synod_packet packet = { .door = 1, .from = { .opaque = { from } } };
+	struct synod_wire_header own = *header;
 
-	put(bench, &packet, header, body, size);
+	own.boot = BENCH_BOOT; /* as of one who was answered before */
+	put(bench, &packet, &own, body, size);
 }
 
 void bench_put_peer(struct bench *bench, uint32_t from, const struct synod_wire_header *header,
@@ -447,8 +450,8 @@ void bench_put_peer(struct bench *bench, uint32_t from, const struct synod_wire_
 	struct synod_wire_header own = *header;
 
 	own.sender = (uint16_t)from;
-	if (own.type != SYNOD_HELLO)
-		own.boot = 1 << 16; /* the ear 0 and the voice 1, as it was greeted: hello.c */
+	/* Our ear, and the voice 1 of all who are not HELLOs, as it was greeted: lives.h. */
+	own.boot = own.type == SYNOD_HELLO ? BENCH_BOOT : BENCH_BOOT ^ 1 << 16;
 	put(bench, &packet, &own, body, size);
 }
 

@@ -228,7 +228,7 @@ struct sim_replica {
 	uint32_t id;
 	uint32_t up;
 	uint32_t life;	/* counts starts */
-	uint32_t boot;	/* random in each life; see engine/pipeline/hello.c */
+	uint32_t boot;	/* random in each life; see engine/journal/lives.h */
 	uint32_t disks; /* lost so far */
 	uint32_t joins; /* the disk in use is formatted to join */
 	uint32_t heard[SYNOD_REPLICAS_MAX + 1]; /* by peer: disks it had lost, as known here */

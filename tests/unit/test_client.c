@@ -116,7 +116,7 @@ static void a_new_leader_gets_everything_unanswered_within_a_few_retries(void **
 	destroy(user);
 }
 
-/* engine/pipeline/hello.c: what carries another boot was meant for a former life. */
+/* engine/journal/lives.h: what carries another boot was meant for a former life. */
 static void a_leader_in_another_life_is_addressed_anew(void **state)
 {
 	struct user *user = make(6, 2000);
