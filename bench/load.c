@@ -2,6 +2,7 @@
 /* The load generator. See load.h for the phases and for what counts as latency. */
 #include "bench/load.h"
 
+#include "bench/fan.h"
 #include "engine/base/assert.h"
 #include "engine/base/limits.h"
 #include "engine/base/random.h"
@@ -13,6 +14,7 @@
 
 enum {
 	BURST = 64,
+	BURSTS_MAX = 16, /* of datagrams in a turn, so that it submits too */
 	GAP_NS_DEFAULT = 20 * 1000 * 1000,
 };
 
@@ -27,7 +29,9 @@ struct load_op {
 
 struct synod_load {
 	struct synod_load_config config;
-	struct synod_client *client;
+	struct synod_client *clients[SYNOD_FAN_CLIENTS_MAX];
+	uint32_t client_turn; /* whose turn it is to be given what is submitted next */
+	struct synod_fan fan; /* between them and the transport */
 	enum synod_load_phase phase;
 	uint64_t phase_end_ns;
 	uint64_t started_ns; /* first turn; 0: none yet */
@@ -73,7 +77,9 @@ static struct synod_workload_config workload_config(const struct synod_load_conf
 
 static int config_sane(const struct synod_load_config *config)
 {
-	return config->outstanding >= 1 && config->outstanding <= SYNOD_SESSION_WINDOW / 2 &&
+	return config->sessions >= 1 && config->sessions <= SYNOD_FAN_CLIENTS_MAX &&
+	       config->outstanding >= config->sessions &&
+	       config->outstanding <= config->sessions * (SYNOD_SESSION_WINDOW / 2) &&
 	       config->rate_per_s >= 0 && config->deadline_ns > 0 && config->duration_ns > 0;
 }
 
@@ -84,7 +90,8 @@ size_t synod_load_size(const struct synod_load_config *config)
 
 	if (!workload_size)
 		return 0;
-	return line_round(sizeof(struct synod_load)) + line_round(synod_client_size()) +
+	return line_round(sizeof(struct synod_load)) +
+	       config->sessions * line_round(synod_client_size()) +
 	       line_round(config->outstanding * sizeof(struct load_op)) +
 	       line_round(config->outstanding * sizeof(struct load_op *)) +
 	       line_round(workload_size);
@@ -107,18 +114,40 @@ static void prepare_lanes(struct synod_load *load)
 	}
 }
 
+static int make_clients(struct synod_load *load, uint8_t *at,
+			const struct synod_transport *transport)
+{
+	const struct synod_load_config *config = &load->config;
+	uint64_t nonce = config->nonce;
+	uint32_t i;
+
+	synod_fan_init(&load->fan, transport, config->sessions);
+	for (i = 0; i < config->sessions; i++) {
+		const struct synod_client_config client_config = {
+			.struct_size = sizeof(client_config),
+			.replicas = config->replicas,
+			.cluster = config->cluster,
+			.nonce = i ? synod_random_next(&nonce) : config->nonce,
+			.outstanding_max = config->outstanding < SYNOD_SESSION_WINDOW / 2
+						   ? config->outstanding
+						   : SYNOD_SESSION_WINDOW / 2,
+			.retry_ns = config->retry_ns,
+			.deadline_ns = config->deadline_ns,
+		};
+		int error = synod_client_init(&load->clients[i], at, &client_config,
+					      &load->fan.transports[i]);
+
+		if (error)
+			return error;
+		synod_fan_belongs(&load->fan, i, load->clients[i]);
+		at += line_round(synod_client_size());
+	}
+	return 0;
+}
+
 int synod_load_init(struct synod_load **load, void *memory, const struct synod_load_config *config,
 		    const struct synod_transport *transport)
 {
-	struct synod_client_config client_config = {
-		.struct_size = sizeof(client_config),
-		.replicas = config->replicas,
-		.cluster = config->cluster,
-		.nonce = config->nonce,
-		.outstanding_max = config->outstanding,
-		.retry_ns = config->retry_ns,
-		.deadline_ns = config->deadline_ns,
-	};
 	struct synod_workload_config workload = workload_config(config);
 	struct synod_load *made = memory;
 	uint8_t *at = memory;
@@ -133,13 +162,13 @@ int synod_load_init(struct synod_load **load, void *memory, const struct synod_l
 	if (!made->config.gap_ns)
 		made->config.gap_ns = GAP_NS_DEFAULT;
 	at += line_round(sizeof(*made));
-	error = synod_client_init(&made->client, at, &client_config, transport);
+	error = make_clients(made, at, transport);
 	if (error)
 		return error;
 	if (SYNOD_COMMAND_HEADER_SIZE + synod_workload_command_max(&workload) >
-	    synod_client_commands_size(made->client))
+	    synod_client_commands_size(made->clients[0]))
 		return -EINVAL;
-	at += line_round(synod_client_size());
+	at += config->sessions * line_round(synod_client_size());
 	made->ops = (struct load_op *)(void *)at;
 	at += line_round(config->outstanding * sizeof(struct load_op));
 	made->free_ops = (struct load_op **)(void *)at;
@@ -155,6 +184,19 @@ static uint32_t lane_of(const struct synod_load *load, const struct load_op *op)
 	return (uint32_t)(op - load->ops);
 }
 
+/* To the client whose turn it is; one that has no room is passed by. Returns 1 if one took it. */
+static int give(struct synod_load *load, struct synod_client_op *op, uint64_t now_ns)
+{
+	uint32_t k;
+
+	for (k = 0; k < load->config.sessions; k++) {
+		if (synod_client_submit(load->clients[load->client_turn], &op, 1, now_ns))
+			return 1;
+		load->client_turn = (load->client_turn + 1) % load->config.sessions;
+	}
+	return 0;
+}
+
 static int submit_one(struct synod_load *load, uint64_t due_ns, uint64_t now_ns)
 {
 	struct load_op *op = load->free_ops[load->free_count - 1];
@@ -165,7 +207,7 @@ static int submit_one(struct synod_load *load, uint64_t due_ns, uint64_t now_ns)
 	op->prepared = 1;
 	op->due_ns = due_ns;
 	op->measured = load->phase == SYNOD_LOAD_MEASURING;
-	if (!synod_client_submit(load->client, &one, 1, now_ns))
+	if (!give(load, one, now_ns))
 		return 0;
 	op->prepared = 0;
 	op->under_way = 1;
@@ -293,9 +335,8 @@ static void note_history(struct synod_load *load, struct load_op *op)
 		op->client = load->client_next++;
 }
 
-static uint32_t reap(struct synod_load *load, uint64_t now_ns)
+static uint32_t reap_client(struct synod_load *load, struct synod_client *client, uint64_t now_ns)
 {
-	uint64_t acked = load->result.acked;
 	uint32_t count = 0;
 	uint32_t burst;
 
@@ -303,7 +344,7 @@ static uint32_t reap(struct synod_load *load, uint64_t now_ns)
 		struct synod_client_op *ops[BURST];
 		uint32_t index;
 
-		burst = synod_client_poll(load->client, ops, BURST, now_ns);
+		burst = synod_client_poll(client, ops, BURST, now_ns);
 		for (index = 0; index < burst; index++) {
 			struct load_op *op = (struct load_op *)(void *)ops[index];
 
@@ -315,6 +356,23 @@ static uint32_t reap(struct synod_load *load, uint64_t now_ns)
 		}
 		count += burst;
 	} while (burst == BURST);
+	return count;
+}
+
+static uint32_t reap(struct synod_load *load, uint64_t now_ns)
+{
+	uint64_t acked = load->result.acked;
+	uint32_t count = 0;
+	uint32_t burst;
+	uint32_t bursts = 0;
+
+	do {
+		uint32_t i;
+
+		burst = synod_fan_take(&load->fan);
+		for (i = 0; i < load->config.sessions; i++)
+			count += reap_client(load, load->clients[i], now_ns);
+	} while (burst == SYNOD_FAN_BURST && ++bursts < BURSTS_MAX);
 	synod_assert_cmp(load->free_count, <=, load->config.outstanding);
 	if (load->result.acked != acked)
 		note_gap(load, now_ns);
@@ -337,6 +395,26 @@ static void begin_phase(struct synod_load *load, enum synod_load_phase phase, ui
 	}
 }
 
+static int all_open(const struct synod_load *load)
+{
+	uint32_t i;
+
+	for (i = 0; i < load->config.sessions; i++)
+		if (!synod_client_session(load->clients[i]))
+			return 0;
+	return 1;
+}
+
+static uint32_t under_way(const struct synod_load *load)
+{
+	uint32_t sum = 0;
+	uint32_t i;
+
+	for (i = 0; i < load->config.sessions; i++)
+		sum += synod_client_outstanding(load->clients[i]);
+	return sum;
+}
+
 static void maybe_next_phase(struct synod_load *load, uint64_t now_ns)
 {
 	if (!load->started_ns) {
@@ -344,7 +422,7 @@ static void maybe_next_phase(struct synod_load *load, uint64_t now_ns)
 		load->phase_end_ns = now_ns + load->config.deadline_ns;
 	}
 	if (load->phase == SYNOD_LOAD_CONNECTING) {
-		if (synod_client_session(load->client))
+		if (all_open(load))
 			begin_phase(load, SYNOD_LOAD_WARMING, now_ns);
 		else if (now_ns >= load->phase_end_ns)
 			begin_phase(load, SYNOD_LOAD_UNCONNECTED, now_ns);
@@ -354,7 +432,7 @@ static void maybe_next_phase(struct synod_load *load, uint64_t now_ns)
 	if (load->phase == SYNOD_LOAD_MEASURING && now_ns >= load->phase_end_ns)
 		begin_phase(load, SYNOD_LOAD_DRAINING, now_ns);
 	if (load->phase == SYNOD_LOAD_DRAINING &&
-	    (!synod_client_outstanding(load->client) || now_ns >= load->phase_end_ns))
+	    (!under_way(load) || now_ns >= load->phase_end_ns))
 		begin_phase(load, SYNOD_LOAD_DONE, now_ns);
 }
 
@@ -366,8 +444,13 @@ static uint32_t submit(struct synod_load *load, uint64_t now_ns)
 		return 0;
 	count = load->config.rate_per_s > 0 ? submit_open(load, now_ns)
 					    : submit_closed(load, now_ns);
-	if (count)
-		synod_client_flush(load->client, now_ns);
+	if (count) {
+		uint32_t i;
+
+		for (i = 0; i < load->config.sessions; i++)
+			synod_client_flush(load->clients[i], now_ns);
+		load->client_turn = (load->client_turn + 1) % load->config.sessions;
+	}
 	return count;
 }
 
@@ -438,10 +521,15 @@ enum synod_load_phase synod_load_phase(const struct synod_load *load)
 
 uint64_t synod_load_deadline(const struct synod_load *load)
 {
-	uint64_t deadline_ns = synod_client_deadline(load->client);
+	uint64_t deadline_ns = load->phase_end_ns;
+	uint32_t i;
 
-	if (load->phase_end_ns < deadline_ns)
-		deadline_ns = load->phase_end_ns;
+	for (i = 0; i < load->config.sessions; i++) {
+		uint64_t client_ns = synod_client_deadline(load->clients[i]);
+
+		if (client_ns < deadline_ns)
+			deadline_ns = client_ns;
+	}
 	if ((load->phase == SYNOD_LOAD_WARMING || load->phase == SYNOD_LOAD_MEASURING) &&
 	    load->config.rate_per_s > 0 && load->free_count &&
 	    load->schedule_ns + (uint64_t)load->due_ns < deadline_ns)
@@ -457,8 +545,22 @@ void synod_load_stop(struct synod_load *load, uint64_t now_ns)
 		begin_phase(load, SYNOD_LOAD_DRAINING, now_ns);
 }
 
+static void add_counters(struct synod_client_counters *sum,
+			 const struct synod_client_counters *counters)
+{
+	uint64_t *to = (uint64_t *)(void *)sum;
+	const uint64_t *from = (const uint64_t *)(const void *)counters;
+	size_t i;
+
+	/* A struct of nothing but 64-bit numbers. */
+	for (i = 0; i < sizeof(*sum) / sizeof(uint64_t); i++)
+		to[i] += from[i];
+}
+
 void synod_load_result(const struct synod_load *load, struct synod_load_result *result)
 {
+	uint32_t i;
+
 	*result = load->result;
 	result->phase = load->phase;
 	result->measured_ns =
@@ -468,5 +570,7 @@ void synod_load_result(const struct synod_load *load, struct synod_load_result *
 						: 0;
 	result->latency = &load->latency;
 	result->lag = &load->lag;
-	result->client = synod_client_counters(load->client);
+	memset(&result->client, 0, sizeof(result->client));
+	for (i = 0; i < load->config.sessions; i++)
+		add_counters(&result->client, synod_client_counters(load->clients[i]));
 }

@@ -13,6 +13,9 @@
  * wait for that are counted as blocked. How late the generator itself was, apart from that, is the
  * lag: a run whose lag is not small against its latencies measured the generator.
  *
+ * A session bears half its window of operations at once; for more, several clients share the
+ * transport (bench/fan.h) and are given what is submitted in turn.
+ *
  * What the operations are is bench/workload.h; what each client saw may be noted in a history
  * (bench/history.h). There every operation under way is a client of its own, a lane: its operations
  * follow each other, and one whose fate is unknown is its last; the lane goes on as a new client.
@@ -23,6 +26,7 @@
 #define SYNOD_BENCH_LOAD_H
 
 #include "bench/acked.h"
+#include "bench/fan.h"
 #include "bench/history.h"
 #include "bench/workload.h"
 #include "engine/base/histogram.h"
@@ -38,7 +42,8 @@ enum {
 struct synod_load_config {
 	uint64_t cluster;
 	uint32_t replicas;
-	uint32_t outstanding; /* 1..SYNOD_SESSION_WINDOW / 2 */
+	uint32_t sessions;    /* clients, each with a session: 1..SYNOD_FAN_CLIENTS_MAX */
+	uint32_t outstanding; /* of all together: sessions..sessions * SYNOD_SESSION_WINDOW / 2 */
 	enum synod_workload_kind workload;
 	uint32_t payload_size; /* bytes; kv: of a value */
 	uint32_t keys;	       /* kv, as the next two: see workload.h */
@@ -94,7 +99,7 @@ struct synod_load_result {
 	struct synod_load_gap gaps[SYNOD_LOAD_GAPS_MAX];
 	const struct synod_histogram *latency; /* valid as long as the generator */
 	const struct synod_histogram *lag;     /* open loop */
-	const struct synod_client_counters *client;
+	struct synod_client_counters client;   /* of all together */
 };
 
 struct synod_load;

@@ -25,10 +25,10 @@
 enum {
 	/* Notes go to the file in pieces this long: 96 KiB, some tens of microseconds. */
 	NOTES_PIECE = 4096,
-	NOTES_MAX = NOTES_PIECE + SYNOD_SESSION_WINDOW,
 	/* Short enough that a transport yields the core and does not sleep on it. */
 	IDLE_NS = 20 * 1000,
 	OUTSTANDING_DEFAULT = 1024,
+	SESSION_OUTSTANDING = SYNOD_SESSION_WINDOW / 2,
 	/* Of a history, at least: some milliseconds of the highest rates. */
 	HISTORY_RECORDS = 8192,
 };
@@ -52,6 +52,7 @@ struct main_options {
 	uint64_t warmup_ms;
 	uint64_t payload;
 	uint64_t outstanding;
+	uint64_t sessions; /* 0: as few as do */
 	uint64_t rate;
 	uint64_t seed;
 	uint64_t retry_ms;
@@ -107,7 +108,9 @@ static int parse(int argc, char **argv)
 		{ "reads", SYNOD_OPTION_TEXT, &options.reads_text, "HOW",
 		  "kv: gets by log, linearizable (no log write), or stale (log)", 0 },
 		{ "outstanding", SYNOD_OPTION_NUMBER, &options.outstanding, "N",
-		  "commands under way at most (1024)", 0 },
+		  "commands under way at most, of all sessions (1024)", 0 },
+		{ "sessions", SYNOD_OPTION_NUMBER, &options.sessions, "N",
+		  "clients with a session each (as few as bear the outstanding)", 0 },
 		{ "rate", SYNOD_OPTION_NUMBER, &options.rate, "OPS",
 		  "open loop at so many a second; without it closed loop", 0 },
 		{ "constant", SYNOD_OPTION_FLAG, &options.constant, NULL,
@@ -197,6 +200,19 @@ static int check_workload(void)
 	return wrong ? wrong : check_reads();
 }
 
+static int check_sessions(void)
+{
+	int wrong = check_range("outstanding", options.outstanding, 1,
+				(uint64_t)SYNOD_FAN_CLIENTS_MAX * SESSION_OUTSTANDING);
+	uint64_t least = (options.outstanding + SESSION_OUTSTANDING - 1) / SESSION_OUTSTANDING;
+	uint64_t most = options.outstanding < SYNOD_FAN_CLIENTS_MAX ? options.outstanding
+								    : SYNOD_FAN_CLIENTS_MAX;
+
+	if (!options.sessions)
+		options.sessions = least;
+	return wrong ? wrong : check_range("sessions", options.sessions, least, most);
+}
+
 static int check_options(void)
 {
 	int wrong = check_range("seconds", options.seconds, 1, 1000000);
@@ -206,13 +222,18 @@ static int check_options(void)
 	if (!wrong)
 		wrong = check_workload();
 	if (!wrong)
-		wrong = check_range("outstanding", options.outstanding, 1,
-				    SYNOD_SESSION_WINDOW / 2);
+		wrong = check_sessions();
 	if (!wrong)
 		wrong = check_range("rate", options.rate, 0, 100000000);
 	if (!wrong)
 		wrong = check_range("retry-ms", options.retry_ms, 1, 60000);
 	return wrong ? wrong : check_range("deadline-ms", options.deadline_ms, 1, 3600000);
+}
+
+/* A turn notes at most what was under way and what it submitted. */
+static size_t notes_max(void)
+{
+	return NOTES_PIECE + 2 * options.outstanding;
 }
 
 static struct synod_load_config load_config(const struct synod_config *config,
@@ -221,6 +242,7 @@ static struct synod_load_config load_config(const struct synod_config *config,
 	return (struct synod_load_config){
 		.cluster = config->id,
 		.replicas = config->replicas,
+		.sessions = (uint32_t)options.sessions,
 		.outstanding = (uint32_t)options.outstanding,
 		.workload =
 			strcmp(options.workload, "kv") ? SYNOD_WORKLOAD_APPEND : SYNOD_WORKLOAD_KV,
@@ -238,7 +260,7 @@ static struct synod_load_config load_config(const struct synod_config *config,
 		.retry_ns = options.retry_ms * 1000000,
 		.deadline_ns = options.deadline_ms * 1000000,
 		.acked = options.acked ? notes : NULL,
-		.acked_max = NOTES_MAX,
+		.acked_max = notes_max(),
 		.history_client = options.first_client,
 	};
 }
@@ -412,8 +434,8 @@ static int drive(struct synod_load_config *config, const struct ground *ground)
 
 int main(int argc, char **argv)
 {
-	static struct synod_acked notes[NOTES_MAX];
 	static struct synod_config config;
+	struct synod_acked *notes;
 	struct synod_load_config load;
 	struct synod_transport transport;
 	const struct ground ground = { &config, &transport };
@@ -433,8 +455,10 @@ int main(int argc, char **argv)
 		return result;
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
+	notes = calloc(notes_max(), sizeof(*notes));
 	load = load_config(&config, notes);
-	result = drive(&load, &ground);
+	result = notes ? drive(&load, &ground) : synod_tool_complain("no memory");
+	free(notes);
 	synod_tool_disconnect();
 	return result;
 }

@@ -133,8 +133,10 @@ json_t *synod_load_report(const struct synod_load_config *config,
 		"blocked", (json_int_t)result->blocked, "notes_lost",
 		(json_int_t)result->notes_lost, "max_gap_ms", gap_ms(result), "gaps",
 		gaps_of(result), "lag_us", percentiles(result->lag), "client",
-		client_of(result->client));
+		client_of(&result->client));
 
+	if (report)
+		json_object_set_new(report, "sessions", json_integer(config->sessions));
 	if (report)
 		json_object_set_new(
 			report, "workload",

@@ -277,6 +277,7 @@ static struct run *run_reads(uint64_t seed, enum synod_client_sort reads, uint64
 	run->config = (struct synod_load_config){
 		.cluster = WORLD_CLUSTER,
 		.replicas = 3,
+		.sessions = 1,
 		.outstanding = LANES,
 		.workload = SYNOD_WORKLOAD_KV,
 		.payload_size = 30,

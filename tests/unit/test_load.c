@@ -38,6 +38,7 @@ static struct generator *make(uint64_t seed, double rate_per_s)
 	generator->config = (struct synod_load_config){
 		.cluster = WORLD_CLUSTER,
 		.replicas = 3,
+		.sessions = 1,
 		.outstanding = 32,
 		.payload_size = 64,
 		.rate_per_s = rate_per_s,
@@ -107,6 +108,41 @@ static void a_closed_loop_counts_what_was_acknowledged_while_measuring(void **st
 	assert_int_equal(result->unknown + result->refused + result->errors, 0);
 	assert_true(result->latency->count >= result->acked_measured - 32);
 	assert_true(result->latency->max < 1 * MS);
+	end(generator);
+}
+
+static void several_sessions_bear_more_than_one_could(void **state)
+{
+	struct generator *generator = make(9, 0);
+	const struct synod_load_result *result = &generator->result;
+
+	(void)state;
+	generator->config.sessions = 3;
+	generator->config.outstanding = 5000;
+	run(generator, 0, 0);
+	assert_int_equal(result->phase, SYNOD_LOAD_DONE);
+	assert_int_equal(result->client.sessions_opened, 3);
+	assert_int_equal(result->acked, result->submitted);
+	assert_int_equal(result->acked, synod_apply_position(generator->world->apply));
+	assert_int_equal(result->unknown + result->refused + result->errors, 0);
+	/* All but the answers to the other two's REGISTERs found the one they were for. */
+	assert_true(result->client.stray_replies <= 6);
+	assert_int_equal(result->client.bad_datagrams, 0);
+	end(generator);
+}
+
+static void what_its_sessions_cannot_bear_is_refused(void **state)
+{
+	struct generator *generator = make(10, 0);
+
+	(void)state;
+	generator->config.outstanding = SYNOD_SESSION_WINDOW / 2 + 1;
+	assert_int_equal(synod_load_size(&generator->config), 0);
+	generator->config.sessions = 2;
+	assert_true(synod_load_size(&generator->config) > 0);
+	generator->config.sessions = SYNOD_FAN_CLIENTS_MAX + 1;
+	generator->config.outstanding = 4096;
+	assert_int_equal(synod_load_size(&generator->config), 0);
 	end(generator);
 }
 
@@ -252,6 +288,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_closed_loop_counts_what_was_acknowledged_while_measuring),
+		cmocka_unit_test(several_sessions_bear_more_than_one_could),
+		cmocka_unit_test(what_its_sessions_cannot_bear_is_refused),
 		cmocka_unit_test(every_acknowledgement_is_noted_once_with_its_position),
 		cmocka_unit_test(an_open_loop_offers_its_rate),
 		cmocka_unit_test(a_stall_is_seen_by_every_operation_that_was_due_in_it),
