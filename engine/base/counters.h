@@ -82,6 +82,7 @@ extern "C" {
 	X(PIECES_TAKEN, "pieces_taken", "pieces of snapshots taken from a peer")                   \
 	X(JOURNAL_WRITES, "journal_writes", "groups written")                                      \
 	X(JOURNAL_BYTES, "journal_bytes", "bytes written, padding included")                       \
+	X(JOURNAL_DEPTH, "journal_depth", "of each group, writes under way with it, summed")       \
 	X(JOURNAL_RECORDS, "journal_records", "records written")                                   \
 	X(LINK_DOWN, "link_down", "times a port lost its link")                                    \
 	X(LINK_UP, "link_up", "times a port's link came up")

@@ -74,6 +74,7 @@ int synod_uring_start_writes(struct synod_journal *journal, uint64_t now_ns)
 		if (journal->counters) {
 			synod_count(journal->counters, SYNOD_JOURNAL_WRITES, 1);
 			synod_count(journal->counters, SYNOD_JOURNAL_BYTES, io->size);
+			synod_count(journal->counters, SYNOD_JOURNAL_DEPTH, journal->inflight);
 		}
 	}
 	return groups;
