@@ -65,18 +65,18 @@ static void send_hello(struct synod_lives *lives, const struct synod_wire_header
 	};
 }
 
-/* boot: of the life that it is meant for. */
-static void say_hello(struct synod_lives *lives, uint32_t to, uint32_t boot, int vouched,
+/* boot: of the life that it is meant for; flags: VOUCHED, ASKING. */
+static void say_hello(struct synod_lives *lives, uint32_t to, uint32_t boot, uint32_t flags,
 		      uint64_t now_ns)
 {
 	const struct synod_disk disk = own_disk(lives);
 	const struct synod_wire_header hello = {
 		.receiver = (uint16_t)to,
 		.boot = boot,
-		.flags = (uint16_t)((vouched ? SYNOD_FLAG_VOUCHED : 0u) |
-				    (is_asking(lives) ? SYNOD_FLAG_ASKING : 0u)),
+		.flags = (uint16_t)(flags | (is_asking(lives) ? SYNOD_FLAG_ASKING : 0u)),
 	};
 
+	synod_assert((flags & ~(uint32_t)(SYNOD_FLAG_VOUCHED | SYNOD_FLAG_ASKING)) == 0);
 	send_hello(lives, &hello, &disk, now_ns);
 }
 
@@ -128,7 +128,7 @@ static void finish_remembering(struct synod_lives *lives, uint64_t notes, uint64
 		lives->known[peer] = pending->disk;
 		pending->number = 0;
 		(void)learn(lives, peer, pending->ear, pending->voice);
-		say_hello(lives, peer, pending->ear, 1, now_ns);
+		say_hello(lives, peer, pending->ear, SYNOD_FLAG_VOUCHED, now_ns);
 	}
 }
 
@@ -163,7 +163,7 @@ static void on_hello(struct synod_lives *lives, const struct synod_wire_header *
 	news = learn(lives, peer, ear, (uint32_t)(header->argument >> 32));
 	if (news ||
 	    (header->flags & SYNOD_FLAG_ASKING && now_ns - lives->hello_ns[peer] >= ANSWER_NS))
-		say_hello(lives, peer, ear, 1, now_ns);
+		say_hello(lives, peer, ear, SYNOD_FLAG_VOUCHED, now_ns);
 }
 
 static int drop(struct synod_lives *lives, enum synod_counter as)
@@ -208,8 +208,8 @@ static int check_hello(struct synod_lives *lives, const struct synod_wire_header
 	}
 	/* The sender says who it is: the answer has to be meant for that life. */
 	if (now_ns - lives->hello_ns[peer] >= ANSWER_NS)
-		say_hello(lives, peer, (uint32_t)header->argument, verdict == SYNOD_DISK_SAME,
-			  now_ns);
+		say_hello(lives, peer, (uint32_t)header->argument,
+			  verdict == SYNOD_DISK_SAME ? SYNOD_FLAG_VOUCHED : 0, now_ns);
 	return drop(lives, SYNOD_DROP_BOOT);
 }
 
@@ -236,8 +236,10 @@ int synod_lives_check(struct synod_lives *lives, const struct synod_wire_header 
 		lives->heard_ns[peer] = now_ns;
 		return 0;
 	}
+	/* It is to say who it is: the HELLO that did may be lost, and as it hears us it has no
+	 * reason of its own to repeat it. (Without: deaf to it for as long as both live.) */
 	if (now_ns - lives->hello_ns[peer] >= ANSWER_NS)
-		say_hello(lives, peer, lives->ears[peer], 0, now_ns);
+		say_hello(lives, peer, lives->ears[peer], SYNOD_FLAG_ASKING, now_ns);
 	return drop(lives, SYNOD_DROP_BOOT);
 }
 

@@ -18,7 +18,8 @@
  * A replica believes a peer only in a HELLO that carries its own boot: nobody could have sent that
  * before it was drawn. So an old HELLO teaches nothing; it costs an answer. A HELLO leaves: to a
  * peer from whom nothing meant for us has come for a while; in answer to what was meant for another
- * life, at most one a millisecond; and when something new was learned.
+ * life or came from an unknown one, at most one a millisecond, and that one is answered; and when
+ * something new was learned.
  *
  * A HELLO also says what the sender's configuration agrees on with the others' (its shape): without
  * HELLOs nobody learns a boot, so a replica with another configuration is not heard by any.

@@ -52,7 +52,8 @@ enum {
 	X(HISTORIES, "histories", 20)          \
 	X(TURNS, "turns_of_a_ring", 20)        \
 	X(SNAPSHOTS, "snapshots", 100)         \
-	X(INSTALLED, "snapshots_installed", 4)
+	X(INSTALLED, "snapshots_installed", 4) \
+	X(VOUCHED, "vouched_for", 50)
 
 enum sim_traffic {
 #define SIM_TRAFFIC_SYMBOL(symbol, name, least) SIM_TRAFFIC_##symbol,
@@ -64,7 +65,8 @@ enum sim_traffic {
 enum sim_packet_kind {
 	SIM_PACKET_MESSAGE,
 	SIM_PACKET_REQUEST,
-	SIM_PACKET_REPLY
+	SIM_PACKET_REPLY,
+	SIM_PACKET_HELLO
 };
 
 /* Commands first..first + count - 1 of a batch came from one client. */

@@ -26,6 +26,7 @@ enum {
 #define REPAIR_NS	    (2 * SIM_SECOND) /* for the operators, once all is calm */
 #define FULL_NS		    (1 * SIM_SECOND)
 #define SETTLE_NS	    (2 * SIM_SECOND)
+#define VOUCHED_NS	    (1 * SIM_SECOND)
 #define SCRIPT_NS	    (30 * SIM_SECOND)
 
 const char *const sim_fault_names[SIM_FAULTS_COUNT] = {
@@ -94,9 +95,16 @@ static void on_packet(struct sim *sim, const struct sim_event *event)
 	struct sim_replica *replica = &sim->replicas[event->who];
 	struct sim_datagram datagram;
 
+	if (packet.kind == SIM_PACKET_HELLO) {
+		sim_net_free(sim, (uint32_t)event->a);
+		if (replica->up)
+			sim_lives_hello(sim, replica, &packet.hello);
+		return;
+	}
 	if (packet.kind == SIM_PACKET_MESSAGE) {
 		sim_net_free(sim, (uint32_t)event->a);
-		if (!replica->up || sim_rejoin_drops(sim, replica, &packet))
+		if (!replica->up || (sim->params.lives ? sim_lives_drop(sim, replica, &packet)
+						       : sim_rejoin_drops(sim, replica, &packet)))
 			return;
 		sim_replica_message(sim, replica, &packet.message, packet.content);
 		(void)sim_point(sim, replica);
@@ -125,6 +133,7 @@ static int is_of_process(const struct sim *sim, const struct sim_event *event)
 	case SIM_READ_DONE:
 	case SIM_APPLY:
 	case SIM_INGRESS:
+	case SIM_LIVES:
 		return 1;
 	default:
 		return 0;
@@ -184,6 +193,9 @@ static void dispatch_replica(struct sim *sim, struct sim_replica *replica,
 		break;
 	case SIM_INGRESS:
 		sim_replica_ingress(sim, replica);
+		break;
+	case SIM_LIVES:
+		sim_lives_poll(sim, replica, (int)event->a);
 		break;
 	default:
 		break;
@@ -294,7 +306,8 @@ static int is_brimful(const struct sim *sim, const struct sim_replica *replica)
 int sim_replica_is_out(const struct sim *sim, const struct sim_replica *replica)
 {
 	return !replica->up && sim_disk_is_damaged(&replica->disk) &&
-	       (replica->disk.lost || sim->now > sim->converge_at + REPAIR_NS);
+	       (replica->disk.lost || replica->disk.rolled ||
+		sim->now > sim->converge_at + REPAIR_NS);
 }
 
 static int has_all(const struct sim *sim, const struct sim_replica *replica)
@@ -322,6 +335,9 @@ static void run_liveness(struct sim *sim)
 
 	sim->phase = SIM_LIVENESS;
 	sim_faults_end(sim);
+	if (sim->params.lives) /* who has just started is vouched for by more than one of them */
+		run_until(sim, sim->now + VOUCHED_NS);
+	sim_faults_end_links(sim);
 	while (sim->observer.positions_count < before + LIVENESS_COMMANDS && sim->now < end &&
 	       !is_full(sim))
 		turn(sim);
@@ -403,6 +419,7 @@ static void reset(struct sim *sim, uint64_t seed)
 	memset(sim->incarnations, 0, sizeof(sim->incarnations));
 	memset(sim->traffic, 0, sizeof(sim->traffic));
 	sim_snapshot_reset();
+	sim_lives_reset();
 	sim->failure[0] = 0;
 	memset(sim->faults, 0, sizeof(sim->faults));
 	memset(&sim->params, 0, sizeof(sim->params));
@@ -431,9 +448,10 @@ static void start(struct sim *sim)
 		replica->life = 0;
 		replica->tick_generation = 0;
 		replica->disks = 0;
+		replica->disks_given = 0;
 		replica->joins = 0;
 		memset(replica->heard, 0, sizeof(replica->heard));
-		sim_disk_format(sim, replica, sim->params.disk_size);
+		sim_disk_format(sim, replica, sim->params.disk_size, NULL);
 		sim_replica_start(sim, replica);
 	}
 	for (uint32_t i = 0; i < sim->params.clients; i++) {
@@ -489,6 +507,7 @@ void sim_cluster_free(struct sim *sim)
 		sim_disk_free(&sim->replicas[id].disk);
 	}
 	sim_repair_free();
+	sim_lives_free();
 	free(sim->queue.events);
 	free(sim->packets);
 	free(sim->datagrams);

@@ -70,17 +70,20 @@ static void take_memory(struct sim_disk *disk, uint64_t size)
 	disk->size = size;
 }
 
-void sim_disk_format(struct sim *sim, struct sim_replica *replica, uint64_t size)
+void sim_disk_format(struct sim *sim, struct sim_replica *replica, uint64_t size,
+		     const struct synod_journal_known *known)
 {
-	const struct synod_journal_identity identity = { .cluster = SIM_CLUSTER,
-							 .incarnation = 1 + replica->disks,
-							 .replica = replica->id,
-							 .replicas = sim->params.replicas,
-							 .joining = replica->joins };
+	struct synod_journal_identity identity = { .cluster = SIM_CLUSTER,
+						   .incarnation = 1 + replica->disks,
+						   .replica = replica->id,
+						   .replicas = sim->params.replicas,
+						   .joining = replica->joins };
 	struct sim_disk *disk = &replica->disk;
 	struct synod_format_superblock superblock;
 	struct synod_format_superblock sector;
 
+	if (known)
+		identity.known = *known;
 	take_memory(disk, size);
 	synod_superblock_first(
 		&superblock, &identity,
@@ -92,6 +95,56 @@ void sim_disk_format(struct sim *sim, struct sim_replica *replica, uint64_t size
 		sim_disk_put(disk, (uint64_t)copy * SYNOD_BLOCK_SIZE, &sector, sizeof(sector));
 		sim_disk_copy_landed(sim, replica, &sector);
 	}
+}
+
+void sim_disk_copy(struct sim_disk *to, const struct sim_disk *from)
+{
+	struct sim_disk copy = *from;
+
+	take_memory(to, from->size);
+	if (from->slots_capacity) {
+		sim_disk_reserve(to, from->slots_capacity - 1);
+		memcpy(to->durable, from->durable, from->slots_capacity * sizeof(*to->durable));
+		memcpy(to->issued, from->issued, from->slots_capacity * sizeof(*to->issued));
+	}
+	memcpy(to->image, from->image, from->touched);
+	memcpy(to->before, from->before, from->touched);
+	if (from->groups_last >= to->groups_capacity)
+		to->groups = sim_grow(to->groups, &to->groups_capacity, from->groups_last,
+				      sizeof(*to->groups));
+	if (from->groups)
+		memcpy(to->groups, from->groups, (from->groups_last + 1) * sizeof(*to->groups));
+	copy.durable = to->durable;
+	copy.issued = to->issued;
+	copy.slots_capacity = to->slots_capacity;
+	copy.image = to->image;
+	copy.before = to->before;
+	copy.capacity = to->capacity;
+	copy.groups = to->groups;
+	copy.groups_capacity = to->groups_capacity;
+	copy.pending = to->pending;
+	copy.memory = to->memory;
+	copy.found.index = to->found.index;
+	memset(copy.ios, 0, sizeof(copy.ios));
+	copy.stuck_until = 0;
+	*to = copy;
+}
+
+/* Of the newest copy that is whole. */
+struct synod_disk sim_disk_known(const struct sim_disk *disk, uint32_t id)
+{
+	struct synod_disk known = { 0 };
+	uint64_t sequence = 0;
+
+	for (uint32_t copy = 0; copy < SYNOD_SUPERBLOCK_COPIES && !disk->lost; copy++) {
+		if (!(disk->copies_stable & ~disk->copies_damaged & 1u << copy) ||
+		    disk->copy_sequence[copy] < sequence)
+			continue;
+		sequence = disk->copy_sequence[copy];
+		known = (struct synod_disk){ disk->copy_known[copy].incarnation[id],
+					     disk->copy_known[copy].life[id] };
+	}
+	return known;
 }
 
 void sim_disk_free(struct sim_disk *disk)
@@ -276,6 +329,10 @@ void sim_disk_copy_landed(struct sim *sim, struct sim_replica *replica,
 
 	disk->copy_promised[copy] = sector->promised;
 	disk->copy_durable[copy] = sector->durable_group;
+	disk->copy_sequence[copy] = sector->sequence;
+	memcpy(disk->copy_known[copy].incarnation, sector->known_incarnation,
+	       sizeof(sector->known_incarnation));
+	memcpy(disk->copy_known[copy].life, sector->known_life, sizeof(sector->known_life));
 	disk->copies_voting = (disk->copies_voting & ~(1u << copy)) | (uint32_t)!sector->joining
 									      << copy;
 	disk->copies_stable |= 1u << copy;

@@ -17,6 +17,7 @@
 #define SYNOD_SIM_DISK_H
 
 #include "engine/core/core.h"
+#include "engine/journal/known.h"
 #include "engine/journal/recovery.h"
 #include "engine/journal/writer.h"
 
@@ -101,6 +102,8 @@ struct sim_disk {
 	uint64_t copy_promised[SYNOD_SUPERBLOCK_COPIES];
 	uint64_t copy_durable[SYNOD_SUPERBLOCK_COPIES];
 	uint64_t copy_snapshot[SYNOD_SUPERBLOCK_COPIES];
+	uint64_t copy_sequence[SYNOD_SUPERBLOCK_COPIES];
+	struct synod_journal_known copy_known[SYNOD_SUPERBLOCK_COPIES];
 	uint64_t snapshot_slot; /* of the durable one; its slots count as durable, and chosen */
 	uint32_t copies_stable; /* bit mask */
 
@@ -110,6 +113,7 @@ struct sim_disk {
 	uint64_t damaged_last;	/* highest number of a damaged group */
 	uint32_t lost;		/* wiped, or beyond repair: this disk never votes again (I12) */
 	uint32_t copies_voting; /* bit mask: what has landed there says that it votes */
+	uint32_t rolled;	/* it is an older copy of what it was: it never votes again (I12) */
 
 	/* The process. */
 	struct sim_io ios[SYNOD_WRITER_IOS];
@@ -133,14 +137,20 @@ enum sim_halt {
 	SIM_HALT_READ,	     /* cannot be read now */
 	SIM_HALT_WRITE,	     /* a write failed or came back short */
 	SIM_HALT_FULL,	     /* the log has no room left */
+	SIM_HALT_OLDER,	     /* peers know of a later life of this disk */
 };
 
 const char *sim_halt_text(enum sim_halt halt);
 
 /* ---- disk.c: the medium ---------------------------------------------------------------------- */
 
-/* A formatted journal of that size, nothing in it. */
-void sim_disk_format(struct sim *sim, struct sim_replica *replica, uint64_t size);
+/* A formatted journal of that size, nothing in it but what is known of lives (NULL: nothing). */
+void sim_disk_format(struct sim *sim, struct sim_replica *replica, uint64_t size,
+		     const struct synod_journal_known *known);
+/* As it is at this instant, without what is under way. */
+void sim_disk_copy(struct sim_disk *to, const struct sim_disk *from);
+/* What its superblock says of a replica's disk. */
+struct synod_disk sim_disk_known(const struct sim_disk *disk, uint32_t id);
 void sim_disk_free(struct sim_disk *disk);
 /* Makes room for the slot in the shadow. */
 void sim_disk_reserve(struct sim_disk *disk, uint64_t slot);
@@ -200,7 +210,7 @@ static inline int sim_disk_joins(const struct sim_disk *disk)
 }
 static inline int sim_disk_is_damaged(const struct sim_disk *disk)
 {
-	return disk->groups_damaged || disk->lost;
+	return disk->groups_damaged || disk->lost || disk->rolled;
 }
 /* Somewhere below the durable mark, for one look at it: number of the group, or 0. */
 uint64_t sim_damage_on_read(struct sim *sim, const struct sim_disk *disk);

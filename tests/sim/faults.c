@@ -263,6 +263,9 @@ void sim_faults_next(struct sim *sim, enum sim_hazard hazard)
 	case SIM_HAZARD_CLIENT_RESTART:
 		sim_client_restart(sim, &sim->clients[sim_below(sim, sim->params.clients)]);
 		break;
+	case SIM_HAZARD_ROLLBACK:
+		sim_lives_hazard(sim, any_replica(sim));
+		break;
 	case SIM_HAZARDS_COUNT:
 		break;
 	}
@@ -371,6 +374,10 @@ void sim_faults_end(struct sim *sim)
 		else
 			break_replica(sim, &sim->replicas[id]);
 	}
+}
+
+void sim_faults_end_links(struct sim *sim)
+{
 	if (sim_below(sim, 3) == 0)
 		cut_to_a_hub(sim);
 	else

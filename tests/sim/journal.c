@@ -22,6 +22,7 @@ const char *sim_halt_text(enum sim_halt halt)
 		[SIM_HALT_READ] = "cannot be read",
 		[SIM_HALT_WRITE] = "a write failed or came back short",
 		[SIM_HALT_FULL] = "the log is full",
+		[SIM_HALT_OLDER] = "an older copy of what it was",
 	};
 
 	return texts[halt];
@@ -52,8 +53,18 @@ void sim_journal_write(struct sim *sim, struct sim_replica *replica,
 	sim_replica_schedule_journal(sim, replica);
 }
 
-static int give(struct sim *sim, struct sim_disk *disk, const struct sim_write *pending)
+/* The life that this start may vote in. */
+static uint64_t life_of(const struct sim *sim, const struct sim_replica *replica)
 {
+	const struct synod_format_superblock *opened = &replica->disk.found.opened;
+
+	return sim->params.lives ? synod_lives_own(&replica->lives)
+				 : synod_disk_life_next(opened->known_life[opened->replica], 1);
+}
+
+static int give(struct sim *sim, struct sim_replica *replica, const struct sim_write *pending)
+{
+	struct sim_disk *disk = &replica->disk;
 	const struct synod_core_write *write = &pending->write;
 	const struct sim_content *content = &sim->contents[pending->content];
 	const struct synod_wire_entry entry = { .slot = write->slot,
@@ -67,11 +78,8 @@ static int give(struct sim *sim, struct sim_disk *disk, const struct sim_write *
 		return synod_writer_promise(&disk->writer, write->ticket, write->ballot,
 					    write->chosen_through);
 	if (write->kind == SYNOD_WRITE_OF_STANDING)
-		return synod_writer_stand(
-			&disk->writer, write->ticket,
-			synod_disk_life_next(
-				disk->found.opened.known_life[disk->found.opened.replica], 1),
-			write->chosen_through);
+		return synod_writer_stand(&disk->writer, write->ticket, life_of(sim, replica),
+					  write->chosen_through);
 	return synod_writer_record(&disk->writer, write->ticket, &entry,
 				   content->size ? sim->arena + content->offset : NULL,
 				   write->chosen_through);
@@ -137,7 +145,7 @@ void sim_journal_turn(struct sim *sim, struct sim_replica *replica)
 		return;
 	}
 	while (disk->ticket_given < disk->ticket_issued) {
-		int result = give(sim, disk, pending_at(disk, disk->ticket_given + 1));
+		int result = give(sim, replica, pending_at(disk, disk->ticket_given + 1));
 
 		if (result == -ENOSPC) {
 			sim_replica_halt(sim, replica, SIM_HALT_FULL);
@@ -147,6 +155,7 @@ void sim_journal_turn(struct sim *sim, struct sim_replica *replica)
 			break; /* no buffer: what completes brings us back */
 		disk->ticket_given++;
 	}
+	sim_lives_journal(sim, replica);
 	synod_writer_advance(&disk->writer, sim->now);
 	for (uint32_t i = 0; i < disk->writer.ios_count; i++)
 		sim_disk_start(sim, replica, &disk->writer.ios[i]);

@@ -122,21 +122,30 @@ uint64_t sim_net_delay(struct sim *sim)
 	return delay;
 }
 
-static void deliver_later(struct sim *sim, const struct synod_message *message, uint32_t content)
+/* When what leaves now comes there. */
+static uint64_t arrives_at(struct sim *sim, uint32_t from, uint32_t to)
 {
 	uint64_t at = sim->now + sim_net_delay(sim);
-	uint64_t clogged_until = sim->clogged_until[message->from][message->to];
-	uint32_t packet = sim_net_packet(sim);
+	uint64_t clogged_until = sim->clogged_until[from][to];
 
 	if (clogged_until > at) {
 		at = clogged_until + sim_below(sim, 2 * SIM_MS); /* set free in another order */
 		sim_count(sim, SIM_FAULT_CLOG);
 	}
+	return at;
+}
+
+static void deliver_later(struct sim *sim, const struct synod_message *message, uint32_t content)
+{
+	uint64_t at = arrives_at(sim, message->from, message->to);
+	uint32_t packet = sim_net_packet(sim);
+
 	sim->packets[packet].kind = SIM_PACKET_MESSAGE;
 	sim->packets[packet].content = content;
 	sim->packets[packet].message = *message;
 	sim->packets[packet].disks_from = sim->replicas[message->from].disks;
 	sim->packets[packet].disks_to = sim->replicas[message->to].disks;
+	sim_lives_stamp(sim, &sim->packets[packet]);
 	sim_queue_push(sim,
 		       (struct sim_event){
 			       .at = at, .kind = SIM_PACKET, .who = message->to, .a = packet });
@@ -158,6 +167,7 @@ static void stray(struct sim *sim, const struct synod_message *message, uint32_t
 	sim->packets[packet].message = *message;
 	sim->packets[packet].disks_from = sim->replicas[message->from].disks;
 	sim->packets[packet].disks_to = sim->replicas[message->to].disks;
+	sim_lives_stamp(sim, &sim->packets[packet]);
 	if (who == message->to)
 		sim->packets[packet].message.from = nobody[sim_below(sim, sizeof(nobody))];
 	sim_queue_push(sim, (struct sim_event){ .at = sim->now + sim_net_delay(sim),
@@ -197,6 +207,34 @@ void sim_net_send(struct sim *sim, const struct synod_message *message, uint32_t
 		}
 	}
 	deliver_later(sim, message, content);
+}
+
+static void deliver_hello(struct sim *sim, const struct synod_wire_header *hello)
+{
+	uint64_t at = arrives_at(sim, hello->sender, hello->receiver);
+	uint32_t packet = sim_net_packet(sim);
+
+	sim->packets[packet].kind = SIM_PACKET_HELLO;
+	sim->packets[packet].hello = *hello;
+	sim_queue_push(sim, (struct sim_event){ .at = at,
+						.kind = SIM_PACKET,
+						.who = (uint8_t)hello->receiver,
+						.a = packet });
+}
+
+void sim_net_hello(struct sim *sim, const struct synod_wire_header *hello)
+{
+	if (sim->cut[hello->sender][hello->receiver])
+		return;
+	if (sim->phase == SIM_SAFETY && sim_chance(sim, sim->params.loss)) {
+		sim_count(sim, SIM_FAULT_LOSS);
+		return;
+	}
+	if (sim->phase == SIM_SAFETY && sim_chance(sim, sim->params.copy)) {
+		sim_count(sim, SIM_FAULT_COPY);
+		deliver_hello(sim, hello);
+	}
+	deliver_hello(sim, hello);
 }
 
 void sim_net_heal(struct sim *sim)

@@ -164,18 +164,28 @@ static void check_learn(struct sim *sim, const struct sim_replica *replica,
 		  (unsigned long long)message->slot);
 }
 
+/* I12: by the bytes that have landed; the core may believe what it likes. */
+static void check_votes(struct sim *sim, const struct sim_replica *replica, unsigned int type)
+{
+	sim_check(sim, !sim_disk_joins(&replica->disk),
+		  "I12: replica %u sends %s with a new disk, and has not joined", replica->id,
+		  synod_wire_type_name(type));
+	sim_check(sim, !replica->disk.rolled,
+		  "I12: replica %u sends %s with an older copy of its disk", replica->id,
+		  synod_wire_type_name(type));
+	sim_check(sim, sim_lives_votes(sim, replica),
+		  "I12: replica %u sends %s in a life of which its disk does not know", replica->id,
+		  synod_wire_type_name(type));
+}
+
 void sim_observer_send(struct sim *sim, struct sim_replica *replica,
 		       const struct synod_message *message, uint32_t content)
 {
 	sim_check(sim, !replica->disk.lost, "I12: replica %u speaks, and its disk was wiped",
 		  replica->id);
-	/* By the bytes that have landed; the core may believe what it likes. */
-	sim_check(sim,
-		  !sim_disk_joins(&replica->disk) || message->type == SYNOD_NEED ||
-			  message->type == SYNOD_LEARN || message->type == SYNOD_JOIN ||
-			  message->type == SYNOD_JOINED,
-		  "I12: replica %u sends %s with a new disk, and has not joined", replica->id,
-		  synod_wire_type_name(message->type));
+	if (message->type != SYNOD_NEED && message->type != SYNOD_LEARN &&
+	    message->type != SYNOD_JOIN && message->type != SYNOD_JOINED)
+		check_votes(sim, replica, message->type);
 	sim_check(sim, message->chosen_through <= sim->observer.chosen_prefix,
 		  "I8: replica %u says chosen through %llu, chosen is %llu", replica->id,
 		  (unsigned long long)message->chosen_through,

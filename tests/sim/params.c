@@ -224,4 +224,7 @@ void sim_params_draw(struct sim *sim)
 	params->hazard_mean[SIM_HAZARD_CLIENT_RESTART] = sometimes(sim, 500, 5000) * SIM_MS;
 	params->hazard_mean[SIM_HAZARD_HANDOVER] = sometimes(sim, 200, 5000) * SIM_MS;
 	params->hazard_mean[SIM_HAZARD_READ] = sometimes(sim, 5, 500) * SIM_MS;
+	params->lives = sim->seed % 4 == 1; /* as for rings */
+	if (params->lives && params->weak_disks)
+		params->hazard_mean[SIM_HAZARD_ROLLBACK] = sim_between(sim, 50, 1000) * SIM_MS;
 }

@@ -136,7 +136,8 @@ static void write_fresh(struct sim *sim, const struct sim_replica *old, struct s
 	fresh.up = 0;
 	fresh.disks = old->disks;
 	fresh.joins = (uint32_t)sim_disk_joins(&old->disk);
-	sim_disk_format(sim, &fresh, old->disk.size);
+	sim_disk_format(sim, &fresh, old->disk.size, &old->disk.found.recovery.identity.known);
+	fresh.disk.rolled = old->disk.rolled;
 	sim_check(sim, sim_journal_open(sim, &fresh, 1) == SIM_HALT_NONE,
 		  "a new journal cannot be opened");
 	if (repair->old->promised) {

@@ -67,7 +67,7 @@ void sim_replica_step(struct sim *sim, struct sim_replica *replica, struct synod
 	replica->now_last = now > replica->now_last ? now : replica->now_last;
 	event->now_ns = replica->now_last;
 	synod_core_step(&replica->core, event, &sim->effects);
-	if (replica->core.standing != standing)
+	if (replica->core.standing != standing && standing == SYNOD_STANDING_JOINING)
 		sim_rejoin_joined(sim, replica);
 	sim_effects_carry_out(sim, replica);
 }
@@ -182,9 +182,9 @@ static void stay_down(struct sim *sim, struct sim_replica *replica, enum sim_hal
 	replica->up = 0;
 	sim_fold(sim, halt);
 	sim_tell(sim, "%u stays down: %s", replica->id, sim_halt_text(halt));
-	if (halt == SIM_HALT_ABSENT || halt == SIM_HALT_SUPERBLOCK) {
-		sim_check(sim, replica->disk.lost, "replica %u lost its superblocks: %s",
-			  replica->id, sim_halt_text(halt));
+	if (halt == SIM_HALT_ABSENT || halt == SIM_HALT_SUPERBLOCK || halt == SIM_HALT_OLDER) {
+		sim_check(sim, replica->disk.lost || halt == SIM_HALT_OLDER,
+			  "replica %u lost its superblocks: %s", replica->id, sim_halt_text(halt));
 		if (sim->phase != SIM_SAFETY || sim_below(sim, 4) == 0)
 			return; /* for ever */
 		event.kind = SIM_REJOIN;
@@ -269,7 +269,8 @@ void sim_replica_start(struct sim *sim, struct sim_replica *replica)
 					    .inflight = params->inflight };
 
 	replica->life++;
-	replica->boot = params->boots ? (uint32_t)synod_random_next(&sim->random) | 1 : 0;
+	replica->boot =
+		params->boots || params->lives ? (uint32_t)synod_random_next(&sim->random) | 1 : 0;
 	if (!open_journal(sim, replica))
 		return;
 	replica->up = 1;
@@ -302,7 +303,8 @@ void sim_replica_start(struct sim *sim, struct sim_replica *replica)
 	memcpy(config.priorities, params->priorities, sizeof(config.priorities));
 	synod_core_init(&replica->core, &config, replica->now_last);
 	recover(sim, replica);
-	if (replica->disk.found.opened.joining)
+	sim_lives_start(sim, replica);
+	if (replica->disk.found.opened.joining && !params->lives)
 		synod_core_stand(&replica->core, SYNOD_STANDING_JOINING,
 				 replica->disk.found.opened.incarnation);
 	if (replica->life == 1 && params->round_first)

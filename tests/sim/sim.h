@@ -11,6 +11,7 @@
  *   journal.c   what a replica does with its disk: the writer and the scan that ship
  *   damage.c    disks that lie: lost, misdirected, stale, rotten, wiped
  *   rejoin.c    a new disk for a replica whose own was wiped
+ *   lives.c     which life of which disk is heard; older copies of disks
  *   repair.c    the operator: a corrupt journal is rewritten from another replica's
  *   replica.c   one replica's shell: its lives, its clock, its handles
  *   ingress.c   its door for clients: requests become batches
@@ -37,6 +38,7 @@
 #include "engine/base/limits.h"
 #include "engine/base/random.h"
 #include "engine/core/core.h"
+#include "engine/journal/lives.h"
 #include "engine/machine/apply.h"
 #include "engine/wire/wire.h"
 #include "tests/sim/clients.h"
@@ -100,6 +102,8 @@ enum {
 	X(DISK_WIPED, "disk_wiped")                         \
 	X(DISK_RECOVERED, "disk_recovered")                 \
 	X(DISK_JOINED, "disk_joined")                       \
+	X(DISK_ROLLED_BACK, "disk_rolled_back")             \
+	X(DISK_REFUSED_OLDER, "disk_refused_older")         \
 	X(DISK_EIO_READ, "disk_eio_read")                   \
 	X(DISK_EIO_WRITE, "disk_eio_write")                 \
 	X(DISK_SHORT_WRITE, "disk_short_write")             \
@@ -166,6 +170,7 @@ enum sim_event_kind {
 	SIM_FAULT_NEXT, /* a: enum sim_hazard */
 	SIM_HEAL,	/* a: generation of the partition */
 	SIM_LINK_CLOG,	/* who: from, b: to, a: until */
+	SIM_LIVES,	/* who is heard, what is due to be said of it; a: again and again */
 };
 
 struct sim_event {
@@ -203,7 +208,10 @@ struct sim_packet {
 	uint32_t free_next;
 	uint32_t disks_from; /* MESSAGE: that the sender had lost, and the receiver */
 	uint32_t disks_to;
+	uint32_t boot;		/* MESSAGE, in seeds with lives: as it travels */
+	struct synod_disk disk; /* that it comes from, and the life in which that votes */
 	union {
+		struct synod_wire_header hello;
 		struct synod_message message;
 		uint32_t datagram; /* REQUEST, REPLY: its index */
 	};
@@ -229,8 +237,9 @@ struct sim_replica {
 	uint32_t up;
 	uint32_t life;	/* counts starts */
 	uint32_t boot;	/* random in each life; see engine/journal/lives.h */
-	uint32_t disks; /* lost so far */
-	uint32_t joins; /* the disk in use is formatted to join */
+	uint32_t disks; /* lost so far: which one it has */
+	uint32_t disks_given;
+	uint32_t joins;				/* the disk in use is formatted to join */
 	uint32_t heard[SYNOD_REPLICAS_MAX + 1]; /* by peer: disks it had lost, as known here */
 	uint64_t paused_until;
 	uint64_t boot_at;
@@ -252,6 +261,14 @@ struct sim_replica {
 	uint64_t installing; /* slot of another's snapshot that is being written; 0: none */
 	uint64_t installing_size;
 	struct sim_request inbox[SIM_INBOX_MAX];
+
+	/* lives.c: whom it hears; and what its journal is to note of peers' disks, a ring. */
+	struct synod_lives lives;
+	struct synod_lives_note notes[SYNOD_REPLICAS_MAX];
+	uint64_t notes_asked;
+	uint64_t notes_given;
+	uint64_t notes_durable;
+	uint64_t note_sequence; /* of the writer, for the one that is being written; 0: none */
 
 	/* Linearizable reads, by token % SIM_READS_MAX. */
 	uint64_t read_last;
@@ -398,6 +415,7 @@ struct sim_params {
 	uint32_t disk_error;	  /* out of 100,000 writes */
 	uint32_t ring;		  /* small logs that snapshots recycle; see snapshot.c */
 	uint32_t weak_disks;	  /* bit of each replica whose disk may lie: a minority */
+	uint32_t lives;		  /* who starts has to be vouched for; see lives.c */
 	uint32_t hole;		  /* a crash keeps undurable writes one by one, not only a prefix */
 	uint32_t crash_sending;	  /* out of 100,000 */
 	uint32_t crash_durable;	  /* out of 100,000; between a completion and what it lets go */
@@ -448,6 +466,7 @@ enum sim_hazard {
 	SIM_HAZARD_CLIENT_PAUSE,
 	SIM_HAZARD_HANDOVER, /* somebody asks the leader to hand over */
 	SIM_HAZARD_READ,     /* reads come in; not a fault, but at any time */
+	SIM_HAZARD_ROLLBACK, /* a disk is copied; or the copy is restored */
 	SIM_HAZARDS_COUNT,
 };
 
@@ -615,7 +634,26 @@ uint32_t sim_net_packet(struct sim *sim); /* a fresh packet's index */
 void sim_net_free(struct sim *sim, uint32_t packet);
 uint64_t sim_net_delay(struct sim *sim);
 void sim_net_send(struct sim *sim, const struct synod_message *message, uint32_t content);
+void sim_net_hello(struct sim *sim, const struct synod_wire_header *hello);
 void sim_net_heal(struct sim *sim);
+
+/* lives.c: lives that are heard, and older copies of disks (I12); in seeds with params.lives. */
+void sim_lives_reset(void);
+void sim_lives_free(void);
+void sim_lives_start(struct sim *sim, struct sim_replica *replica);
+/* regular: and again in a while. */
+void sim_lives_poll(struct sim *sim, struct sim_replica *replica, int regular);
+/* In a turn of the journal: what is to be noted of peers' disks. */
+void sim_lives_journal(struct sim *sim, struct sim_replica *replica);
+void sim_lives_hello(struct sim *sim, struct sim_replica *replica,
+		     const struct synod_wire_header *header);
+/* 1 if the message is not heard. */
+int sim_lives_drop(struct sim *sim, struct sim_replica *replica, const struct sim_packet *packet);
+/* What a message that leaves now carries. */
+void sim_lives_stamp(const struct sim *sim, struct sim_packet *packet);
+/* By the bytes of its disk it votes, and in this life. */
+int sim_lives_votes(const struct sim *sim, const struct sim_replica *replica);
+void sim_lives_hazard(struct sim *sim, struct sim_replica *replica);
 
 /* rejoin.c: `synod recover`, a new disk for a replica that lost its own. */
 void sim_rejoin(struct sim *sim, struct sim_replica *replica);
@@ -661,6 +699,8 @@ void sim_faults_start(struct sim *sim);
 void sim_faults_next(struct sim *sim, enum sim_hazard hazard);
 /* The end of the safety phase: a majority (core_set) is healed, the rest stays as it is. */
 void sim_faults_end(struct sim *sim);
+/* Then links among these are cut, too. */
+void sim_faults_end_links(struct sim *sim);
 void sim_faults_heal_all(struct sim *sim);
 
 /* reads.c */

@@ -468,6 +468,32 @@ static void who_is_silent_is_greeted_now_and_then(void **state)
 	assert_in_range(says, 9, 10);
 }
 
+/* 2 hears 1 all the time, and so has no reason of its own to say again who it is. */
+static void a_lost_hello_is_asked_for(void **state)
+{
+	(void)state;
+	make(3, 3);
+	start_all();
+	start(2);
+	for (int i = 0; i < 3; i++) {
+		poll(2);
+		poll(1);
+		poll(3);
+	}
+	assert_true(world[2].lives.is_vouched && is_heard(1, 2));
+	world[1].up = 0; /* what is sent to it is lost */
+	vote(2);
+	world[1].up = 1;
+	for (int i = 0; i < 20; i++) {
+		now_ns += MS;
+		(void)is_heard(1, 2);
+		(void)is_heard(2, 1);
+		write_notes(1);
+	}
+	assert_true(is_heard(1, 2));
+	assert_true(is_heard(2, 1));
+}
+
 static void ids_from_nowhere_are_dropped(void **state)
 {
 	struct synod_wire_header header;
@@ -504,6 +530,7 @@ int main(void)
 		cmocka_unit_test(a_refusal_that_a_former_life_earned_stops_nobody),
 		cmocka_unit_test(another_shape_is_not_heard),
 		cmocka_unit_test(who_is_silent_is_greeted_now_and_then),
+		cmocka_unit_test(a_lost_hello_is_asked_for),
 		cmocka_unit_test(ids_from_nowhere_are_dropped),
 	};
 
