@@ -25,6 +25,7 @@ struct dump {
 	uint64_t group_durable; /* as the journal's own marks say */
 	uint64_t unmarked;	/* records in groups behind it */
 	char snapshot[512];	/* "", or what is wrong with it */
+	const struct synod_journal_recovery *recovery;
 };
 
 #define BALLOT		  "%" PRIu64 ".%u"
@@ -123,12 +124,31 @@ static int on_record(void *context, const struct synod_format_group *group,
 	return ferror(stdout) ? -EIO : 0;
 }
 
+/* Of those that cannot be read, the ones that count no more. */
+static int is_mended(const struct synod_journal_recovery *recovery,
+		     const struct synod_scan_gap *gap)
+{
+	if (recovery->mended == 0)
+		return 0;
+	for (uint32_t i = 0; i < recovery->faults; i++)
+		if (recovery->faulty[i].group_first == gap->group_first)
+			return 0;
+	return 1;
+}
+
 static int on_faulty(void *context, const struct synod_scan_gap *gap)
 {
 	const struct dump *dump = context;
 
 	if (dump->json)
 		return 0;
+	if (is_mended(dump->recovery, gap)) {
+		printf("mended: groups %" PRIu64 " to %" PRIu64 " at byte %" PRIu64
+		       " (%s); their slots %" PRIu64 " to %" PRIu64 " stand elsewhere, as chosen\n",
+		       gap->group_first, gap->group_last, gap->offset,
+		       synod_scan_reason_text(gap->reason), gap->slot_first, gap->slot_last);
+		return 0;
+	}
 	printf("CORRUPT at byte %" PRIu64 ": %s; groups %" PRIu64 " to %" PRIu64, gap->offset,
 	       synod_scan_reason_text(gap->reason), gap->group_first, gap->group_last);
 	if (gap->slots_known)
@@ -254,6 +274,8 @@ static void print_summary(const struct synod_journal_recovery *recovery, const s
 		printf("all records are marked durable\n");
 	if (recovery->faults)
 		printf("%u corrupt places\n", recovery->faults);
+	else if (recovery->mended)
+		printf("%u corrupt places, mended: every slot stands\n", recovery->mended);
 	else
 		printf("every group verified\n");
 }
@@ -287,8 +309,8 @@ static int finish(const struct synod_journal_recovery *recovery, const struct du
 	fflush(stdout);
 	if (recovery->faults)
 		return synod_tool_complain(
-			"%s: %u places that were durable cannot be read: stop the replica, and "
-			"rewrite it from the others' with `synod repair`",
+			"%s: %u places that were durable cannot be read: the replica repairs them "
+			"from the others when it starts; or stop it and use `synod repair`",
 			path, recovery->faults);
 	if (dump->snapshot[0])
 		return synod_tool_complain("%s", dump->snapshot);
@@ -318,6 +340,7 @@ static int dump_journal(struct dump *dump, uint32_t id)
 	if (recovery.locked)
 		fprintf(stderr,
 			"synod log: a process has this journal open; this is a moment of it\n");
+	dump->recovery = &recovery;
 	dump->group_durable = recovery.group_durable;
 	look_at_snapshot(journal, &recovery, dump);
 	result = synod_journal_walk(journal, &visitor);

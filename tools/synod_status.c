@@ -42,7 +42,7 @@ static const char *role_name(uint64_t role)
 
 static const char *standing_name(uint64_t standing)
 {
-	static const char *const names[] = { "votes", "mute", "joining" };
+	static const char *const names[] = { "votes", "mute", "joining", "mending" };
 
 	return standing < sizeof(names) / sizeof(*names) ? names[standing] : "?";
 }

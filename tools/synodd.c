@@ -14,6 +14,7 @@
 #include <rte_lcore.h>
 #include <rte_pause.h>
 
+#include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <sched.h>
@@ -37,6 +38,9 @@ struct loop {
 	uint32_t core;
 	enum synod_poll poll;
 	int failed;
+	uint32_t id;
+	uint32_t repairs_said;
+	int mends; /* the first core's, while the journal is mended */
 };
 
 static void on_signal(int number)
@@ -82,6 +86,21 @@ static void rest(const struct loop *loop, uint64_t *idle_since_ns)
 		nanosleep(&nap, NULL);
 }
 
+/* A line a slot, as many as are durable by now. */
+static void say_repaired(struct loop *loop)
+{
+	uint64_t slot;
+	uint32_t from;
+
+	while (loop->mends &&
+	       synod_replica_repaired(loop->replica, loop->repairs_said, &slot, &from)) {
+		fprintf(stderr,
+			"synodd %" PRIu32 ": slot %" PRIu64 " repaired from replica %" PRIu32 "\n",
+			loop->id, slot, from);
+		loop->repairs_said++;
+	}
+}
+
 /* One core's loop. Returns when told to stop or when the replica fails. */
 static int run(void *argument)
 {
@@ -93,9 +112,12 @@ static int run(void *argument)
 	while (!atomic_load_explicit(&stopping, memory_order_relaxed)) {
 		int work = synod_replica_poll(loop->replica, loop->core);
 
+		if (loop->mends)
+			say_repaired(loop);
 		if (work < 0) {
 			loop->failed = work;
-			on_signal(0); /* the other cores stop too */
+			if (work != -ERESTART) /* which all are told */
+				on_signal(0);  /* the other cores stop too */
 			break;
 		}
 		if (work > 0)
@@ -109,6 +131,19 @@ static int run(void *argument)
 static void say_opened(uint32_t id, const struct synod_config *config,
 		       const struct synod_replica_opened *opened)
 {
+	if (opened->slots_faulty) {
+		fprintf(stderr,
+			"synodd %" PRIu32 ": %" PRIu64
+			" slots of the journal are corrupt: it votes for nothing until they are "
+			"repaired from the others\n",
+			id, opened->slots_faulty);
+		return;
+	}
+	if (opened->slots_repaired)
+		fprintf(stderr,
+			"synodd %" PRIu32 ": the journal is mended, %" PRIu64
+			" slots of it repaired\n",
+			id, opened->slots_repaired);
 	fprintf(stderr,
 		"synodd %" PRIu32 ": %" PRIu64 " MiB of journal read in %.1f ms, %" PRIu64
 		" slots replayed (position %" PRIu64 ") in %.1f ms, %" PRIu64
@@ -188,7 +223,9 @@ static int start_eal(const struct synod_config *config, uint32_t id, char *error
 	return 0;
 }
 
-static int serve(struct synod_replica *replica, const struct synod_config *config, uint32_t id)
+/* Until it is told to stop or fails; or -ERESTART. */
+static int run_all(struct synod_replica *replica, const struct synod_config *config, uint32_t id,
+		   int mends)
 {
 	struct loop loops[SYNOD_STAGES_COUNT] = { 0 };
 	uint32_t cores[SYNOD_STAGES_COUNT];
@@ -199,6 +236,8 @@ static int serve(struct synod_replica *replica, const struct synod_config *confi
 	for (uint32_t i = 0; i < count; i++) {
 		loops[i] = (struct loop){ .replica = replica,
 					  .core = cores[i],
+					  .id = id,
+					  .mends = mends && i == 0,
 					  .poll = synod_config_poll(config, id) };
 		/* The first core's loop runs here; the others on their lcores, in that order. */
 		if (i > 0) {
@@ -213,8 +252,30 @@ static int serve(struct synod_replica *replica, const struct synod_config *confi
 	}
 	failed = run(&loops[0]);
 	rte_eal_mp_wait_lcore();
+	say_repaired(&loops[0]);
 	for (uint32_t i = 1; i < count; i++)
 		failed = failed ? failed : loops[i].failed;
+	return failed;
+}
+
+static int serve(struct synod_replica *replica, const struct synod_config *config, uint32_t id,
+		 struct synod_replica_opened *opened)
+{
+	char error[SYNOD_CONFIG_ERROR_SIZE];
+	int failed = run_all(replica, config, id, opened->slots_faulty > 0);
+
+	/* Once, unless more goes bad meanwhile. */
+	while (failed == -ERESTART && !atomic_load_explicit(&stopping, memory_order_relaxed)) {
+		failed = synod_replica_resume(replica, opened, error, sizeof(error));
+		if (failed) {
+			fprintf(stderr, "synodd: %s\n", error);
+			return 1;
+		}
+		say_opened(id, config, opened);
+		failed = run_all(replica, config, id, opened->slots_faulty > 0);
+	}
+	if (failed == -ERESTART)
+		return 0; /* it was told to stop; the next start finds it mended */
 	if (failed)
 		fprintf(stderr,
 			"synodd %" PRIu32 ": stopped: %s (%" PRIu64
@@ -284,7 +345,7 @@ int main(int argc, char **argv)
 	say_opened(id, &config, &opened);
 	signal(SIGTERM, on_signal);
 	signal(SIGINT, on_signal);
-	status = serve(replica, &config, id);
+	status = serve(replica, &config, id, &opened);
 	synod_replica_close(replica);
 	rte_eal_cleanup();
 	return status;

@@ -74,6 +74,9 @@ extern "C" {
 	X(REPAIRS_SENT, "repairs_sent", "chosen slots sent to a peer that lacked them")            \
 	X(REPAIRS_READ, "repairs_read", "of those, slots read back from the journal")              \
 	X(REPAIRS_TAKEN, "repairs_taken", "chosen slots taken from a peer")                        \
+	X(SLOTS_FAULTY, "slots_faulty", "slots that the journal had corrupt at the start")         \
+	X(SLOTS_REPAIRED, "slots_repaired",                                                        \
+	  "of those, slots repaired from peers while they serve")                                  \
 	X(SNAPSHOTS_TAKEN, "snapshots_taken", "snapshots of the own state that became durable")    \
 	X(SNAPSHOTS_INSTALLED, "snapshots_installed", "snapshots of a peer that were loaded")      \
 	X(SNAPSHOTS_TOO_LARGE, "snapshots_too_large", "snapshots the journal has no area for")     \

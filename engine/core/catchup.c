@@ -42,6 +42,8 @@ void synod_catchup_on_need(struct synod_core *core, struct synod_effects *fx,
 	uint64_t count = synod_core_min(message->argument, SYNOD_CORE_LEARN_BURST);
 	uint64_t last = synod_core_min(message->slot + count - 1, core->chosen_through);
 
+	if (message->flags & SYNOD_FLAG_FAULTY && count > 0)
+		synod_leader_on_faulty(core, message->slot + count - 1);
 	if (message->slot > last || count == 0) {
 		fx->dropped = SYNOD_DROP_UNEXPECTED;
 		return;

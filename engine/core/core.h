@@ -58,6 +58,7 @@ enum {
  *  REJECT           refused b   -                 promised ballot        -
  *  HEARTBEAT        b           last proposed     sequence               -
  *  NEED             known b     first slot        how many               -
+ *                   flag FAULTY: the sender's copies are corrupt; slots may be unchosen
  *  LEARN            chosen at   s                 -                      chosen value
  *  HANDOVER         b           last chosen       -                      -
  *  CONFIRM          b           -                 round of reads         -
@@ -73,7 +74,7 @@ struct synod_message {
 	uint8_t from; /* replica 1..n */
 	uint8_t to;
 	uint8_t has_value;
-	uint32_t flags; /* SYNOD_FLAG_MORE, SYNOD_FLAG_BEHIND, SYNOD_FLAG_VOTER */
+	uint32_t flags; /* SYNOD_FLAG_MORE, _BEHIND, _VOTER, _FAULTY */
 	uint64_t ballot;
 	uint64_t slot;
 	uint64_t chosen_through;
@@ -225,6 +226,8 @@ enum synod_standing {
 	/* Its disk is new, in place of a lost one: it asks the others (JOIN) until it has all that
 	 * they may have counted of that one. */
 	SYNOD_STANDING_JOINING,
+	/* Its journal is being mended: no core runs. Only told, of a replica (pipeline). */
+	SYNOD_STANDING_MENDING,
 };
 
 /*

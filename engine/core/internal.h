@@ -126,6 +126,8 @@ void synod_leader_submit(struct synod_core *core, struct synod_effects *fx,
 void synod_leader_on_accepted(struct synod_core *core, struct synod_effects *fx,
 			      const struct synod_message *message);
 void synod_leader_on_durable(struct synod_core *core, struct synod_effects *fx);
+/* A peer waits for the slots up to that one to be chosen, whatever is in them. */
+void synod_leader_on_faulty(struct synod_core *core, uint64_t last);
 /* A slot was learned while leading: never propose another value for it. */
 void synod_leader_on_learned(struct synod_core *core, uint64_t slot);
 void synod_leader_on_tick(struct synod_core *core, struct synod_effects *fx);

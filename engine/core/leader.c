@@ -228,6 +228,20 @@ void synod_leader_on_learned(struct synod_core *core, uint64_t slot)
 	core->propose_next = synod_core_max(core->propose_next, core->chosen_through + 1);
 }
 
+/*
+ * A peer mends its journal, and waits for slots that it may have voted for, in a life in which
+ * nobody got them chosen: phase 1 has told a quorum's part of them. They are filled up to there
+ * (no-ops, if phase 1 found nothing), or it would wait until clients have sent as much.
+ */
+void synod_leader_on_faulty(struct synod_core *core, uint64_t last)
+{
+	if (core->role != SYNOD_ROLE_LEADER || core->handover_to != 0 ||
+	    last > core->chosen_through + core->config.window / 2)
+		return; /* nobody votes further ahead than a window: it is not so, or not yet */
+	synod_assert_cmp(last, <, SYNOD_CORE_SLOT_END + SYNOD_CORE_LEARN_BURST);
+	core->phase1_last = synod_core_max(core->phase1_last, last);
+}
+
 void synod_leader_on_durable(struct synod_core *core, struct synod_effects *fx)
 {
 	if (core->role != SYNOD_ROLE_LEADER)

@@ -14,6 +14,8 @@ struct synod_replica {
 	uint32_t id;
 	struct synod_journal *journal;
 	struct synod_journal_recovery recovery;
+	struct synod_mending mending; /* slots_count > 0: the journal is to be mended first */
+	uint64_t slots_repaired;      /* in mendings before this one */
 	struct synod_counters journal_counters;
 	struct synod_counters net_counters;
 	struct rte_mempool *mbufs;

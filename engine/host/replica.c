@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,6 +43,7 @@ static int open_journal(struct synod_replica *replica, struct synod_replica_open
 		.expect = &identity,
 		.counters = &replica->journal_counters,
 		.timeout_ms = replica->config.journal_timeout_ms,
+		.mending = &replica->mending,
 	};
 	struct synod_journal_status status;
 	const struct synod_journal_device *device;
@@ -77,6 +79,8 @@ static int open_journal(struct synod_replica *replica, struct synod_replica_open
 	opened->scan_bytes = status.bytes_used;
 	opened->registered_buffers = status.registered_buffers;
 	opened->defer_taskrun = status.defer_taskrun;
+	opened->slots_faulty = replica->mending.slots_count;
+	opened->slots_repaired = replica->slots_repaired;
 	opened->torn_bytes_at = replica->recovery.torn.reason ? replica->recovery.offset_tail : 0;
 	return 0;
 }
@@ -184,6 +188,13 @@ static uint32_t shape_of(const struct synod_config *config)
 	return synod_crc32c(&shape, sizeof(shape));
 }
 
+static enum synod_standing standing_of(const struct synod_replica *replica)
+{
+	if (replica->mending.slots_count)
+		return SYNOD_STANDING_MENDING;
+	return replica->recovery.identity.joining ? SYNOD_STANDING_JOINING : SYNOD_STANDING_MUTE;
+}
+
 static int make_pipeline(struct synod_replica *replica, char *error, size_t error_size)
 {
 	const struct synod_config *config = &replica->config;
@@ -194,8 +205,7 @@ static int make_pipeline(struct synod_replica *replica, char *error, size_t erro
 		.replicas = config->replicas,
 		.shape = shape_of(config),
 		.incarnation = replica->recovery.identity.incarnation,
-		.standing = replica->recovery.identity.joining ? SYNOD_STANDING_JOINING
-							       : SYNOD_STANDING_MUTE,
+		.standing = standing_of(replica),
 		.durability = synod_journal_durability(replica->journal),
 		.core = {
 			.replica = replica->id,
@@ -213,7 +223,7 @@ static int make_pipeline(struct synod_replica *replica, char *error, size_t erro
 		.net = synod_host_net_port(replica),
 		.journal = synod_journal_port(replica->journal),
 		.positions = replica->positions,
-		.image = replica->image,
+		.image = replica->mending.slots_count ? NULL : replica->image,
 		.image_room = replica->image_room,
 		.mbufs = replica->mbufs,
 		.header_mbufs = replica->header_mbufs,
@@ -255,6 +265,29 @@ static int make_pipeline(struct synod_replica *replica, char *error, size_t erro
 	return 0;
 }
 
+/* From the journal to a replica that may be polled, but for the network. */
+static int begin(struct synod_replica *replica, struct synod_replica_opened *opened, char *error,
+		 size_t error_size)
+{
+	int failed = open_journal(replica, opened, error, error_size);
+
+	if (!failed && !replica->mbufs)
+		failed = take_memory(replica, error, error_size);
+	if (!failed)
+		failed = make_pipeline(replica, error, error_size);
+	if (failed)
+		return failed;
+	if (replica->mending.slots_count) {
+		synod_pipeline_mend(replica->pipeline, &replica->mending, synod_host_now_ns());
+		return 0;
+	}
+	synod_count(&replica->pipeline->order.counters, SYNOD_SLOTS_FAULTY,
+		    replica->slots_repaired);
+	synod_count(&replica->pipeline->order.counters, SYNOD_SLOTS_REPAIRED,
+		    replica->slots_repaired);
+	return synod_host_recover(replica, synod_host_now_ns(), opened, error, error_size);
+}
+
 int synod_replica_open(struct synod_replica **out, const struct synod_config *config, uint32_t id,
 		       struct synod_replica_opened *opened, char *error, size_t error_size)
 {
@@ -267,14 +300,7 @@ int synod_replica_open(struct synod_replica **out, const struct synod_config *co
 		return -ENOMEM;
 	replica->config = *config;
 	replica->id = id;
-	failed = open_journal(replica, opened, error, error_size);
-	if (!failed)
-		failed = take_memory(replica, error, error_size);
-	if (!failed)
-		failed = make_pipeline(replica, error, error_size);
-	if (!failed)
-		failed =
-			synod_host_recover(replica, synod_host_now_ns(), opened, error, error_size);
+	failed = begin(replica, opened, error, error_size);
 	if (!failed)
 		failed = synod_host_open_net(replica, error, error_size);
 	if (failed) {
@@ -283,6 +309,40 @@ int synod_replica_open(struct synod_replica **out, const struct synod_config *co
 	}
 	*out = replica;
 	return 0;
+}
+
+int synod_replica_resume(struct synod_replica *replica, struct synod_replica_opened *opened,
+			 char *error, size_t error_size)
+{
+	const uint64_t end_ns = synod_host_now_ns() + UINT64_C(2000000000);
+	int failed;
+
+	synod_assert(synod_pipeline_mended(replica->pipeline));
+	replica->slots_repaired += replica->mending.repaired;
+	synod_pipeline_destroy(replica->pipeline);
+	replica->pipeline = NULL;
+	synod_journal_close(replica->journal);
+	replica->journal = NULL;
+	/* The kernel may let go of the former ring, and thus of the lock, a little later. */
+	do {
+		sched_yield();
+		memset(opened, 0, sizeof(*opened));
+		failed = begin(replica, opened, error, error_size);
+	} while (failed == -EBUSY && synod_host_now_ns() < end_ns);
+	return failed;
+}
+
+int synod_replica_repaired(struct synod_replica *replica, uint32_t nth, uint64_t *slot,
+			   uint32_t *from)
+{
+	const struct synod_mending_slot *repaired;
+
+	if (nth >= synod_pipeline_repaired(replica->pipeline))
+		return 0;
+	repaired = synod_mending_repaired(&replica->mending, nth);
+	*slot = repaired->slot;
+	*from = repaired->from;
+	return 1;
 }
 
 void synod_replica_close(struct synod_replica *replica)
@@ -315,6 +375,8 @@ int synod_replica_poll(struct synod_replica *replica, uint32_t core)
 
 	if (failed)
 		return failed;
+	if (synod_pipeline_mended(replica->pipeline))
+		return -ERESTART;
 	for (int stage = 0; stage < SYNOD_STAGES_COUNT; stage++)
 		if (own->core[stage] == core)
 			work += synod_pipeline_poll(replica->pipeline,
@@ -364,6 +426,15 @@ const char *synod_replica_error(struct synod_replica *replica)
 {
 	if (synod_pipeline_failed(replica->pipeline) == -ESTALE)
 		return refusal(replica);
+	if (synod_pipeline_failed(replica->pipeline) == -EBADMSG && replica->mending.hopeless) {
+		snprintf(replica->error, sizeof(replica->error),
+			 "%s: corrupt: slot %" PRIu64
+			 ", which all other replicas have corrupt too: what was accepted there "
+			 "cannot be told any more",
+			 synod_config_replica(&replica->config, replica->id)->journal,
+			 replica->mending.hopeless);
+		return replica->error;
+	}
 	return synod_journal_error(replica->journal);
 }
 

@@ -36,6 +36,11 @@ struct synod_replica_opened {
 	uint64_t
 		scan_ns; /* until the journal was open: all of its log in use is read and checked */
 	uint64_t scan_bytes;
+	/* Slots that the journal has corrupt. Until they are repaired from the other replicas, it
+	 * takes no part: it votes for nothing, and has executed nothing (suffix, promised: not
+	 * told). 0: none. */
+	uint64_t slots_faulty;
+	uint64_t slots_repaired; /* before this opening, by the same process */
 	uint64_t torn_bytes_at; /* offset of a torn tail that was dropped; 0: the log ended clean */
 	char durability[160];	/* "o_direct+rwf_dsync on ext4, /dev/vda, …": what was obtained */
 	uint32_t forgetful;	/* 1: durability none: what it promised does not outlive it */
@@ -45,8 +50,9 @@ struct synod_replica_opened {
 
 /*
  * Opens journal, ports and pipeline of replica id, and executes what the journal knows to be
- * chosen. config is copied. Blocks while it reads the journal once. Returns 0, or -errno with one
- * line in error: what, where, and the remedy. Call from the main thread.
+ * chosen; or, where the journal is corrupt in slots that others may have, begins to mend it
+ * (opened->slots_faulty). config is copied. Blocks while it reads the journal once. Returns 0, or
+ * -errno with one line in error: what, where, and the remedy. Call from the main thread.
  */
 int synod_replica_open(struct synod_replica **replica, const struct synod_config *config,
 		       uint32_t id, struct synod_replica_opened *opened, char *error,
@@ -60,9 +66,24 @@ void synod_replica_close(struct synod_replica *replica);
  * when idle, or -errno: the replica has failed (its disk), and must be closed; the others go on.
  * Between the failure and that answer it orders nothing, and tells clients HALTED for a moment.
  * One thread for each core, always the same.
+ * -ERESTART: a journal that was corrupt is mended. When no poll is under way any more: resume.
  */
 int synod_replica_poll(struct synod_replica *replica, uint32_t core)
 	__attribute__((warn_unused_result));
+
+/*
+ * After -ERESTART: opens the mended journal as open does, over the same network, and fills opened
+ * anew. Then poll again; or, after an error, close. Call from the main thread.
+ */
+int synod_replica_resume(struct synod_replica *replica, struct synod_replica_opened *opened,
+			 char *error, size_t error_size) __attribute__((warn_unused_result));
+
+/*
+ * While a journal is mended, and until it is resumed: the nth slot that was repaired, from 0, and
+ * the replica that gave its value. Returns 0: there are not so many yet. Any thread.
+ */
+int synod_replica_repaired(struct synod_replica *replica, uint32_t nth, uint64_t *slot,
+			   uint32_t *from);
 
 /* The distinct cores that want a thread, at most SYNOD_STAGES_COUNT. Returns how many. */
 uint32_t synod_replica_cores(const struct synod_replica *replica, uint32_t *cores);

@@ -58,6 +58,11 @@ uint64_t synod_index_offset(const struct synod_index *index, uint64_t slot)
 	return place >= index->floor ? place : 0;
 }
 
+int synod_index_chosen(const struct synod_index *index, uint64_t slot)
+{
+	return synod_index_offset(index, slot) != 0 && (entry_of(index, slot)->place & 1);
+}
+
 uint64_t synod_index_first(struct synod_index *index)
 {
 	const uint64_t oldest =

@@ -29,6 +29,9 @@ void synod_index_put(struct synod_index *index, const struct synod_wire_entry *e
 /* Its virtual offset; 0: there is none. */
 uint64_t synod_index_offset(const struct synod_index *index, uint64_t slot);
 
+/* Does the record that counts say that its value is chosen? */
+int synod_index_chosen(const struct synod_index *index, uint64_t slot);
+
 /* The lowest slot that has a record; slot_last + 1: none. Each slot is looked at once. */
 uint64_t synod_index_first(struct synod_index *index);
 

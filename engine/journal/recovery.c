@@ -83,6 +83,45 @@ void synod_recovery_faulty(struct synod_journal_recovery *recovery,
 	recovery->faults++;
 }
 
+int synod_recovery_stands(const struct synod_journal_recovery *recovery,
+			  const struct synod_index *index, uint64_t slot)
+{
+	synod_assert(slot > 0);
+	synod_assert(index->slots > 0);
+	return slot <= recovery->snapshot_slot || synod_index_chosen(index, slot);
+}
+
+/* Was all that these groups held written again, as chosen, since they went bad? */
+static int is_mended(const struct synod_journal_recovery *recovery, const struct synod_index *index,
+		     const struct synod_scan_gap *gap)
+{
+	synod_assert(gap->reason != SYNOD_SCAN_FINE);
+	synod_assert_cmp(gap->slot_first, <=, gap->slot_last);
+	if (!gap->slots_known || gap->slot_first == 0 ||
+	    gap->slot_last - gap->slot_first >= index->slots)
+		return 0;
+	for (uint64_t slot = gap->slot_first; slot <= gap->slot_last; slot++)
+		if (!synod_recovery_stands(recovery, index, slot))
+			return 0;
+	return 1;
+}
+
+/* Where the end of the log is lost no place is known at which it could go on. */
+static void forget_mended(struct synod_journal_recovery *recovery, const struct synod_index *index)
+{
+	uint32_t kept = 0;
+
+	if (recovery->end_lost || recovery->faults > SYNOD_JOURNAL_FAULTS_MAX)
+		return;
+	for (uint32_t i = 0; i < recovery->faults; i++)
+		if (!is_mended(recovery, index, &recovery->faulty[i]))
+			recovery->faulty[kept++] = recovery->faulty[i];
+	synod_assert_cmp(kept, <=, recovery->faults);
+	synod_assert(recovery->mended == 0);
+	recovery->mended = recovery->faults - kept;
+	recovery->faults = kept;
+}
+
 uint64_t synod_recovery_end(struct synod_journal_recovery *recovery, const struct synod_scan *scan,
 			    const struct synod_index *index)
 {
@@ -95,6 +134,8 @@ uint64_t synod_recovery_end(struct synod_journal_recovery *recovery, const struc
 		recovery->life = scan->life_seen;
 	recovery->slot_last = index->slot_last > recovery->snapshot_slot ? index->slot_last
 									 : recovery->snapshot_slot;
+	recovery->end_lost = scan->over;
+	forget_mended(recovery, index);
 	if (recovery->faults)
 		return 0;
 	for (uint64_t slot = recovery->snapshot_slot + 1; slot <= recovery->chosen_through; slot++)

@@ -45,6 +45,9 @@ struct synod_journal_recovery {
 	struct synod_scan_gap torn; /* reason FINE: the log ends clean */
 	struct synod_scan_gap faulty[SYNOD_JOURNAL_FAULTS_MAX];
 	uint32_t faults; /* of which the first SYNOD_JOURNAL_FAULTS_MAX are in faulty */
+	/* And those that count no more: each slot of theirs stands elsewhere, as chosen. */
+	uint32_t mended;
+	int end_lost; /* behind the last of faulty nothing is known: not where the log goes on */
 };
 
 /* Of a superblock that has been found valid; recovery is zero. */
@@ -69,7 +72,14 @@ void synod_recovery_faulty(struct synod_journal_recovery *recovery,
 uint64_t synod_recovery_end(struct synod_journal_recovery *recovery, const struct synod_scan *scan,
 			    const struct synod_index *index) __attribute__((warn_unused_result));
 
-/* May a journal that was found so be written on? */
+/*
+ * Does the journal hold what counts of this slot whatever its corrupt groups held: a value known to
+ * be chosen, in a record or in its snapshot? A chosen value stands for every vote for its slot.
+ */
+int synod_recovery_stands(const struct synod_journal_recovery *recovery,
+			  const struct synod_index *index, uint64_t slot);
+
+/* Is nothing corrupt, or all of it mended since? */
 static inline int synod_recovery_whole(const struct synod_journal_recovery *recovery)
 {
 	return recovery->faults == 0;

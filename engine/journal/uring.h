@@ -17,6 +17,7 @@
 #define SYNOD_JOURNAL_URING_H
 
 #include "engine/base/counters.h"
+#include "engine/journal/mending.h"
 #include "engine/journal/recovery.h"
 #include "engine/pipeline/ports.h"
 
@@ -57,6 +58,9 @@ struct synod_journal_options {
 	unsigned int flags;
 	struct synod_counters *counters; /* of the thread that uses the port; may be NULL */
 	uint32_t timeout_ms; /* a write or read that takes longer ends the journal; 0: none does */
+	/* Not NULL: a corrupt journal is opened too where it can be mended, and here stands which
+	 * slots are to be; before all of them are, the port takes no other records. */
+	struct synod_mending *mending;
 	/* size > 0: no file, but a new journal in memory, for expect, that is forgotten when it is
 	 * closed. For comparison only. */
 	struct synod_journal_extent memory;
@@ -66,7 +70,8 @@ struct synod_journal_options {
  * Opens, locks, checks and scans. Returns 0, or -errno with a sentence in error:
  *   -EBUSY     another process has it open
  *   -EINVAL    not a journal, or of another version, cluster, replica, incarnation, size
- *   -EBADMSG   corrupt below the durable mark (recovery->faulty says where), or no whole superblock
+ *   -EBADMSG   corrupt below the durable mark (recovery->faulty says where) and not to be
+ *              mended, or no whole superblock
  *   -ENOENT …  from the system
  * On failure *journal is NULL; recovery is filled in as far as it was known.
  */

@@ -172,8 +172,9 @@ int synod_uring_check(const struct synod_format_superblock sectors[SYNOD_SUPERBL
 
 /* ---- uring_recover.c: the scan over a file --------------------------------------------------- */
 
+/* mending: as in the options; where it can be mended, what is corrupt is no error. */
 int synod_uring_recover(struct synod_journal *journal, struct synod_journal_recovery *recovery,
-			char *error, size_t error_size);
+			struct synod_mending *mending, char *error, size_t error_size);
 
 /* ---- uring_ahead.c: reading in order --------------------------------------------------------- */
 

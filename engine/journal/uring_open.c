@@ -180,7 +180,7 @@ static int open_for_writing(struct opening *opening)
 	};
 	int result;
 
-	synod_assert(synod_recovery_whole(opening->recovery));
+	synod_assert(synod_recovery_whole(opening->recovery) || opening->options->mending);
 	synod_assert(journal->memory && !journal->ring_made);
 	synod_writer_init(&journal->writer, &start);
 	result = begin_life(opening);
@@ -217,8 +217,8 @@ static int open_steps(struct opening *opening)
 	if (result == 0)
 		result = take_memory(opening);
 	if (result == 0)
-		result = synod_uring_recover(journal, opening->recovery, opening->error,
-					     opening->error_size);
+		result = synod_uring_recover(journal, opening->recovery, opening->options->mending,
+					     opening->error, opening->error_size);
 	/* Who only reads wants to see what is wrong. */
 	if (result == -EBADMSG && journal->read_only && opening->recovery->faults)
 		result = 0;

@@ -146,8 +146,8 @@ static int say_corrupt(const struct synod_journal *journal,
 		error, error_size, -EBADMSG,
 		"%s: corrupt at offset %" PRIu64
 		": %s, %s: %s, though it was durable%s. Nothing was changed. The other "
-		"replicas hold these slots and go on: `synod repair` rewrites it from "
-		"theirs",
+		"replicas hold these slots and go on: a replica that starts asks them, "
+		"where that can do; `synod repair` rewrites it from theirs",
 		journal->path, gap->offset, groups, slots, synod_scan_reason_text(gap->reason),
 		more);
 }
@@ -166,7 +166,7 @@ static int say_hole(const struct synod_journal *journal,
 }
 
 int synod_uring_recover(struct synod_journal *journal, struct synod_journal_recovery *recovery,
-			char *error, size_t error_size)
+			struct synod_mending *mending, char *error, size_t error_size)
 {
 	struct recovering recovering = { journal, recovery, 0 };
 	const struct synod_journal_visitor visitor = {
@@ -195,6 +195,9 @@ int synod_uring_recover(struct synod_journal *journal, struct synod_journal_reco
 				       journal->path, journal->chunk_offset, strerror(-result));
 	synod_plan_start(&journal->writer.plan, &journal->opened, scan.groups ? &scan.group : NULL);
 	hole = synod_recovery_end(recovery, &scan, &journal->index);
+	if (mending &&
+	    synod_mending_plan(mending, recovery, &journal->index) == SYNOD_MENDING_POSSIBLE)
+		return hole ? say_hole(journal, recovery, hole, error, error_size) : 0;
 	if (!synod_recovery_whole(recovery))
 		return say_corrupt(journal, recovery, error, error_size);
 	return hole ? say_hole(journal, recovery, hole, error, error_size) : 0;

@@ -172,6 +172,12 @@ static void on_read(struct synod_pipeline *p, const struct synod_wire_view *view
 	int stale = synod_wire_request_sort(view->body) == SYNOD_COMMAND_READ_STALE;
 	struct synod_item *item;
 
+	if (p->mending) {
+		/* There is no state to read from yet. */
+		synod_count(counters, SYNOD_REFUSED_BUSY, count);
+		refuse(p, view, from, SYNOD_BUSY, now_ns);
+		return;
+	}
 	if (!stale && !leads(p)) {
 		synod_count(counters, SYNOD_REFUSED_NOT_LEADER, count);
 		refuse(p, view, from, SYNOD_NOT_LEADER, now_ns);
@@ -330,7 +336,8 @@ static void on_replica_message(struct synod_pipeline *p, const struct synod_pack
 		.type = view->header->type,
 		.from = (uint8_t)view->header->sender,
 		.to = (uint8_t)view->header->receiver,
-		.flags = view->header->flags & (SYNOD_FLAG_MORE | SYNOD_FLAG_BEHIND),
+		.flags = view->header->flags &
+			 (SYNOD_FLAG_MORE | SYNOD_FLAG_BEHIND | SYNOD_FLAG_FAULTY),
 		.ballot = view->header->ballot,
 		.slot = view->header->slot,
 		.chosen_through = view->header->chosen_through,
@@ -363,8 +370,11 @@ static void on_replica_message(struct synod_pipeline *p, const struct synod_pack
 static void on_tail_query(struct synod_pipeline *p, const struct synod_wire_view *view,
 			  const struct synod_address *from)
 {
-	struct synod_item *item = synod_item_get(&p->items);
+	struct synod_item *item;
 
+	if (p->mending)
+		return; /* there is nothing to tell yet; whoever asks does so again */
+	item = synod_item_get(&p->items);
 	if (!item) {
 		synod_count(&p->ingress.counters, SYNOD_NO_BUFFER, 1);
 		return;

@@ -77,10 +77,23 @@ int synod_pipeline_create(struct synod_pipeline **pipeline,
 	return 0;
 }
 
+/* The pools outlive a pipeline: what was on its way out goes back. */
+static void drain_outgoing(struct rte_ring *ring)
+{
+	struct synod_outgoing outgoing;
+
+	while (ring && rte_ring_dequeue_elem(ring, &outgoing, sizeof(outgoing)) == 0)
+		rte_pktmbuf_free(outgoing.mbuf);
+}
+
 void synod_pipeline_destroy(struct synod_pipeline *p)
 {
 	if (!p)
 		return;
+	drain_outgoing(p->out_ingress);
+	drain_outgoing(p->out_order);
+	drain_outgoing(p->out_journal);
+	drain_outgoing(p->out_apply);
 	rte_ring_free(p->to_order);
 	rte_ring_free(p->to_journal);
 	rte_ring_free(p->to_remember);
@@ -226,7 +239,8 @@ int synod_pipeline_poll(struct synod_pipeline *pipeline, enum synod_pipeline_sta
 	case SYNOD_PIPELINE_INGRESS:
 		return synod_ingress_poll(pipeline, now_ns);
 	case SYNOD_PIPELINE_ORDER:
-		return synod_order_poll(pipeline, now_ns);
+		return pipeline->mending ? synod_mending_poll(pipeline, now_ns)
+					 : synod_order_poll(pipeline, now_ns);
 	case SYNOD_PIPELINE_JOURNAL:
 		return synod_journal_stage_poll(pipeline, now_ns);
 	case SYNOD_PIPELINE_APPLY:

@@ -22,6 +22,7 @@
 #include "engine/core/core.h"
 #include "engine/journal/known.h"
 #include "engine/journal/lives.h"
+#include "engine/journal/mending.h"
 #include "engine/machine/apply.h"
 #include "engine/pipeline/item.h"
 #include "engine/pipeline/ports.h"
@@ -235,7 +236,10 @@ struct synod_published {
 	_Atomic uint32_t boots[SYNOD_REPLICAS_MAX + 1];
 	_Atomic uint32_t vouched;    /* ingress -> order: peers know of no later life of our disk */
 	_Atomic uint64_t remembered; /* journal -> ingress: notes of peers' disks, durable */
-	/* journal, or ingress (-ESTALE) -> all: 0, or -errno: the replica stops */
+	_Atomic uint64_t slots_repaired; /* order (mending) -> host: how many are durable */
+	_Atomic uint32_t mended;	 /* order (mending) -> host: 1: all of them */
+	/* journal, ingress (-ESTALE), order (-EBADMSG: mending is hopeless) -> all: 0, or -errno:
+	 * the replica stops */
 	_Alignas(64) _Atomic int failed;
 	_Atomic uint64_t failed_ns; /* -> host: when; set before failed */
 };
@@ -244,6 +248,7 @@ struct synod_pipeline {
 	struct synod_pipeline_config config;
 	struct synod_items items;
 	uint64_t started_ns;
+	struct synod_mending *mending; /* NULL: the core runs. Order's while polls are under way */
 
 	struct rte_ring *to_order;     /* item *: ingress -> order */
 	struct rte_ring *to_journal;   /* struct synod_pipeline_write: order -> journal */
@@ -305,6 +310,28 @@ int synod_pipeline_recover_slot(struct synod_pipeline *pipeline,
 	__attribute__((warn_unused_result));
 
 /*
+ * Instead of recovery, where the journal is to be mended first: config.standing is MENDING and
+ * there is no image. No core runs; once mended, destroy it, open the journal again and create
+ * another. mending is the caller's, and not to be touched before that.
+ */
+void synod_pipeline_mend(struct synod_pipeline *pipeline, struct synod_mending *mending,
+			 uint64_t now_ns);
+
+/* 1: every faulty slot has been repaired. Any thread. */
+static inline int synod_pipeline_mended(struct synod_pipeline *pipeline)
+{
+	/* Relaxed: it stands for nothing but itself. */
+	return atomic_load_explicit(&pipeline->published.mended, memory_order_relaxed) != 0;
+}
+
+/* How many are repaired: synod_mending_repaired may be asked for those. Any thread. */
+static inline uint64_t synod_pipeline_repaired(struct synod_pipeline *pipeline)
+{
+	/* P5: acquire; pairs with R5 in mending.c: their entries are there. */
+	return atomic_load_explicit(&pipeline->published.slots_repaired, memory_order_acquire);
+}
+
+/*
  * One turn of a stage; only from the core that owns it. Returns the work done. After a failure
  * ingress answers requests with HALTED, egress sends, and the others do nothing.
  */
@@ -346,6 +373,7 @@ static inline void synod_pipeline_fail(struct synod_pipeline *pipeline, int erro
 int synod_ingress_poll(struct synod_pipeline *pipeline, uint64_t now_ns);
 int synod_ingress_poll_halted(struct synod_pipeline *pipeline, uint64_t now_ns);
 int synod_order_poll(struct synod_pipeline *pipeline, uint64_t now_ns);
+int synod_mending_poll(struct synod_pipeline *pipeline, uint64_t now_ns); /* in order's place */
 int synod_journal_stage_poll(struct synod_pipeline *pipeline, uint64_t now_ns);
 int synod_apply_stage_poll(struct synod_pipeline *pipeline, uint64_t now_ns);
 int synod_egress_poll(struct synod_pipeline *pipeline, uint64_t now_ns);

@@ -122,6 +122,7 @@ enum {
 	SYNOD_FLAG_VOTER = 2,  /* JOINED: who answers votes */
 	SYNOD_FLAG_BEHIND = 4, /* PROMISE: the candidate lacks slots that are no longer in memory;
 				* TAIL: what was asked for is no longer in the log */
+	SYNOD_FLAG_FAULTY = 8, /* NEED: the sender's own copies of these slots are corrupt */
 	/* HELLO: of the receiver's disk no later life is known; one is: not heard; am I heard? */
 	SYNOD_FLAG_VOUCHED = 2,
 	SYNOD_FLAG_REFUSED = 4,

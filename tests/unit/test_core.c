@@ -622,6 +622,47 @@ static void a_handover_goes_to_a_voter_and_not_to_oneself(void **state)
 	assert_int_equal(bench_sent(&bench, SYNOD_HANDOVER), 1);
 }
 
+static void lack(uint64_t slot, uint64_t count, uint32_t flags)
+{
+	bench_message(&bench, (struct synod_message){ .type = SYNOD_NEED,
+						      .from = 2,
+						      .to = 1,
+						      .flags = flags,
+						      .slot = slot,
+						      .argument = count });
+}
+
+static void a_leader_fills_up_to_the_slots_that_a_peer_has_corrupt(void **state)
+{
+	(void)state;
+	bench_start(&bench, 3, 16);
+	lack(3, 2, SYNOD_FLAG_FAULTY); /* nobody leads: it waits */
+	assert_int_equal(bench.fx.writes_count, 0);
+	bench_lead(&bench);
+	bench_submit(&bench);
+	bench_accepted(&bench, 3, 1);
+	bench_durable(&bench);
+	assert_int_equal(bench.chosen_last, 1);
+	lack(3, 2, 0); /* who merely asks is behind its time */
+	assert_int_equal(bench.core.propose_next, 2);
+	lack(9, 2, SYNOD_FLAG_FAULTY); /* nobody votes as far ahead as that: 1 + 16 / 2 */
+	assert_int_equal(bench.core.propose_next, 2);
+	lack(3, 2, SYNOD_FLAG_FAULTY);
+	assert_int_equal(bench.core.propose_next, 5);
+	assert_int_equal(bench_sent(&bench, SYNOD_ACCEPT), 3 * 2);
+	for (uint32_t i = 0; i < bench.fx.writes_count; i++)
+		assert_int_equal(bench.fx.writes[i].value.count, 0);
+	bench_durable(&bench);
+	bench_accepted(&bench, 3, 4);
+	assert_int_equal(bench.chosen_last, 4);
+	bench_applied(&bench);
+	assert_true(synod_core_can_submit(&bench.core) > 0);
+	bench_tick(&bench, 20 * BENCH_MS);
+	lack(3, 2, SYNOD_FLAG_FAULTY); /* and now it is told */
+	assert_int_equal(bench_sent(&bench, SYNOD_LEARN), 2);
+	assert_int_equal(bench.core.propose_next, 5);
+}
+
 static void equal_histories_give_equal_states(void **state)
 {
 	static struct bench other;
@@ -674,6 +715,7 @@ int main(void)
 		cmocka_unit_test(
 			a_preferred_voter_that_has_just_lost_the_lead_is_left_alone_for_a_while),
 		cmocka_unit_test(a_handover_goes_to_a_voter_and_not_to_oneself),
+		cmocka_unit_test(a_leader_fills_up_to_the_slots_that_a_peer_has_corrupt),
 		cmocka_unit_test(equal_histories_give_equal_states),
 	};
 
