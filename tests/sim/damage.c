@@ -5,7 +5,7 @@
  *   lost         a write that was acknowledged never reached the medium
  *   misdirected  it reached another place: one group is gone, another overwritten
  *   stale        a sector has its former content again
- *   rot          a bit has flipped, for good, or in one read
+ *   rot          a bit has flipped, for good, or in one read; in the log or in a snapshot
  *   wiped        the whole disk is blank, or no copy of the superblock is whole
  *
  * Only bytes are touched that the journal itself says were durable, and only as long as an
@@ -68,15 +68,19 @@ static uint64_t any_group(struct sim *sim, const struct sim_disk *disk)
 {
 	uint64_t first = disk->found.recovery.group_last + 1;
 	uint64_t last = mark(disk, 0);
+	/* Of a ring, what no later turn has written over. */
+	const uint64_t lowest = disk->group_first > 1 ? disk->group_first : 1;
+	uint64_t any;
 
 	if (last > disk->group_last)
 		last = disk->group_last;
-	if (last == 0)
+	if (last < lowest)
 		return 0;
-	if (first <= last && sim_below(sim, 4) == 0)
+	if (first >= lowest && first <= last && sim_below(sim, 4) == 0)
 		return first;
-	return sim_below(sim, 2) || last < 16 ? sim_between(sim, 1, last)
-					      : last - sim_below(sim, 16);
+	any = sim_below(sim, 2) || last < 16 ? sim_between(sim, lowest, last)
+					     : last - sim_below(sim, 16);
+	return any >= lowest ? any : 0;
 }
 
 uint64_t sim_damage_on_read(struct sim *sim, const struct sim_disk *disk)
@@ -145,6 +149,8 @@ static uint64_t wrong_place(struct sim *sim, struct sim_disk *disk, uint64_t num
 	const uint64_t victim = any_group(sim, disk);
 	uint64_t offset = disk->groups[victim].offset;
 
+	if (!victim)
+		return 0;
 	if (sim_below(sim, 3) == 0) {
 		offset = (disk->touched + SYNOD_BLOCK_SIZE - 1) / SYNOD_BLOCK_SIZE *
 			 SYNOD_BLOCK_SIZE;
@@ -155,6 +161,8 @@ static uint64_t wrong_place(struct sim *sim, struct sim_disk *disk, uint64_t num
 	for (uint64_t hit = victim; hit <= disk->group_last; hit++) {
 		if (disk->groups[hit].offset >= offset + bytes)
 			return victim == number ? 0 : offset;
+		if (disk->groups[hit].offset < offset)
+			return 0; /* of the next turn of a ring */
 		if (!condemn(disk, hit))
 			return 0;
 	}
@@ -180,6 +188,21 @@ static void misdirect(struct sim *sim, struct sim_disk *disk, uint64_t number)
 	if (disk->touched < offset + group.bytes)
 		disk->touched = offset + group.bytes;
 	sim_count(sim, SIM_FAULT_DISK_MISDIRECTED);
+}
+
+/* The snapshot that both pairs of superblocks name. Often it is wanted soon. */
+static void rot_snapshot(struct sim *sim, struct sim_replica *replica)
+{
+	struct sim_disk *disk = &replica->disk;
+	const struct synod_writer_snapshot *snapshot = &disk->writer.snapshot;
+
+	if (!snapshot->slot_settled || snapshot->slot_settled < disk->snapshot_slot)
+		return;
+	flip_bit(sim, disk, snapshot->area_settled, snapshot->size_settled);
+	disk->snapshot_damaged = snapshot->slot_settled;
+	sim_count(sim, SIM_FAULT_DISK_SNAPSHOT_ROT);
+	if (replica->up && sim_below(sim, 4))
+		sim_replica_crash(sim, replica);
 }
 
 static void damage_superblock(struct sim *sim, struct sim_disk *disk)
@@ -230,7 +253,9 @@ void sim_damage(struct sim *sim)
 		return;
 	sim_tell(sim, "%u: damage %llu, group %llu of %llu", id, (unsigned long long)kind,
 		 (unsigned long long)number, (unsigned long long)disk->group_last);
-	if (kind == 0)
+	if (sim->params.ring && sim_below(sim, 2))
+		rot_snapshot(sim, replica);
+	else if (kind == 0)
 		wipe(sim, replica);
 	else if (kind <= 3)
 		damage_superblock(sim, disk);

@@ -392,6 +392,7 @@ void sim_disk_take_group(struct sim *sim, struct sim_replica *replica, const voi
 	disk->promised = larger(disk->promised, header->promised);
 	disk->groups[header->number] =
 		(struct sim_group){ .offset = header->offset,
+				    .at = disk->groups[header->number].at,
 				    .durable_through = header->durable_through,
 				    .bytes = header->bytes,
 				    .landed = 1 };
@@ -413,6 +414,23 @@ static uint64_t done_at(struct sim *sim, const struct sim_disk *disk)
 	return at;
 }
 
+/* What stands where a group of a later turn goes is no group any more, and no damage. */
+static void forget_groups(struct sim_disk *disk, uint64_t end)
+{
+	const struct synod_format_superblock *opened = &disk->found.opened;
+
+	for (; disk->group_first <= disk->group_last; disk->group_first++) {
+		struct sim_group *group = &disk->groups[disk->group_first];
+
+		if (group->at + (opened->log_end - opened->log_begin) >= end)
+			return;
+		disk->groups_damaged -= group->damaged;
+		group->damaged = 0;
+		if (!disk->groups_damaged)
+			disk->damaged_last = 0;
+	}
+}
+
 /* Room for the group in the table. */
 static void know_group(struct sim *sim, struct sim_disk *disk,
 		       const struct synod_format_group *header)
@@ -420,8 +438,13 @@ static void know_group(struct sim *sim, struct sim_disk *disk,
 	if (header->number >= disk->groups_capacity)
 		disk->groups = sim_grow(disk->groups, &disk->groups_capacity, header->number,
 					sizeof(*disk->groups));
-	disk->groups[header->number] =
-		(struct sim_group){ .offset = header->offset, .bytes = header->bytes };
+	disk->groups[header->number] = (struct sim_group){
+		.offset = header->offset,
+		.at = header->offset + (uint64_t)header->epoch * (disk->found.opened.log_end -
+								  disk->found.opened.log_begin),
+		.bytes = header->bytes,
+	};
+	forget_groups(disk, disk->groups[header->number].at + header->bytes);
 	disk->groups_last = larger(disk->groups_last, header->number);
 	if (header->epoch > disk->epoch)
 		sim_done(sim, SIM_TRAFFIC_TURNS);

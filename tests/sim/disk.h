@@ -63,6 +63,7 @@ struct sim_found {
 /* A group that the medium was given, by number. */
 struct sim_group {
 	uint64_t offset;
+	uint64_t at; /* the same, counted on from turn to turn of a ring */
 	uint64_t durable_through;
 	uint32_t bytes;
 	uint16_t landed;
@@ -97,6 +98,7 @@ struct sim_disk {
 	struct sim_group *groups; /* by number */
 	uint64_t groups_capacity;
 	uint64_t groups_last; /* highest number ever given in this life */
+	uint64_t group_first; /* those before it are written over, or about to be */
 	uint32_t epoch;	      /* turns of the ring so far */
 	/* Of the superblock's copies; 0: being written, nothing can be said. */
 	uint64_t copy_promised[SYNOD_SUPERBLOCK_COPIES];
@@ -110,10 +112,11 @@ struct sim_disk {
 	/* What became of it; see damage.c. */
 	uint32_t copies_damaged; /* bit mask */
 	uint32_t groups_damaged;
-	uint64_t damaged_last;	/* highest number of a damaged group */
-	uint32_t lost;		/* wiped, or beyond repair: this disk never votes again (I12) */
-	uint32_t copies_voting; /* bit mask: what has landed there says that it votes */
-	uint32_t rolled;	/* it is an older copy of what it was: it never votes again (I12) */
+	uint64_t damaged_last;	   /* highest number of a damaged group */
+	uint64_t snapshot_damaged; /* slot of the last snapshot that was damaged */
+	uint32_t lost;		   /* wiped, or beyond repair: this disk never votes again (I12) */
+	uint32_t copies_voting;	   /* bit mask: what has landed there says that it votes */
+	uint32_t rolled; /* it is an older copy of what it was: it never votes again (I12) */
 
 	/* The process. */
 	struct sim_io ios[SYNOD_WRITER_IOS];
@@ -210,7 +213,8 @@ static inline int sim_disk_joins(const struct sim_disk *disk)
 }
 static inline int sim_disk_is_damaged(const struct sim_disk *disk)
 {
-	return disk->groups_damaged || disk->lost || disk->rolled;
+	return disk->groups_damaged || disk->lost || disk->rolled ||
+	       (disk->snapshot_damaged && disk->snapshot_damaged >= disk->snapshot_slot);
 }
 /* Somewhere below the durable mark, for one look at it: number of the group, or 0. */
 uint64_t sim_damage_on_read(struct sim *sim, const struct sim_disk *disk);

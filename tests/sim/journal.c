@@ -5,6 +5,7 @@
  * superblocks, the scan, the index, and the superblock of the new life. All rules are those of
  * engine/journal; here is only what carries them out.
  */
+#include "engine/base/crc32c.h"
 #include "engine/journal/known.h"
 #include "engine/journal/superblock.h"
 #include "tests/sim/sim.h"
@@ -315,6 +316,21 @@ static void scan_all(struct sim *sim, const struct sim_replica *replica, struct 
 	} while (event != SYNOD_SCAN_END);
 }
 
+/* I13: a snapshot that is not what was written is seen. */
+static int snapshot_is_whole(struct sim *sim, const struct sim_replica *replica,
+			     const struct synod_journal_recovery *found)
+{
+	const struct sim_disk *disk = &replica->disk;
+	const int whole = !found->snapshot_slot ||
+			  synod_crc32c(disk->image + found->snapshot_offset,
+				       found->snapshot_size) == found->snapshot_checksum;
+
+	sim_check(sim, whole || disk->snapshot_damaged == found->snapshot_slot,
+		  "I13: replica %u: the snapshot of slot %llu is not what was written", replica->id,
+		  (unsigned long long)found->snapshot_slot);
+	return whole;
+}
+
 enum sim_halt sim_journal_look(struct sim *sim, const struct sim_replica *replica, int calm,
 			       struct sim_found *found)
 {
@@ -334,7 +350,10 @@ enum sim_halt sim_journal_look(struct sim *sim, const struct sim_replica *replic
 	hole = synod_recovery_end(&found->recovery, &scan, &found->index);
 	sim_check(sim, hole == 0, "I8: replica %u has no record of chosen slot %llu", replica->id,
 		  (unsigned long long)hole);
-	return synod_recovery_whole(&found->recovery) ? SIM_HALT_NONE : SIM_HALT_CORRUPT;
+	found->recovery.snapshot_faulty = !snapshot_is_whole(sim, replica, &found->recovery);
+	return synod_recovery_whole(&found->recovery) && !found->recovery.snapshot_faulty
+		       ? SIM_HALT_NONE
+		       : SIM_HALT_CORRUPT;
 }
 
 /*

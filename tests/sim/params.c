@@ -131,12 +131,15 @@ static void draw_weak_disks(struct sim *sim)
 	}
 }
 
-/* The least that a ring may be. Its disks do not lie: repair.c knows no rings. */
-static void draw_ring(struct sim_params *params)
+/* The least that a ring may be. In half of them no disk lies. */
+static void draw_ring(struct sim *sim)
 {
+	struct sim_params *params = &sim->params;
+
 	params->area_size = SIM_AREA_SIZE;
 	params->disk_size = SYNOD_FORMAT_AREAS_BEGIN + 2 * SIM_AREA_SIZE + 8 * SYNOD_GROUP_SIZE_MAX;
-	params->weak_disks = 0;
+	if (sim->seed % 8 != 7)
+		params->weak_disks = 0;
 	params->window = 16;
 	params->inflight = params->inflight < 8 ? params->inflight : 8;
 }
@@ -164,7 +167,7 @@ static void draw_disk(struct sim *sim)
 	/* Not drawn, so that the other seeds stay what they are. */
 	params->ring = sim->seed % 4 == 3;
 	if (params->ring)
-		draw_ring(params);
+		draw_ring(sim);
 	params->hole = sim_below(sim, 2) ? 800 : 0;
 	params->apply_max = sim_below(sim, 3) ? SIM_MS : 100 * SIM_MS;
 }

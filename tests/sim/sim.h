@@ -99,6 +99,8 @@ enum {
 	X(DISK_STALE, "disk_stale")                         \
 	X(DISK_ROT, "disk_rot")                             \
 	X(DISK_ROT_READ, "disk_rot_read")                   \
+	X(DISK_SNAPSHOT_ROT, "disk_snapshot_rot")           \
+	X(DISK_SNAPSHOT_REPAIRED, "disk_snapshot_repaired") \
 	X(DISK_WIPED, "disk_wiped")                         \
 	X(DISK_RECOVERED, "disk_recovered")                 \
 	X(DISK_JOINED, "disk_joined")                       \
