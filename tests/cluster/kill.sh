@@ -12,6 +12,7 @@
 source "$(dirname "$0")/common.sh"
 
 storm_s=${1:-0}
+patience_s=$((storm_s ? 120 : 20)) # longer than a storm on a machine that does much else
 
 supply() { # at a pace at which the journals keep all of it
 	if ((storm_s)); then paced "$data/text"; else cat "$data/text"; fi
@@ -44,7 +45,7 @@ keep_up() { # ID, while the storm lasts
 
 # Two seconds of it; whoever was killed is started at once, and perhaps killed while it starts.
 storm() {
-	local i id ids pid keepers=()
+	local i id ids pid killed=() keepers=()
 	: >"$data/storm"
 	for id in 1 2 3; do
 		keep_up "$id" &
@@ -54,9 +55,16 @@ storm() {
 		ids=($((RANDOM % 3 + 1)))
 		((RANDOM % 8)) || ids=(1 2 3)
 		for id in "${ids[@]}"; do
-			pid=$(pid_of "$id") && kill -9 "$pid" 2>/dev/null && kills=$((kills + 1))
+			pid=$(pid_of "$id") && kill -9 "$pid" 2>/dev/null && killed+=("$pid")
 		done
 		sleep 0.1
+	done
+	kills=$((kills + ${#killed[@]}))
+	for pid in "${killed[@]}"; do # a process that goes looks like one that runs
+		for ((i = 0; i < 100; i++)); do
+			[[ -d /proc/$pid ]] || break
+			sleep 0.05
+		done
 	done
 	rm "$data/storm"
 	wait "${keepers[@]}"
@@ -83,7 +91,8 @@ make_text 4000000 >"$data/text"
 
 : >"$data/positions"
 # An endless supply, cut off when the kills are over: what was acknowledged by then must be there.
-"$synod" submit --config "$config" --timeout 20 < <(supply) >"$data/positions" 2>"$data/errors" &
+"$synod" submit --config "$config" --timeout "$patience_s" < <(supply) \
+	>"$data/positions" 2>"$data/errors" &
 load=$!
 ((storm_s == 0)) || storms "$storm_s"
 for round in 1 2; do
