@@ -146,7 +146,7 @@ class Peer:
         """A number that grows by at least one with each write that the member has taken."""
         raise NotImplementedError
 
-    def prepare(self):
+    def prepare(self, leader):
         """Before the measurement."""
 
     def check_durable(self):
@@ -266,7 +266,7 @@ class Peer:
         reasons = result['reasons']
         self.start()
         leader = self.wait_for_leader()
-        self.prepare()
+        self.prepare(leader)
         before = [self.held(i) for i in range(len(self.members))]
         cpu, began = [cpu_seconds(m.pid) for m in self.members], time.monotonic()
         load = self.load(leader, self.args.seconds, WARMUP_SECONDS)

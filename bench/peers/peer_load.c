@@ -117,6 +117,7 @@ void synod_peer_load_start(struct synod_peer_load *load)
 	load->start_ns = synod_peer_load_now();
 	load->begin_ns = load->start_ns + (uint64_t)(load->warmup_seconds * 1e9);
 	load->end_ns = load->begin_ns + (uint64_t)(load->seconds * 1e9);
+	load->drained_ns = load->end_ns + SYNOD_PEER_DRAIN_SECONDS * 1000000000ull;
 }
 
 uint32_t synod_peer_load_share(const struct synod_peer_load *load, uint32_t index)

@@ -37,6 +37,7 @@ struct synod_peer_load {
 	uint64_t start_ns;
 	uint64_t begin_ns;
 	uint64_t end_ns;
+	uint64_t drained_ns; /* what is not answered by then is unanswered */
 };
 
 struct synod_peer_lane {

@@ -18,8 +18,8 @@
 #include <unistd.h>
 
 enum {
-	LOOK_US = 100 * 1000,  /* how long a read blocks at most */
-	RESEND_NS = 500000000, /* loopback loses a datagram when a buffer is full */
+	LOOK_US = 100 * 1000,	/* how long a read blocks at most */
+	RESEND_NS = 2000000000, /* loopback loses a datagram when a buffer is full */
 	GENERATIONS = 1 << 16,
 };
 
@@ -180,9 +180,7 @@ static void run(void)
 			look_ns = now + LOOK_US * 1000ull;
 			resend(now);
 		}
-	} while (now < self.load.end_ns ||
-		 (self.outstanding &&
-		  now < self.load.end_ns + SYNOD_PEER_DRAIN_SECONDS * 1000000000ull));
+	} while (now < self.load.end_ns || (self.outstanding && now < self.load.drained_ns));
 	self.lane.unanswered = self.outstanding;
 }
 
