@@ -177,22 +177,19 @@ class Cluster:
     def resident_mib(self):
         return sum(resident_mib(pid) for pid in self.pids())
 
-    def stages(self, payload, outstanding, generators, seconds=3):
+    def stages(self, payload, outstanding, seconds=3):
         """Shares of the replicas' processor time by stage, at saturation: perf, by stack."""
         data = os.path.join(self.data, 'perf.data')
         pids = ','.join(str(pid) for pid in self.pids())
         file = os.path.join(self.data, 'load.stages.json')
-        loads = [subprocess.Popen(self.command(f'{file}.{which}', payload, seconds, outstanding,
-                                               None),
-                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-                 for which in range(generators)]
+        load = subprocess.Popen(self.command(file, payload, seconds, outstanding, None),
+                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             time.sleep(1)
             run(['perf', 'record', '-e', 'cpu-clock', '-F', str(PERF_HZ), '-g', '-p', pids, '-o',
                  data, '--', 'sleep', str(seconds - 1)], seconds + 60)
         finally:
-            for load in loads:
-                load.wait(timeout=seconds + 90)
+            load.wait(timeout=seconds + 90)
             self.last = None
         text = run(['perf', 'script', '-i', data, '-F', 'comm,ip,sym,dso'], 120)
         counts = {}

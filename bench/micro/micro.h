@@ -26,6 +26,7 @@ struct synod_micro {
 extern const struct synod_micro synod_micro_core[];
 extern const struct synod_micro synod_micro_formats[];
 extern const struct synod_micro synod_micro_machine[];
+extern const struct synod_micro synod_micro_twins[];
 
 #ifdef __cplusplus
 }

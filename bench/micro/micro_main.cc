@@ -21,7 +21,7 @@ static void run_one(benchmark::State &state, const struct synod_micro *micro)
 int main(int argc, char **argv)
 {
 	const struct synod_micro *tables[] = { synod_micro_core, synod_micro_formats,
-					       synod_micro_machine };
+					       synod_micro_machine, synod_micro_twins };
 
 	for (const struct synod_micro *table : tables)
 		for (const struct synod_micro *micro = table; micro->name; micro++)
