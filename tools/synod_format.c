@@ -14,7 +14,7 @@ static int check_place(const char *path, int force)
 {
 	struct stat status;
 
-	if (stat(path, &status) || S_ISBLK(status.st_mode) || force)
+	if (stat(path, &status) || synod_journal_is_device(path) || force)
 		return 0;
 	return synod_tool_complain("%s exists; a journal is the memory of its replica. To lose it: "
 				   "--force",
@@ -31,9 +31,8 @@ int synod_tool_make_journal(const struct synod_config *config, const char *path,
 	struct synod_journal_extent extent = {
 		.size = size,
 	};
-	struct stat status;
 
-	if (!size && (stat(path, &status) || !S_ISBLK(status.st_mode)))
+	if (!size && !synod_journal_is_device(path))
 		extent.size = replica->journal_size;
 	if (!(flags & SYNOD_TOOL_KEEP_ALL))
 		extent.area_size =

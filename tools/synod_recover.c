@@ -151,8 +151,7 @@ static int make(struct recover *recover)
 							 .replicas = recover->config.replicas,
 							 .joining = 1 };
 	char fresh[SYNOD_CONFIG_PATH_SIZE + 16];
-	struct stat status;
-	int device = !stat(recover->path, &status) && S_ISBLK(status.st_mode);
+	int device = synod_journal_is_device(recover->path);
 	int result;
 
 	snprintf(fresh, sizeof(fresh), device ? "%s" : "%s.recovered", recover->path);

@@ -150,16 +150,20 @@ static json_t *describe_device(const struct synod_wire_status *status)
 {
 	struct synod_journal_device device;
 	char text[SYNOD_DEVICE_TEXT_SIZE];
+	json_t *transfer;
 
 	synod_journal_device_unpack(status->journal_device, &device);
 	synod_journal_device_text(&device, text, sizeof(text));
-	return json_pack("{s:s,s:s,s:s,s:o,s:o,s:o,s:o,s:b,s:b,s:i,s:i}", "text", text,
+	transfer = device.transfer_shift && device.transfer_shift < 32
+			   ? json_integer((json_int_t)1 << device.transfer_shift)
+			   : json_null();
+	return json_pack("{s:s,s:s,s:s,s:o,s:o,s:o,s:o,s:b,s:b,s:i,s:i,s:o}", "text", text,
 			 "file_system", device.fs, "device", device.name, "write_back_cache",
 			 answer_of(device.write_back), "fua", answer_of(device.fua), "flush_passed",
 			 answer_of(device.flush), "poll_queues", answer_of(device.poll_queues),
 			 "in_memory", (int)device.in_memory, "polled", (int)device.polled,
 			 "block_bytes", (int)device.block_size, "dma_alignment_bytes",
-			 (int)device.dma_alignment);
+			 (int)device.dma_alignment, "transfer_bytes", transfer);
 }
 
 static json_t *describe(const struct ask *ask, uint32_t id)

@@ -118,6 +118,10 @@ static void check_replica(struct synod_config_reading *reading, uint32_t id)
 	const struct synod_config_replica *replica = &reading->config->replica[id - 1];
 	int section = SYNOD_SECTION_REPLICA + (int)id - 1;
 
+	if (replica->journal_poll && reading->config->durability == SYNOD_WANT_NONE)
+		synod_config_refuse(reading, line_of(reading, section, "journal_poll"),
+				    "journal_poll = yes, but durability = none: there is no disk "
+				    "to poll; take one of them away");
 	if (replica->transport == SYNOD_TRANSPORT_PCI && (!replica->pci[0] || !replica->address))
 		synod_config_refuse(reading, line_of(reading, section, "transport"),
 				    "transport = pci needs pci = 0000:… and address = A.B.C.D");

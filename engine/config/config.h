@@ -33,8 +33,11 @@
  *     udp_port = 7400          # of replicas, for kernel-UDP clients and on a NIC
  *
  *     [replica 1]              # and so on, 1..replicas
- *     journal = 1.journal      # file or block device; the one key without a default
+ *     journal = 1.journal      # file, block device, or /dev/ngXnY: NVMe passthrough; the one key
+ *                              # without a default
  *     journal_size = 1G        # for `synod format` of a file; suffixes K M G; 16M..16T
+ *     journal_poll = no        # yes: ask the device for completions instead of waiting for its
+ *                              # interrupts; refused where it has no poll queues
  *     cores = 0                # one core for all stages, or a core for each named stage:
  *                              #   cores = ingress@0 order@0 journal@1 apply@1 egress@0
  *                              # default: (N - 1) modulo the processors online
@@ -116,6 +119,7 @@ enum synod_stage_id {
 struct synod_config_replica {
 	char journal[SYNOD_CONFIG_PATH_SIZE]; /* absolute, or relative to the working directory */
 	uint64_t journal_size;		      /* bytes, a multiple of 4096 */
+	uint32_t journal_poll;		      /* 1: completions are polled for */
 	uint32_t core[SYNOD_STAGES_COUNT];    /* processor of each stage */
 
 	enum synod_transport_kind transport;

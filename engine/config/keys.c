@@ -6,6 +6,7 @@
 
 static const char *const machine_names[] = { "sequencer", "kv", NULL };
 static const char *const poll_names[] = { "auto", "spin", "pause", "yield", NULL };
+static const char *const answer_names[] = { "no", "yes", NULL };
 static const char *const huge_names[] = { "auto", "yes", "no", NULL };
 static const char *const durability_names[] = { "direct", "any", "none", NULL };
 static const char *const transport_names[] = { "memif", "pci", "af_packet", NULL };
@@ -55,6 +56,8 @@ const struct synod_config_key synod_config_keys[] = {
 	{ SYNOD_SECTION_REPLICA, "journal", SYNOD_KIND_PATH, IN_REPLICA(journal), 0, 0, NULL, 1 },
 	{ SYNOD_SECTION_REPLICA, "journal_size", SYNOD_KIND_SIZE, IN_REPLICA(journal_size),
 	  16 * MEBI, 16 * MEBI * MEBI, NULL, 0 },
+	{ SYNOD_SECTION_REPLICA, "journal_poll", SYNOD_KIND_CHOICE, IN_REPLICA(journal_poll), 0, 0,
+	  answer_names, 0 },
 	{ SYNOD_SECTION_REPLICA, "cores", SYNOD_KIND_CORES, IN_REPLICA(core), 0,
 	  SYNOD_CONFIG_CORES_MAX - 1, NULL, 0 },
 	{ SYNOD_SECTION_REPLICA, "transport", SYNOD_KIND_CHOICE, IN_REPLICA(transport), 0, 0,

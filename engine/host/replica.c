@@ -40,6 +40,7 @@ static int open_journal(struct synod_replica *replica, struct synod_replica_open
 	};
 	struct synod_journal_options options = {
 		.path = own->journal,
+		.flags = own->journal_poll ? SYNOD_JOURNAL_POLL : 0,
 		.expect = &identity,
 		.counters = &replica->journal_counters,
 		.timeout_ms = replica->config.journal_timeout_ms,

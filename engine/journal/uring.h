@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The journal on a real disk: a file or raw block device, by io_uring, behind struct
- * synod_journal_port. O_DIRECT and RWF_DSYNC: a write is complete when it is on stable media. The
- * file is preallocated and pre-written by synod_journal_format, so a full disk can only be met
- * there. All memory is taken by synod_journal_open.
+ * The journal on a real disk, by io_uring, behind struct synod_journal_port: a file or raw block
+ * device with O_DIRECT and RWF_DSYNC, or, by its character device (/dev/ngXnY), an NVMe namespace
+ * with the device's own writes and FUA. A write is complete when it is on stable media. The file is
+ * preallocated and pre-written by synod_journal_format, so a full disk can only be met there. All
+ * memory is taken by synod_journal_open.
  *
  * Threads: open, close, walk and read_sync belong to whoever owns the journal then; the port's
  * verbs to one thread, the one that calls the first of them (the ring is enabled there). read_sync
@@ -31,6 +32,7 @@ enum {
 	SYNOD_JOURNAL_READ_ONLY =
 		2, /* open: no lock, no ring, no writes; faults are told, not refused */
 	SYNOD_JOURNAL_NO_URING = 4, /* open: for tests; the ring is not made */
+	SYNOD_JOURNAL_POLL = 8,	    /* open: poll the device for completions, or refuse */
 
 	SYNOD_JOURNAL_SIZE_MIN = 1 << 20, /* bytes of the smallest file */
 };
@@ -52,6 +54,9 @@ int synod_journal_format(const char *path, const struct synod_journal_identity *
 			 const struct synod_journal_extent *extent, unsigned int flags, char *error,
 			 size_t error_size) __attribute__((warn_unused_result));
 
+/* Is that a block or character device, which has its own size and is never made or removed? */
+int synod_journal_is_device(const char *path);
+
 struct synod_journal_options {
 	const char *path;
 	const struct synod_journal_identity *expect; /* NULL: any (tools) */
@@ -70,6 +75,7 @@ struct synod_journal_options {
  * Opens, locks, checks and scans. Returns 0, or -errno with a sentence in error:
  *   -EBUSY     another process has it open
  *   -EINVAL    not a journal, or of another version, cluster, replica, incarnation, size
+ *   -ENOTSUP   the device does not give what was asked for
  *   -EBADMSG   corrupt below the durable mark (recovery->faulty says where) and not to be
  *              mended, or no whole superblock
  *   -ENOENT …  from the system
@@ -125,13 +131,14 @@ int synod_journal_walk(struct synod_journal *journal, const struct synod_journal
 enum synod_durability synod_journal_durability(const struct synod_journal *journal);
 const struct synod_journal_device *synod_journal_device(const struct synod_journal *journal);
 
-/* Is that O_DIRECT and RWF_DSYNC, and nothing in their way? 0, or -ENOTSUP and the reason. */
+/* Is that O_DIRECT and RWF_DSYNC, or NVMe's FUA, and nothing in the way? 0, or -ENOTSUP and the
+ * reason. */
 int synod_journal_device_check(const struct synod_journal_device *device, char *reason, size_t size)
 	__attribute__((warn_unused_result));
 
 /* "o_direct+rwf_dsync on ext4, /dev/vda, write-back cache, …": at most SYNOD_DEVICE_TEXT_SIZE. */
 void synod_journal_device_text(const struct synod_journal_device *device, char *text, size_t size);
-/* "o_direct+rwf_dsync", "rwf_dsync", "none": static storage. Any number. */
+/* "o_direct+rwf_dsync", "rwf_dsync", "nvme-passthrough+fua", "none": static storage. Any number. */
 const char *synod_durability_name(uint64_t durability);
 
 /* As numbers for a STATUS, and back: unpack takes any numbers. */

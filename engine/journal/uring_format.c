@@ -26,6 +26,8 @@ struct making {
 	uint64_t size; /* of the journal, areas included */
 	uint64_t area_size;
 	uint64_t file_size; /* of a device: all of it, else the same */
+	struct synod_uring_place place;
+	struct synod_uring_nvme nvme;
 	int fd;
 	int device;
 	int created; /* by us: to be removed if we fail */
@@ -62,12 +64,12 @@ static int check_arguments(const struct making *making)
 	return 0;
 }
 
-static int is_device(const char *path)
+int synod_journal_is_device(const char *path)
 {
 	struct stat status;
 
 	synod_assert(path != NULL);
-	return stat(path, &status) == 0 && S_ISBLK(status.st_mode);
+	return stat(path, &status) == 0 && (S_ISBLK(status.st_mode) || S_ISCHR(status.st_mode));
 }
 
 /* A device has no O_EXCL against its content: it must look blank. */
@@ -100,12 +102,20 @@ static int open_target(struct making *making, unsigned int flags)
 	const int force = (flags & SYNOD_JOURNAL_FORCE) != 0;
 	const int existed = access(making->path, F_OK) == 0;
 	int mode = O_RDWR | O_CREAT | (force ? 0 : O_EXCL);
+	int result;
 
 	synod_assert(making->fd < 0);
 	synod_assert(making->zeros != NULL);
 	if (making->device)
 		mode = O_RDWR | O_EXCL; /* of a device: nobody has it mounted */
-	making->fd = synod_uring_open_file(making->path, mode, &durability);
+	result = synod_uring_nvme_find(making->path, &making->place, making->error,
+				       making->error_size);
+	if (result == 0 && making->place.passthrough)
+		result = synod_uring_nvme_open(making->path, &making->nvme, making->error,
+					       making->error_size);
+	if (result < 0)
+		return result;
+	making->fd = synod_uring_open_file(making->place.path, mode, &durability);
 	if (making->fd == -EEXIST)
 		return synod_uring_say(
 			making->error, making->error_size, -EEXIST,
@@ -244,7 +254,8 @@ int synod_journal_format(const char *path, const struct synod_journal_identity *
 		.size = extent->size ? extent->size + 2 * area_size : 0,
 		.area_size = area_size,
 		.fd = -1,
-		.device = is_device(path),
+		.device = synod_journal_is_device(path),
+		.nvme = { .fd = -1 },
 		.error = error,
 		.error_size = error_size,
 	};
@@ -275,6 +286,7 @@ int synod_journal_format(const char *path, const struct synod_journal_identity *
 		unlink(path);
 	if (making.fd >= 0)
 		close(making.fd);
+	synod_uring_nvme_close(&making.nvme, 1);
 	if (making.zeros)
 		munmap(making.zeros, SYNOD_URING_CHUNK_SIZE);
 	return result;

@@ -11,6 +11,7 @@
 #include "engine/journal/writer.h"
 
 #include <liburing.h>
+#include <linux/nvme_ioctl.h>
 #include <sys/types.h>
 
 enum {
@@ -28,6 +29,8 @@ enum {
 
 	/* format: the file has no name, and so no directory to sync. */
 	SYNOD_URING_UNNAMED = 1 << 16,
+
+	SYNOD_URING_IDENTIFY_SIZE = 4096, /* of a device's answer */
 };
 
 _Static_assert((int)SYNOD_WRITER_IOS + (int)SYNOD_URING_READS <= SYNOD_URING_ENTRIES,
@@ -67,10 +70,40 @@ struct synod_uring_begun {
 	uint32_t size;
 };
 
+/* Where a journal lies, by its path. */
+struct synod_uring_place {
+	char path[1024];      /* of the file or block device; of a namespace's character device:
+				 * of the block node beside it */
+	char name[16];	      /* "ng0n1"; "" if it is no character device */
+	uint32_t passthrough; /* 1: the path that was given is a character device */
+};
+
+/* uring_nvme.c: a namespace that is written by the device's own commands. */
+struct synod_uring_nvme {
+	int fd;			 /* -1: none */
+	uint32_t id;		 /* of the namespace */
+	uint32_t block_shift;	 /* its logical blocks, as a power of two */
+	uint32_t transfer_shift; /* most bytes a command, as a power of two */
+	uint32_t write_back;	 /* 1: a cache that forgets when the power goes */
+	uint32_t status;	 /* of the command that failed; 0: none has */
+};
+
+/* A write or read as the device takes it. */
+struct synod_uring_io {
+	void *bytes;
+	uint64_t offset;
+	uint32_t size;
+	int write;
+	int fd;	    /* of the namespace, or its place among the registered files */
+	int buffer; /* registered; -1: none */
+};
+
 struct synod_journal {
 	/* Every poll. */
 	int failed; /* 0 or -errno, for ever */
 	int ring_enabled;
+	int polled; /* completions are only found by asking for them (IOPOLL) */
+	struct synod_uring_nvme nvme;
 	uint32_t prepared; /* entries not yet submitted */
 	uint32_t inflight; /* entries submitted or prepared, not completed */
 	struct synod_writer writer;
@@ -129,11 +162,15 @@ _Static_assert(SYNOD_URING_MEMORY_SIZE < 2u << 20,
 #define SYNOD_URING_CHUNKS_SIZE \
 	((size_t)SYNOD_URING_PIECES * SYNOD_URING_CHUNK_SIZE + SYNOD_GROUP_SIZE_MAX)
 
-/* Index of the registered buffer. */
+/*
+ * Index of the registered buffer: one for each group, since passthrough counts all pages of a
+ * registered buffer against what the device takes as pieces of one command (127; Linux 6.1).
+ */
 enum {
 	SYNOD_URING_MEMORY_GROUPS,
-	SYNOD_URING_MEMORY_SUPERBLOCKS,
-	SYNOD_URING_MEMORY_READS
+	SYNOD_URING_MEMORY_SUPERBLOCKS = SYNOD_JOURNAL_BUFFERS, /* and a snapshot's piece */
+	SYNOD_URING_MEMORY_READS,
+	SYNOD_URING_MEMORY_COUNT
 };
 
 /* ---- uring_file.c: files and devices --------------------------------------------------------- */
@@ -151,6 +188,38 @@ int synod_uring_write_all(int fd, const void *bytes, size_t size, uint64_t offse
 void *synod_uring_map(size_t size);
 int synod_uring_say(char *error, size_t error_size, int result, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
+
+/* ---- uring_nvme.c: passthrough --------------------------------------------------------------- */
+
+/* Finds out where the journal of that path lies. 0, or -ENOTSUP: a character device of another
+ * kind. */
+int synod_uring_nvme_find(const char *path, struct synod_uring_place *place, char *error,
+			  size_t error_size);
+/* Opens the character device, asks it what it is, judges it and locks it. 0, or -errno. */
+int synod_uring_nvme_open(const char *path, struct synod_uring_nvme *nvme, char *error,
+			  size_t error_size);
+void synod_uring_nvme_close(struct synod_uring_nvme *nvme, int unlock);
+/* Two answers to Identify, of controller and namespace: 0, or -ENOTSUP and the reason. */
+int synod_uring_nvme_judge(struct synod_uring_nvme *nvme, const uint8_t *controller,
+			   const uint8_t *space, char *reason, size_t size);
+/* device: of the block node, corrected here. 0, or -ENOTSUP: a write would not be durable. */
+int synod_uring_nvme_describe(const struct synod_uring_nvme *nvme,
+			      const struct synod_uring_place *place,
+			      struct synod_journal_device *device, char *error, size_t error_size);
+void synod_uring_nvme_encode(const struct synod_uring_nvme *nvme, const struct synod_uring_io *io,
+			     struct nvme_uring_cmd *command);
+void synod_uring_nvme_prepare(const struct synod_uring_nvme *nvme, const struct synod_uring_io *io,
+			      struct io_uring_sqe *sqe);
+/* What a completion of a command for that many bytes says, as a write's or read's would. */
+int synod_uring_nvme_result(struct synod_uring_nvme *nvme, int result, uint32_t size);
+
+/* ---- uring_trial.c: before the ring is trusted, and waiting for it --------------------------- */
+
+/* A read as large as any write, as everything will be: does the kernel do that on this device?
+ * 0, or -errno. */
+int synod_uring_trial(struct synod_journal *journal, unsigned int setup);
+/* Waits for something under way, a millisecond or until it completes. 0, or -errno. */
+int synod_uring_wait(struct synod_journal *journal);
 
 /* ---- uring_probe.c: what it stands on -------------------------------------------------------- */
 
@@ -186,6 +255,8 @@ void synod_uring_ahead_close(struct synod_journal *journal);
 /* ---- uring_ring.c: the ring ------------------------------------------------------------------ */
 
 int synod_uring_make_ring(struct synod_journal *journal);
+/* Registers memory and file with a ring, as far as the kernel allows. */
+void synod_uring_register(struct synod_journal *journal, struct io_uring *ring);
 /* Readies the ring for this thread; 0 or -errno. */
 int synod_uring_enable(struct synod_journal *journal);
 /* A descriptor that is readable from a completion to the poll after it, or -1. */

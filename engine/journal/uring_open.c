@@ -37,9 +37,11 @@ static int locked_elsewhere(int fd)
 }
 
 /* The file, or a new one in memory where that was asked for; -errno. */
-static int open_it(struct opening *opening, enum synod_durability *obtained)
+static int open_it(struct opening *opening, struct synod_uring_place *place,
+		   enum synod_durability *obtained)
 {
-	const struct synod_journal *journal = opening->journal;
+	struct synod_journal *journal = opening->journal;
+	int result;
 
 	synod_assert(opening->options->path != NULL);
 	synod_assert_implies(opening->options->memory.size, !journal->read_only);
@@ -47,20 +49,71 @@ static int open_it(struct opening *opening, enum synod_durability *obtained)
 	if (opening->options->memory.size)
 		return synod_uring_memory_make(opening->options, opening->error,
 					       opening->error_size);
-	return synod_uring_open_file(opening->options->path, journal->read_only ? O_RDONLY : O_RDWR,
-				     obtained);
+	result = synod_uring_nvme_find(opening->options->path, place, opening->error,
+				       opening->error_size);
+	if (result == 0 && place->passthrough && !journal->read_only)
+		result = synod_uring_nvme_open(opening->options->path, &journal->nvme,
+					       opening->error, opening->error_size);
+	if (result < 0)
+		return result;
+	return synod_uring_open_file(place->path, journal->read_only ? O_RDONLY : O_RDWR, obtained);
+}
+
+/* What it stands on, and whether that is enough for what was asked for. */
+static int probe(struct opening *opening, const struct synod_uring_place *place,
+		 enum synod_durability obtained)
+{
+	struct synod_journal *journal = opening->journal;
+	struct synod_journal_device *device = &journal->device;
+	const char *path = opening->options->path;
+	int result = 0;
+
+	synod_assert(journal->fd >= 0);
+	synod_assert_implies(journal->nvme.fd >= 0, place->passthrough);
+	synod_uring_probe(journal->fd, obtained, device);
+	device->in_memory = opening->options->memory.size > 0;
+	if (journal->nvme.fd >= 0)
+		result = synod_uring_nvme_describe(&journal->nvme, place, device, opening->error,
+						   opening->error_size);
+	if (result < 0)
+		return result;
+	if (device->block_size > SYNOD_BLOCK_SIZE)
+		return synod_uring_say(opening->error, opening->error_size, -ENOTSUP,
+				       "%s: its device writes blocks of %u bytes, and a journal's "
+				       "are of %d: put it on another device",
+				       path, device->block_size, SYNOD_BLOCK_SIZE);
+	if (!(opening->options->flags & SYNOD_JOURNAL_POLL))
+		return 0;
+	if (place->passthrough)
+		return synod_uring_say(opening->error, opening->error_size, -ENOTSUP,
+				       "%s: journal_poll = yes with passthrough: Linux 6.1 falls "
+				       "over when such a process is killed; use %s, or set "
+				       "journal_poll = no",
+				       path, place->path);
+	if (device->poll_queues != SYNOD_DEVICE_YES || obtained != SYNOD_DURABILITY_DIRECT_DSYNC)
+		return synod_uring_say(
+			opening->error, opening->error_size, -ENOTSUP,
+			"%s: journal_poll = yes is asked for, but its device has no "
+			"poll queues: give its driver some (nvme.poll_queues=2 on the "
+			"kernel's command line), or set journal_poll = no",
+			path);
+	device->polled = 1;
+	journal->polled = 1;
+	return 0;
 }
 
 static int open_and_lock(struct opening *opening)
 {
 	struct synod_journal *journal = opening->journal;
 	const char *path = opening->options->path;
+	struct synod_uring_place place = { .passthrough = 0 };
 	enum synod_durability obtained;
+	int result;
 
 	synod_assert(journal->fd < 0 && path);
 	synod_assert(journal->chunk != NULL);
-	journal->fd = open_it(opening, &obtained);
-	if (journal->fd < 0 && opening->options->memory.size)
+	journal->fd = open_it(opening, &place, &obtained);
+	if (journal->fd < 0 && opening->error[0])
 		return journal->fd; /* said already */
 	if (journal->fd == -ENOENT)
 		return synod_uring_say(opening->error, opening->error_size, -ENOENT,
@@ -68,13 +121,9 @@ static int open_and_lock(struct opening *opening)
 	if (journal->fd < 0)
 		return synod_uring_say(opening->error, opening->error_size, journal->fd,
 				       "%s: cannot open: %s", path, strerror(-journal->fd));
-	synod_uring_probe(journal->fd, obtained, &journal->device);
-	journal->device.in_memory = opening->options->memory.size > 0;
-	if (journal->device.block_size > SYNOD_BLOCK_SIZE)
-		return synod_uring_say(opening->error, opening->error_size, -ENOTSUP,
-				       "%s: its device writes blocks of %u bytes, and a journal's "
-				       "are of %d: put it on another device",
-				       path, journal->device.block_size, SYNOD_BLOCK_SIZE);
+	result = probe(opening, &place, obtained);
+	if (result < 0)
+		return result;
 	if (journal->read_only) {
 		opening->recovery->locked = locked_elsewhere(journal->fd);
 		return 0;
@@ -192,6 +241,13 @@ static int open_for_writing(struct opening *opening)
 				       "%s: io_uring may not lock enough memory: raise the limit "
 				       "(ulimit -l)",
 				       opening->options->path);
+	if (result < 0 && (journal->polled || journal->nvme.fd >= 0))
+		return synod_uring_say(
+			opening->error, opening->error_size, result,
+			"%s: io_uring cannot read from it %s%s: %s; that needs Linux 6.1 or later, "
+			"before 6.2 as root: use the file or block device without",
+			opening->options->path, journal->nvme.fd >= 0 ? "by passthrough" : "",
+			journal->polled ? " with polled completions" : "", strerror(-result));
 	if (result < 0)
 		return synod_uring_say(
 			opening->error, opening->error_size, result,
@@ -243,6 +299,7 @@ int synod_journal_open(struct synod_journal **journal, const struct synod_journa
 	if (!opening.journal)
 		return no_memory(&opening);
 	opening.journal->fd = -1;
+	opening.journal->nvme.fd = -1;
 	opening.journal->read_shown = -1;
 	opening.journal->event_fd = -1;
 	opening.journal->counters = options->counters;
@@ -263,13 +320,11 @@ int synod_journal_open(struct synod_journal **journal, const struct synod_journa
 static void drain(struct synod_journal *journal)
 {
 	enum {
-		TURNS = 1000
-	}; /* no more than this many completions are waited for */
+		TURNS = 2000
+	}; /* of a millisecond, or a completion, at most */
 
 	synod_assert(journal->ring_enabled);
 	for (int i = 0; i < TURNS && !journal->failed; i++) {
-		struct io_uring_cqe *cqe;
-		struct __kernel_timespec limit = { .tv_sec = 1 };
 		uint64_t ticket;
 
 		/* A clock far ahead: the log has been quiet for long enough. */
@@ -277,7 +332,7 @@ static void drain(struct synod_journal *journal)
 			return;
 		if (journal->inflight == 0)
 			return; /* with nothing in flight, nothing waits either */
-		if (!journal->media && io_uring_wait_cqe_timeout(&journal->ring, &cqe, &limit) < 0)
+		if (!journal->media && synod_uring_wait(journal) < 0)
 			return;
 	}
 	synod_assert(journal->read_only == 0);
@@ -305,6 +360,7 @@ void synod_journal_close(struct synod_journal *journal)
 			synod_uring_unlock(journal->fd);
 		close(journal->fd);
 	}
+	synod_uring_nvme_close(&journal->nvme, journal->inflight == 0);
 	if (journal->memory)
 		munmap(journal->memory, SYNOD_URING_MEMORY_SIZE);
 	if (journal->index.entries)

@@ -250,7 +250,8 @@ int synod_journal_device_check(const struct synod_journal_device *device, char *
 	synod_assert(device != NULL);
 	synod_assert(reason && size > 0);
 	reason[0] = '\0';
-	if (device->durability == SYNOD_DURABILITY_DIRECT_DSYNC)
+	if (device->durability == SYNOD_DURABILITY_DIRECT_DSYNC ||
+	    device->durability == SYNOD_DURABILITY_NVME_FUA)
 		return 0;
 	if (device->write_back == SYNOD_DEVICE_YES && device->flush == SYNOD_DEVICE_NO)
 		snprintf(
@@ -275,6 +276,8 @@ const char *synod_durability_name(uint64_t durability)
 		return "o_direct+rwf_dsync";
 	case SYNOD_DURABILITY_DSYNC:
 		return "rwf_dsync";
+	case SYNOD_DURABILITY_NVME_FUA:
+		return "nvme-passthrough+fua";
 	default:
 		return "none";
 	}
@@ -325,6 +328,10 @@ void synod_journal_device_text(const struct synod_journal_device *device, char *
 						     : "unknown");
 	if (device->block_size)
 		add(text, size, ", block %u", device->block_size);
+	if (device->transfer_shift && device->transfer_shift < 32)
+		add(text, size, ", transfer %u", 1u << device->transfer_shift);
+	if (device->polled)
+		add(text, size, ", polled");
 }
 
 /* ---- as numbers, for a datagram -------------------------------------------------------------- */
@@ -339,7 +346,8 @@ void synod_journal_device_pack(const struct synod_journal_device *device,
 	synod_assert_cmp(device->durability, <, 256u);
 	words[0] = device->durability | device->write_back << 8 | device->fua << 16 |
 		   device->flush << 24 | (uint64_t)device->poll_queues << 32 |
-		   (uint64_t)device->in_memory << 40 | (uint64_t)device->polled << 48;
+		   (uint64_t)device->in_memory << 40 | (uint64_t)device->polled << 48 |
+		   (uint64_t)device->transfer_shift << 56;
 	words[1] = device->block_size | (uint64_t)device->dma_alignment << 32;
 	memcpy(&words[2], device->fs, sizeof(device->fs));
 	memcpy(&words[3], device->name, sizeof(device->name));
@@ -369,6 +377,7 @@ void synod_journal_device_unpack(const uint64_t words[SYNOD_DEVICE_WORDS],
 		.poll_queues = words[0] >> 32 & 0xff,
 		.in_memory = words[0] >> 40 & 0xff,
 		.polled = words[0] >> 48 & 0xff,
+		.transfer_shift = words[0] >> 56 & 0xff,
 		.block_size = (uint32_t)words[1],
 		.dma_alignment = (uint32_t)(words[1] >> 32),
 	};

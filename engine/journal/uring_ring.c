@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
@@ -23,12 +24,14 @@ static const unsigned int setups[] = {
 	IORING_SETUP_R_DISABLED,
 };
 
-static void register_memory(struct synod_journal *journal)
+void synod_uring_register(struct synod_journal *journal, struct io_uring *ring)
 {
 	uint8_t *superblocks = journal->memory + SYNOD_WRITER_GROUPS_SIZE;
 	const size_t superblocks_size = SYNOD_WRITER_MEMORY_SIZE - SYNOD_WRITER_GROUPS_SIZE;
-	const struct iovec memory[3] = {
-		[SYNOD_URING_MEMORY_GROUPS] = { journal->memory, SYNOD_WRITER_GROUPS_SIZE },
+	/* Both nodes of a namespace: what is in flight then holds both locks, whoever is killed. */
+	const int both[2] = { journal->nvme.fd, journal->fd };
+	const unsigned int count = journal->nvme.fd >= 0 ? 2 : 1;
+	struct iovec memory[SYNOD_URING_MEMORY_COUNT] = {
 		[SYNOD_URING_MEMORY_SUPERBLOCKS] = { superblocks, superblocks_size },
 		[SYNOD_URING_MEMORY_READS] = { superblocks + superblocks_size,
 					       SYNOD_URING_READS_SIZE },
@@ -36,9 +39,23 @@ static void register_memory(struct synod_journal *journal)
 
 	synod_assert(journal->fd >= 0);
 	synod_assert(journal->memory != NULL);
+	for (size_t i = 0; i < SYNOD_JOURNAL_BUFFERS; i++)
+		memory[SYNOD_URING_MEMORY_GROUPS + i] =
+			(struct iovec){ journal->memory + i * SYNOD_GROUP_SIZE_MAX,
+					SYNOD_GROUP_SIZE_MAX };
 	/* Refused when it would exceed RLIMIT_MEMLOCK: then the kernel maps the pages each time. */
-	journal->registered_buffers = io_uring_register_buffers(&journal->ring, memory, 3) == 0;
-	journal->registered_file = io_uring_register_files(&journal->ring, &journal->fd, 1) == 0;
+	journal->registered_buffers =
+		io_uring_register_buffers(ring, memory, SYNOD_URING_MEMORY_COUNT) == 0;
+	journal->registered_file = io_uring_register_files(ring, both + 2 - count, count) == 0;
+}
+
+/* What the setups have in common. */
+static unsigned int setup_of(const struct synod_journal *journal)
+{
+	synod_assert(!journal->device.in_memory);
+	synod_assert_implies(journal->polled, journal->device.polled);
+	return (journal->polled ? IORING_SETUP_IOPOLL : 0u) |
+	       (journal->nvme.fd >= 0 ? IORING_SETUP_SQE128 | IORING_SETUP_CQE32 : 0u);
 }
 
 int synod_uring_make_ring(struct synod_journal *journal)
@@ -49,8 +66,14 @@ int synod_uring_make_ring(struct synod_journal *journal)
 	synod_assert(!journal->ring_made && !journal->read_only);
 	if (journal->device.in_memory)
 		return synod_uring_memory_map(journal);
+	if (setup_of(journal)) {
+		result = synod_uring_trial(journal, setup_of(journal));
+		if (result < 0)
+			return result;
+		result = -EINVAL;
+	}
 	for (size_t i = 0; i < sizeof(setups) / sizeof(setups[0]) && result < 0; i++) {
-		struct io_uring_params params = { .flags = setups[i] };
+		struct io_uring_params params = { .flags = setups[i] | setup_of(journal) };
 
 		memset(&journal->ring, 0, sizeof(journal->ring));
 		result = io_uring_queue_init_params(SYNOD_URING_ENTRIES, &journal->ring, &params);
@@ -61,7 +84,7 @@ int synod_uring_make_ring(struct synod_journal *journal)
 	if (result < 0)
 		return result;
 	journal->ring_made = 1;
-	register_memory(journal);
+	synod_uring_register(journal, &journal->ring);
 	return 0;
 }
 
@@ -89,16 +112,20 @@ int synod_uring_enable(struct synod_journal *journal)
 int synod_uring_fail(struct synod_journal *journal, int result, const char *what, uint64_t offset,
 		     uint32_t size)
 {
+	char status[40] = "";
+
 	synod_assert(what != NULL);
 	synod_assert(result < 0);
 	if (journal->failed)
 		return journal->failed; /* the first failure is the one to tell */
 	journal->failed = result;
+	if (journal->nvme.status)
+		snprintf(status, sizeof(status), " (NVMe status 0x%x)", journal->nvme.status);
 	return synod_uring_say(
 		journal->error, sizeof(journal->error), result,
-		"%s: %s at offset %" PRIu64 " (%u bytes): %s; the replica stops: after "
+		"%s: %s at offset %" PRIu64 " (%u bytes): %s%s; the replica stops: after "
 		"a failed write nothing is known of the disk, and it is not tried again",
-		journal->path, what, offset, size, strerror(-result));
+		journal->path, what, offset, size, strerror(-result), status);
 }
 
 static struct io_uring_sqe *take_entry(struct synod_journal *journal)
@@ -129,12 +156,27 @@ static void finish_entry(struct synod_journal *journal, struct io_uring_sqe *sqe
 		sqe->flags |= IOSQE_FIXED_FILE;
 }
 
+/* The device's own command for it, in an entry of 128 bytes. */
+static void prepare_nvme(struct synod_journal *journal, struct synod_uring_io io, uint64_t data)
+{
+	struct io_uring_sqe *sqe = take_entry(journal);
+
+	synod_assert(journal->nvme.fd >= 0);
+	synod_assert(io.buffer >= 0);
+	io.fd = journal->registered_file ? 0 : journal->nvme.fd;
+	if (!journal->registered_buffers)
+		io.buffer = -1;
+	synod_uring_nvme_prepare(&journal->nvme, &io, sqe);
+	finish_entry(journal, sqe, data);
+}
+
 void synod_uring_prepare_write(struct synod_journal *journal, const struct synod_writer_io *io)
 {
 	const uint64_t data = data_of(io->kind, io->index);
 	const int fd = journal->registered_file ? 0 : journal->fd;
-	const int memory = io->kind == SYNOD_WRITER_GROUP ? SYNOD_URING_MEMORY_GROUPS
-							  : SYNOD_URING_MEMORY_SUPERBLOCKS;
+	const int memory = io->kind == SYNOD_WRITER_GROUP
+				   ? SYNOD_URING_MEMORY_GROUPS + (int)io->index
+				   : SYNOD_URING_MEMORY_SUPERBLOCKS;
 	struct io_uring_sqe *sqe;
 
 	synod_assert_cmp(io->offset % SYNOD_BLOCK_SIZE, ==, 0u);
@@ -142,6 +184,16 @@ void synod_uring_prepare_write(struct synod_journal *journal, const struct synod
 	synod_uring_deadline_begin(journal, io->kind, io->index, io->offset, io->size);
 	if (journal->media) {
 		synod_uring_memory_write(journal, io, data);
+		return;
+	}
+	if (journal->nvme.fd >= 0) {
+		prepare_nvme(journal,
+			     (struct synod_uring_io){ .bytes = (void *)(uintptr_t)io->bytes,
+						      .offset = io->offset,
+						      .size = io->size,
+						      .write = 1,
+						      .buffer = memory },
+			     data);
 		return;
 	}
 	sqe = take_entry(journal);
@@ -165,6 +217,15 @@ void synod_uring_prepare_read(struct synod_journal *journal, uint32_t index, voi
 	synod_uring_deadline_begin(journal, SYNOD_URING_READ, index, offset, size);
 	if (journal->media) {
 		synod_uring_memory_read(journal, bytes, size, offset, data);
+		return;
+	}
+	if (journal->nvme.fd >= 0) {
+		prepare_nvme(journal,
+			     (struct synod_uring_io){ .bytes = bytes,
+						      .offset = offset,
+						      .size = size,
+						      .buffer = SYNOD_URING_MEMORY_READS },
+			     data);
 		return;
 	}
 	sqe = take_entry(journal);
@@ -274,8 +335,8 @@ int synod_uring_event_fd(struct synod_journal *journal)
 
 	synod_assert(journal->ring_made);
 	synod_assert(!journal->read_only);
-	/* In memory nothing completes while nobody looks: there is nothing to wait for. */
-	if (journal->event_fd >= 0 || journal->failed || journal->media)
+	/* In memory, and polled, nothing completes while nobody looks: nothing to wait for. */
+	if (journal->event_fd >= 0 || journal->failed || journal->media || journal->polled)
 		return journal->event_fd;
 	if (!journal->ring_enabled && synod_uring_enable(journal) < 0)
 		return -1;
@@ -301,9 +362,24 @@ static void drain_event(struct synod_journal *journal)
 static unsigned int task_run_flags(const struct synod_journal *journal)
 {
 	synod_assert(journal->ring_made);
+	if (journal->polled)
+		return IORING_SQ_TASKRUN; /* it looks at the device only when it is asked to */
 	/* A1: relaxed: the kernel raises the flag again for whatever we miss this turn. */
 	return __atomic_load_n(journal->ring.sq.kflags, __ATOMIC_RELAXED) &
 	       (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
+}
+
+/* What a completion brought: bytes, as of any write or read, or -errno. */
+static int result_of(struct synod_journal *journal, const struct io_uring_cqe *cqe)
+{
+	const uint32_t kind = (uint32_t)(cqe->user_data >> 32);
+	const uint32_t index = (uint32_t)cqe->user_data;
+
+	if (journal->nvme.fd < 0)
+		return cqe->res;
+	synod_assert_cmp(kind, <, (uint32_t)SYNOD_URING_KINDS);
+	synod_assert_cmp(index, <, (uint32_t)SYNOD_URING_KIND_MAX);
+	return synod_uring_nvme_result(&journal->nvme, cqe->res, journal->begun[kind][index].size);
 }
 
 int synod_uring_reap(struct synod_journal *journal)
@@ -332,7 +408,7 @@ int synod_uring_reap(struct synod_journal *journal)
 	}
 	io_uring_for_each_cqe(&journal->ring, head, cqe)
 	{
-		synod_uring_completed(journal, cqe->user_data, cqe->res);
+		synod_uring_completed(journal, cqe->user_data, result_of(journal, cqe));
 		count++;
 	}
 	if (count)
@@ -343,18 +419,14 @@ int synod_uring_reap(struct synod_journal *journal)
 int synod_uring_last_chance(struct synod_journal *journal)
 {
 	enum {
-		WAITS = 5
-	}; /* of at most 100 ms */
+		WAITS = 500
+	}; /* of a millisecond */
 	int count = 0;
 
 	synod_assert(journal->ring_enabled && !journal->media);
 	synod_assert_cmp(journal->inflight, >, 0u);
-	for (int i = 0; i < WAITS && count == 0; i++) {
-		struct __kernel_timespec limit = { .tv_nsec = 100 * 1000 * 1000 };
-		struct io_uring_cqe *cqe;
-
-		if (io_uring_wait_cqe_timeout(&journal->ring, &cqe, &limit) == 0)
+	for (int i = 0; i < WAITS && count == 0; i++)
+		if (synod_uring_wait(journal) == 0)
 			count = synod_uring_reap(journal);
-	}
 	return count < 0 ? count : 0;
 }

@@ -15,6 +15,7 @@ enum synod_durability {
 	SYNOD_DURABILITY_NONE = 0,
 	SYNOD_DURABILITY_DIRECT_DSYNC, /* O_DIRECT and RWF_DSYNC: media, or its cache flushed */
 	SYNOD_DURABILITY_DSYNC,	       /* RWF_DSYNC through the page cache (no O_DIRECT there) */
+	SYNOD_DURABILITY_NVME_FUA,     /* NVMe writes past the device's cache: media */
 };
 
 /* What the kernel says of a device, or does not. */
@@ -26,17 +27,18 @@ enum synod_device_answer {
 
 /* What a journal stands on, as found at its start: see engine/journal/uring.h. */
 struct synod_journal_device {
-	uint32_t durability;	/* enum synod_durability: what a write that is done has got */
-	uint32_t write_back;	/* answer: a cache that forgets when the power goes */
-	uint32_t fua;		/* answer: it writes past that cache if asked */
-	uint32_t flush;		/* answer: a flush reaches the device */
-	uint32_t poll_queues;	/* answer: completions can be polled for */
-	uint32_t in_memory;	/* 1: there is no device: durability = none was asked for */
-	uint32_t polled;	/* 1: completions are polled for */
-	uint32_t block_size;	/* logical, bytes; 0: unknown */
-	uint32_t dma_alignment; /* of memory, bytes; 0: unknown */
-	char fs[8];		/* "ext4" …, cut; "" for a raw device */
-	char name[16];		/* "vda" …, of /dev; "": not known */
+	uint32_t durability;	 /* enum synod_durability: what a write that is done has got */
+	uint32_t write_back;	 /* answer: a cache that forgets when the power goes */
+	uint32_t fua;		 /* answer: it writes past that cache if asked */
+	uint32_t flush;		 /* answer: a flush reaches the device */
+	uint32_t poll_queues;	 /* answer: completions can be polled for */
+	uint32_t in_memory;	 /* 1: there is no device: durability = none was asked for */
+	uint32_t polled;	 /* 1: completions are polled for */
+	uint32_t block_size;	 /* logical, bytes; 0: unknown */
+	uint32_t dma_alignment;	 /* of memory, bytes; 0: unknown */
+	uint32_t transfer_shift; /* passthrough: most bytes a command, as a power of two */
+	char fs[8];		 /* "ext4" …, cut; "" for a raw device */
+	char name[16];		 /* "vda" …, of /dev; "": not known */
 };
 
 enum {

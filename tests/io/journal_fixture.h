@@ -45,9 +45,35 @@ struct fixture {
 	uint64_t ticket;
 	uint64_t durable;
 	uint64_t now_ns;
+	int device;	      /* of the environment, not a file of this fixture's */
+	unsigned int flags;   /* for open, besides those that a test gives */
 	uint32_t timeout_ms;  /* for open */
 	uint64_t memory_size; /* for open: no file */
 };
+
+/* SYNOD_TEST_DEVICE: a device that is written over; SYNOD_TEST_POLL: completions are polled for. */
+static inline void fixture_take_device(struct fixture *fixture)
+{
+	const char *device = getenv("SYNOD_TEST_DEVICE");
+
+	if (getenv("SYNOD_TEST_POLL"))
+		fixture->flags = SYNOD_JOURNAL_POLL;
+	if (device) {
+		fixture->device = 1;
+		snprintf(fixture->path, sizeof(fixture->path), "%s", device);
+	}
+}
+
+/* Where its bytes can be read and spoilt: its path, or a namespace's block node. */
+static inline const char *fixture_bytes(const struct fixture *fixture)
+{
+	static char node[sizeof(fixture->path) + 8];
+
+	if (strncmp(fixture->path, "/dev/ng", 7) != 0)
+		return fixture->path;
+	snprintf(node, sizeof(node), "/dev/nvme%s", fixture->path + 7);
+	return node;
+}
 
 static inline int fixture_setup(void **state)
 {
@@ -60,6 +86,7 @@ static inline int fixture_setup(void **state)
 	if (!mkdtemp(fixture->directory))
 		fail_msg("cannot make %s", fixture->directory);
 	snprintf(fixture->path, sizeof(fixture->path), "%s/journal", fixture->directory);
+	fixture_take_device(fixture);
 	*state = fixture;
 	return 0;
 }
@@ -69,7 +96,8 @@ static inline int fixture_teardown(void **state)
 	struct fixture *fixture = *state;
 
 	synod_journal_close(fixture->journal);
-	unlink(fixture->path);
+	if (!fixture->device)
+		unlink(fixture->path);
 	rmdir(fixture->directory);
 	free(fixture);
 	return 0;
@@ -77,9 +105,9 @@ static inline int fixture_teardown(void **state)
 
 static inline void fixture_format(struct fixture *fixture, uint64_t size)
 {
-	const int result = synod_journal_format(fixture->path, &fixture_identity,
-						&(struct synod_journal_extent){ .size = size }, 0,
-						fixture->error, sizeof(fixture->error));
+	const int result = synod_journal_format(
+		fixture->path, &fixture_identity, &(struct synod_journal_extent){ .size = size },
+		fixture->device ? SYNOD_JOURNAL_FORCE : 0, fixture->error, sizeof(fixture->error));
 
 	if (result != 0)
 		fail_msg("format: %d: %s", result, fixture->error);
@@ -90,7 +118,7 @@ static inline int fixture_try_open(struct fixture *fixture, unsigned int flags)
 	const struct synod_journal_options options = {
 		.path = fixture->path,
 		.expect = &fixture_identity,
-		.flags = flags,
+		.flags = flags | fixture->flags,
 		.counters = &fixture->counters,
 		.timeout_ms = fixture->timeout_ms,
 		.memory = { .size = fixture->memory_size },
@@ -211,7 +239,7 @@ static inline void fixture_check(struct fixture *fixture, uint64_t slot, uint64_
 /* A byte of the closed file is not what it was. */
 static inline void fixture_flip(struct fixture *fixture, uint64_t offset)
 {
-	const int fd = open(fixture->path, O_RDWR);
+	const int fd = open(fixture_bytes(fixture), O_RDWR);
 	uint8_t byte;
 
 	assert_true(fd >= 0);
@@ -223,7 +251,7 @@ static inline void fixture_flip(struct fixture *fixture, uint64_t offset)
 
 static inline void fixture_zero(struct fixture *fixture, uint64_t offset, size_t size)
 {
-	const int fd = open(fixture->path, O_RDWR);
+	const int fd = open(fixture_bytes(fixture), O_RDWR);
 	uint8_t *bytes = calloc(1, size);
 
 	assert_true(fd >= 0 && bytes);

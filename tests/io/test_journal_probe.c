@@ -84,6 +84,7 @@ static void what_is_packed_is_unpacked(void **state)
 						     .polled = 1,
 						     .block_size = 4096,
 						     .dma_alignment = 512,
+						     .transfer_shift = 17,
 						     .fs = "ext4",
 						     .name = "nvme0n1p2" };
 	struct synod_journal_device back;

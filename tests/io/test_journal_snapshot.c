@@ -13,7 +13,8 @@ static void format_ring(struct fixture *fixture)
 	const struct synod_journal_extent extent = { .size = LOG_SIZE + SYNOD_FORMAT_AREAS_BEGIN,
 						     .area_size = AREA_SIZE };
 
-	if (synod_journal_format(fixture->path, &fixture_identity, &extent, 0, fixture->error,
+	if (synod_journal_format(fixture->path, &fixture_identity, &extent,
+				 fixture->device ? SYNOD_JOURNAL_FORCE : 0, fixture->error,
 				 sizeof(fixture->error)))
 		fail_msg("format: %s", fixture->error);
 }
@@ -160,7 +161,7 @@ static void a_rotten_snapshot_is_named_and_nothing_changed(void **state)
 	fixture_open(fixture);
 	offset = fixture->recovery.snapshot_offset + fixture->recovery.snapshot_size / 2;
 	fixture_close(fixture);
-	file = fopen(fixture->path, "r+b");
+	file = fopen(fixture_bytes(fixture), "r+b");
 	assert_non_null(file);
 	assert_int_equal(fseek(file, (long)offset, SEEK_SET), 0);
 	byte = fgetc(file);
