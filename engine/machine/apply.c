@@ -8,7 +8,7 @@
 #include "engine/machine/apply_internal.h"
 #include "engine/machine/assembly.h"
 #include "engine/machine/fold.h"
-#include "engine/machine/session.h"
+#include "engine/machine/session_internal.h"
 #include "engine/wire/wire.h"
 
 #include <string.h>
@@ -130,8 +130,8 @@ static inline __attribute__((always_inline)) void execute(struct synod_apply *ap
 	apply->position++;
 	apply->machine->apply(machine_of(apply), apply->position, payload, size, &outcome);
 	tell(&outcome, result);
-	synod_session_store(sessions_of(apply), entry, result->number, apply->position,
-			    outcome.status, slot);
+	synod_session_store_inline(sessions_of(apply), entry, result->number, apply->position,
+				   outcome.status, slot);
 	result->position = apply->position;
 	result->executed = 1;
 	apply->hash = synod_fold(apply->hash ^ result->session, result->number);
@@ -155,7 +155,8 @@ static void apply_command(struct synod_apply *apply, uint64_t slot, const void *
 {
 	struct synod_session_entry *entry = NULL;
 
-	switch (synod_session_check(sessions_of(apply), result->session, result->number, &entry)) {
+	switch (synod_session_check_inline(sessions_of(apply), result->session, result->number,
+					   &entry)) {
 	case SYNOD_SESSION_NEW:
 		execute(apply, slot, payload, size, entry, result);
 		break;

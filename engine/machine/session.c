@@ -5,49 +5,13 @@
 #include "engine/base/assert.h"
 #include "engine/base/limits.h"
 #include "engine/machine/image.h"
+#include "engine/machine/session_internal.h"
 
 #include <string.h>
-
-enum {
-	SLOT_BITS = 48,
-	INDEX_BITS = 16,
-	POSITION_BITS = 56
-};
-
-_Static_assert(SYNOD_BATCH_COMMANDS_MAX < (1 << INDEX_BITS), "index + 1 fits below the slot");
-_Static_assert(sizeof(struct synod_session_entry) == 16, "no padding: tables are compared");
-
-/* One place, apart from its window. Read for each command. */
-struct place {
-	uint64_t id;	     /* 0: never used */
-	uint64_t number_max; /* highest number stored: what must be wiped at eviction */
-};
-
-struct synod_sessions {
-	uint32_t capacity;     /* places */
-	uint32_t count;	       /* places taken: 0..count-1, for ever */
-	uint32_t bucket_count; /* a power of two, at least twice the places */
-	uint32_t bucket_shift; /* 64 - log2(bucket_count) */
-	uint32_t place_last;   /* the place of the last lookup: commands come in runs */
-	uint32_t reserved;
-	/* Offsets in bytes from the beginning of this struct. */
-	uint64_t at_places;	  /* struct place [capacity] */
-	uint64_t at_nonces;	  /* uint64_t [capacity]: these columns are searched at REGISTER */
-	uint64_t at_identities;	  /* uint64_t [capacity]: 0: anonymous */
-	uint64_t at_incarnations; /* uint64_t [capacity]: of the client, where it has an identity */
-	uint64_t at_used;	  /* uint64_t [capacity]: slot of last use */
-	uint64_t at_buckets;	  /* uint32_t [bucket_count]: place + 1, or 0 */
-	uint64_t at_windows;	  /* struct synod_session_entry [capacity][SYNOD_SESSION_WINDOW] */
-};
 
 static uint64_t line_round(uint64_t size)
 {
 	return (size + 63) & ~63ull;
-}
-
-static void *column(const struct synod_sessions *table, uint64_t at)
-{
-	return (uint8_t *)(uintptr_t)table + at;
 }
 
 static uint32_t bucket_count_of(uint32_t sessions)
@@ -70,7 +34,8 @@ static size_t lay_out(struct synod_sessions *table, uint32_t sessions)
 	table->bucket_count = bucket_count_of(sessions);
 	table->bucket_shift = 64 - (uint32_t)__builtin_ctz(table->bucket_count);
 	table->at_places = line_round(sizeof(*table));
-	table->at_nonces = table->at_places + line_round(sessions * sizeof(struct place));
+	table->at_nonces =
+		table->at_places + line_round(sessions * sizeof(struct synod_session_place));
 	table->at_identities = table->at_nonces + column_size;
 	table->at_incarnations = table->at_identities + column_size;
 	table->at_used = table->at_incarnations + column_size;
@@ -98,13 +63,6 @@ uint32_t synod_session_count(const struct synod_sessions *table)
 	return table->count;
 }
 
-static struct synod_session_entry *window_of(const struct synod_sessions *table, uint32_t place)
-{
-	struct synod_session_entry *windows = column(table, table->at_windows);
-
-	return windows + (size_t)place * SYNOD_SESSION_WINDOW;
-}
-
 /* Fibonacci hashing: ids differ in their slot, multiplication spreads it to the top bits. */
 static uint32_t bucket_of(const struct synod_sessions *table, uint64_t id)
 {
@@ -114,8 +72,8 @@ static uint32_t bucket_of(const struct synod_sessions *table, uint64_t id)
 /* The place of a session, or capacity: none. At most bucket_count turns: half are empty. */
 static uint32_t find(const struct synod_sessions *table, uint64_t id)
 {
-	const struct place *places = column(table, table->at_places);
-	const uint32_t *buckets = column(table, table->at_buckets);
+	const struct synod_session_place *places = synod_session_column(table, table->at_places);
+	const uint32_t *buckets = synod_session_column(table, table->at_buckets);
 	uint32_t bucket = bucket_of(table, id);
 
 	while (buckets[bucket]) {
@@ -128,7 +86,7 @@ static uint32_t find(const struct synod_sessions *table, uint64_t id)
 
 static void index_insert(struct synod_sessions *table, uint64_t id, uint32_t place)
 {
-	uint32_t *buckets = column(table, table->at_buckets);
+	uint32_t *buckets = synod_session_column(table, table->at_buckets);
 	uint32_t bucket = bucket_of(table, id);
 
 	while (buckets[bucket]) /* at most bucket_count / 2 turns */
@@ -142,8 +100,8 @@ static void index_insert(struct synod_sessions *table, uint64_t id, uint32_t pla
  */
 static void index_remove(struct synod_sessions *table, uint64_t id)
 {
-	const struct place *places = column(table, table->at_places);
-	uint32_t *buckets = column(table, table->at_buckets);
+	const struct synod_session_place *places = synod_session_column(table, table->at_places);
+	uint32_t *buckets = synod_session_column(table, table->at_buckets);
 	uint32_t mask = table->bucket_count - 1;
 	uint32_t hole = bucket_of(table, id);
 	uint32_t next;
@@ -165,7 +123,7 @@ static void index_remove(struct synod_sessions *table, uint64_t id)
 /* The place whose session was used longest ago; the lowest of several. Full tables only. */
 static uint32_t least_recently_used(const struct synod_sessions *table)
 {
-	const uint64_t *used = column(table, table->at_used);
+	const uint64_t *used = synod_session_column(table, table->at_used);
 	uint32_t place;
 	uint32_t least = 0;
 
@@ -177,7 +135,7 @@ static uint32_t least_recently_used(const struct synod_sessions *table)
 }
 
 /* Entries, from the first, that may be in use: numbers 1..n < window stand in entries 1..n. */
-static uint64_t dirty_of(const struct place *place)
+static uint64_t dirty_of(const struct synod_session_place *place)
 {
 	return place->number_max < SYNOD_SESSION_WINDOW - 1 ? place->number_max + 1
 							    : SYNOD_SESSION_WINDOW;
@@ -185,12 +143,14 @@ static uint64_t dirty_of(const struct place *place)
 
 static uint64_t evict(struct synod_sessions *table, uint32_t place)
 {
-	struct place *at = (struct place *)column(table, table->at_places) + place;
+	struct synod_session_place *at =
+		(struct synod_session_place *)synod_session_column(table, table->at_places) + place;
 	uint64_t id = at->id;
 
 	synod_assert(id != 0);
 	index_remove(table, id);
-	memset(window_of(table, place), 0, dirty_of(at) * sizeof(struct synod_session_entry));
+	memset(synod_session_window(table, place), 0,
+	       dirty_of(at) * sizeof(struct synod_session_entry));
 	memset(at, 0, sizeof(*at));
 	return id;
 }
@@ -198,7 +158,7 @@ static uint64_t evict(struct synod_sessions *table, uint32_t place)
 /* The place of an identity's open session, or capacity: it has none. */
 static uint32_t find_identity(const struct synod_sessions *table, uint64_t identity)
 {
-	const uint64_t *identities = column(table, table->at_identities);
+	const uint64_t *identities = synod_session_column(table, table->at_identities);
 	uint32_t place;
 
 	for (place = 0; place < table->count; place++) {
@@ -218,8 +178,8 @@ enum life {
 static enum life compare_lives(const struct synod_sessions *table, uint32_t place,
 			       const struct synod_session_opening *opening)
 {
-	const uint64_t *incarnations = column(table, table->at_incarnations);
-	const uint64_t *nonces = column(table, table->at_nonces);
+	const uint64_t *incarnations = synod_session_column(table, table->at_incarnations);
+	const uint64_t *nonces = synod_session_column(table, table->at_nonces);
 
 	if (opening->incarnation != incarnations[place])
 		return opening->incarnation > incarnations[place] ? LIFE_LATER : LIFE_EARLIER;
@@ -243,14 +203,15 @@ static uint32_t place_take(struct synod_sessions *table, uint64_t *evicted)
 static uint64_t open_at(struct synod_sessions *table, uint32_t place,
 			const struct synod_session_opening *opening)
 {
-	struct place *at = (struct place *)column(table, table->at_places) + place;
-	uint64_t *nonces = column(table, table->at_nonces);
-	uint64_t *identities = column(table, table->at_identities);
-	uint64_t *incarnations = column(table, table->at_incarnations);
-	uint64_t *used = column(table, table->at_used);
+	struct synod_session_place *at =
+		(struct synod_session_place *)synod_session_column(table, table->at_places) + place;
+	uint64_t *nonces = synod_session_column(table, table->at_nonces);
+	uint64_t *identities = synod_session_column(table, table->at_identities);
+	uint64_t *incarnations = synod_session_column(table, table->at_incarnations);
+	uint64_t *used = synod_session_column(table, table->at_used);
 
 	synod_assert(at->id == 0);
-	at->id = opening->slot << INDEX_BITS | (opening->index + 1);
+	at->id = opening->slot << SYNOD_SESSION_INDEX_BITS | (opening->index + 1);
 	nonces[place] = opening->nonce;
 	identities[place] = opening->identity;
 	incarnations[place] = opening->identity ? opening->incarnation : 0;
@@ -262,9 +223,9 @@ static uint64_t open_at(struct synod_sessions *table, uint32_t place,
 /* The open session of that nonce, or 0. An identity's is not found by an anonymous REGISTER. */
 static uint64_t find_anonymous(const struct synod_sessions *table, uint64_t nonce)
 {
-	const struct place *places = column(table, table->at_places);
-	const uint64_t *identities = column(table, table->at_identities);
-	const uint64_t *nonces = column(table, table->at_nonces);
+	const struct synod_session_place *places = synod_session_column(table, table->at_places);
+	const uint64_t *identities = synod_session_column(table, table->at_identities);
+	const uint64_t *nonces = synod_session_column(table, table->at_nonces);
 	uint32_t place;
 
 	for (place = 0; place < table->count; place++) {
@@ -277,11 +238,11 @@ static uint64_t find_anonymous(const struct synod_sessions *table, uint64_t nonc
 uint64_t synod_session_open(struct synod_sessions *table,
 			    const struct synod_session_opening *opening, uint64_t *evicted)
 {
-	const struct place *places = column(table, table->at_places);
+	const struct synod_session_place *places = synod_session_column(table, table->at_places);
 	uint32_t place = table->capacity;
 	uint64_t found;
 
-	synod_assert_cmp(opening->slot, <, 1ll << SLOT_BITS);
+	synod_assert_cmp(opening->slot, <, 1ll << SYNOD_SESSION_SLOT_BITS);
 	synod_assert_cmp(opening->index, <, SYNOD_BATCH_COMMANDS_MAX);
 	*evicted = 0;
 	if (opening->identity) {
@@ -310,29 +271,25 @@ int synod_session_is_open(const struct synod_sessions *table, uint64_t session)
 	return session != 0 && find(table, session) != table->capacity;
 }
 
+int synod_session_seek(struct synod_sessions *table, uint64_t session)
+{
+	uint32_t place = session ? find(table, session) : table->capacity;
+
+	if (place == table->capacity)
+		return 0;
+	table->place_last = place;
+	return 1;
+}
+
 enum synod_session_verdict synod_session_check(struct synod_sessions *table, uint64_t session,
 					       uint64_t number, struct synod_session_entry **entry)
 {
-	const struct place *places = column(table, table->at_places);
-	uint32_t place = table->place_last;
-	struct synod_session_entry *found;
-
-	if (places[place].id != session || session == 0) {
-		place = session ? find(table, session) : table->capacity;
-		if (place == table->capacity)
-			return SYNOD_SESSION_NONE;
-		table->place_last = place;
-	}
-	found = window_of(table, place) + (number & (SYNOD_SESSION_WINDOW - 1));
-	if (number == 0 || found->number > number)
-		return SYNOD_SESSION_TOO_OLD;
-	*entry = found;
-	return found->number == number ? SYNOD_SESSION_DUPLICATE : SYNOD_SESSION_NEW;
+	return synod_session_check_inline(table, session, number, entry);
 }
 
 void synod_session_touch(struct synod_sessions *table, uint64_t slot)
 {
-	uint64_t *used = column(table, table->at_used);
+	uint64_t *used = synod_session_column(table, table->at_used);
 
 	synod_assert_cmp(slot, >=, used[table->place_last]);
 	used[table->place_last] = slot;
@@ -341,19 +298,7 @@ void synod_session_touch(struct synod_sessions *table, uint64_t slot)
 void synod_session_store(struct synod_sessions *table, struct synod_session_entry *entry,
 			 uint64_t number, uint64_t position, uint16_t status, uint64_t slot)
 {
-	struct place *at = (struct place *)column(table, table->at_places) + table->place_last;
-	uint64_t *used = column(table, table->at_used);
-
-	synod_assert(entry ==
-		     window_of(table, table->place_last) + (number & (SYNOD_SESSION_WINDOW - 1)));
-	synod_assert_cmp(entry->number, <, number);
-	synod_assert_cmp(position, <, 1ll << POSITION_BITS);
-	synod_assert_cmp(status, <=, 0xff);
-	entry->number = number;
-	entry->position_status = position << 8 | status;
-	used[table->place_last] = slot;
-	if (number > at->number_max)
-		at->number_max = number;
+	synod_session_store_inline(table, entry, number, position, status, slot);
 }
 
 size_t synod_session_table_image_max(uint32_t sessions)
@@ -378,11 +323,11 @@ static uint8_t *save_window(const struct synod_session_entry *window, uint64_t d
 
 size_t synod_session_table_save(const struct synod_sessions *table, void *image)
 {
-	const struct place *places = column(table, table->at_places);
-	const uint64_t *nonces = column(table, table->at_nonces);
-	const uint64_t *identities = column(table, table->at_identities);
-	const uint64_t *incarnations = column(table, table->at_incarnations);
-	const uint64_t *used = column(table, table->at_used);
+	const struct synod_session_place *places = synod_session_column(table, table->at_places);
+	const uint64_t *nonces = synod_session_column(table, table->at_nonces);
+	const uint64_t *identities = synod_session_column(table, table->at_identities);
+	const uint64_t *incarnations = synod_session_column(table, table->at_incarnations);
+	const uint64_t *used = synod_session_column(table, table->at_used);
 	const struct synod_image_count count = { .count = table->count };
 	uint8_t *at = synod_image_put(image, &count, sizeof(count));
 	uint32_t place;
@@ -396,8 +341,8 @@ size_t synod_session_table_save(const struct synod_sessions *table, void *image)
 			.used = used[place],
 		};
 		uint8_t *entries = at + sizeof(session);
-		uint8_t *end =
-			save_window(window_of(table, place), dirty_of(&places[place]), entries);
+		uint8_t *end = save_window(synod_session_window(table, place),
+					   dirty_of(&places[place]), entries);
 
 		session.entries =
 			(uint32_t)((size_t)(end - entries) / sizeof(struct synod_session_entry));
@@ -411,8 +356,8 @@ size_t synod_session_table_save(const struct synod_sessions *table, void *image)
 static int session_is_possible(const struct synod_sessions *table, uint64_t slot,
 			       const struct synod_image_session *session)
 {
-	uint64_t opened = session->id >> INDEX_BITS;
-	uint64_t index = session->id & ((1u << INDEX_BITS) - 1);
+	uint64_t opened = session->id >> SYNOD_SESSION_INDEX_BITS;
+	uint64_t index = session->id & ((1u << SYNOD_SESSION_INDEX_BITS) - 1);
 
 	if (opened == 0 || index == 0 || index > SYNOD_BATCH_COMMANDS_MAX)
 		return 0;
@@ -428,8 +373,9 @@ static int session_is_possible(const struct synod_sessions *table, uint64_t slot
 static int load_window(struct synod_sessions *table, uint32_t place, uint32_t entries,
 		       uint64_t position, struct synod_image_reader *reader)
 {
-	struct place *at = (struct place *)column(table, table->at_places) + place;
-	struct synod_session_entry *window = window_of(table, place);
+	struct synod_session_place *at =
+		(struct synod_session_place *)synod_session_column(table, table->at_places) + place;
+	struct synod_session_entry *window = synod_session_window(table, place);
 	struct synod_session_entry entry;
 	uint64_t index_min = 0;
 
@@ -458,11 +404,12 @@ int synod_session_table_load(struct synod_sessions *table, uint64_t slot, uint64
 	struct synod_session_opening opening;
 	struct synod_image_session session;
 	struct synod_image_count count;
-	uint64_t *used = column(table, table->at_used);
+	uint64_t *used = synod_session_column(table, table->at_used);
 
 	synod_assert_cmp(table->count, ==, 0);
 	if (synod_image_get(&reader, &count, sizeof(count)) < 0 || count.count > table->capacity ||
-	    count.reserved || slot >= 1ull << SLOT_BITS || position >= 1ull << POSITION_BITS)
+	    count.reserved || slot >= 1ull << SYNOD_SESSION_SLOT_BITS ||
+	    position >= 1ull << SYNOD_SESSION_POSITION_BITS)
 		return -EBADMSG;
 	while (count.count--) {
 		if (synod_image_get(&reader, &session, sizeof(session)) < 0 ||
@@ -472,8 +419,9 @@ int synod_session_table_load(struct synod_sessions *table, uint64_t slot, uint64
 			.nonce = session.nonce,
 			.identity = session.identity,
 			.incarnation = session.incarnation,
-			.slot = session.id >> INDEX_BITS,
-			.index = (uint32_t)(session.id & ((1u << INDEX_BITS) - 1)) - 1,
+			.slot = session.id >> SYNOD_SESSION_INDEX_BITS,
+			.index =
+				(uint32_t)(session.id & ((1u << SYNOD_SESSION_INDEX_BITS) - 1)) - 1,
 		};
 		open_at(table, table->count, &opening);
 		used[table->count] = session.used;

@@ -66,24 +66,35 @@ void synod_apply_stage_answer(struct synod_pipeline *p, const struct synod_origi
 	}
 }
 
+/* What is not simply a command executed: few, and kept out of the way of those that are. */
+static __attribute__((noinline)) void note_other(struct synod_apply_stage *stage, uint32_t index,
+						 const struct synod_apply_result *result)
+{
+	struct synod_counters *counters = &stage->counters;
+
+	synod_positions_note_result(&stage->positions, stage->slot, index, result);
+	if (result->executed)
+		synod_count(counters, SYNOD_COMMANDS_APPLIED, 1);
+	if (result->part == SYNOD_APPLY_PART_TAKEN)
+		synod_count(counters, SYNOD_PARTS_TAKEN, 1);
+	if (result->status == SYNOD_BUSY)
+		synod_count(counters, SYNOD_REFUSED_BUFFERS, 1);
+	if (result->duplicate)
+		synod_count(counters, SYNOD_COMMANDS_DUPLICATE, 1);
+	if (result->status == SYNOD_SESSION_EVICTED)
+		synod_count(counters, SYNOD_REFUSED_SESSION, 1);
+}
+
 static void sink(void *context, uint32_t index, const struct synod_apply_result *result)
 {
 	struct synod_pipeline *p = context;
 	struct synod_apply_stage *stage = &p->apply;
 	const struct synod_item *item = stage->item;
 
-	if (result->executed)
+	if (result->executed && !result->part)
 		synod_count(&stage->counters, SYNOD_COMMANDS_APPLIED, 1);
-	if (!result->executed || result->part)
-		synod_positions_note_result(&stage->positions, stage->slot, index, result);
-	if (result->part == SYNOD_APPLY_PART_TAKEN)
-		synod_count(&stage->counters, SYNOD_PARTS_TAKEN, 1);
-	if (result->status == SYNOD_BUSY)
-		synod_count(&stage->counters, SYNOD_REFUSED_BUFFERS, 1);
-	if (result->duplicate)
-		synod_count(&stage->counters, SYNOD_COMMANDS_DUPLICATE, 1);
-	if (result->status == SYNOD_SESSION_EVICTED)
-		synod_count(&stage->counters, SYNOD_REFUSED_SESSION, 1);
+	else
+		note_other(stage, index, result);
 	if (!item || !item->origins_count)
 		return;
 	while (index >=
