@@ -48,6 +48,8 @@ enum synod_mending_verdict synod_mending_plan(struct synod_mending *mending,
 {
 	memset(mending, 0, offsetof(struct synod_mending, slots));
 	mending->chosen_through = recovery->chosen_through;
+	if (recovery->snapshot_faulty)
+		return SYNOD_MENDING_SNAPSHOT_FAULTY;
 	if (recovery->end_lost)
 		return SYNOD_MENDING_END_LOST;
 	if (recovery->faults > SYNOD_JOURNAL_FAULTS_MAX)

@@ -32,6 +32,7 @@ enum synod_mending_verdict {
 	SYNOD_MENDING_SLOTS_UNKNOWN, /* what the corrupt groups held cannot be told */
 	SYNOD_MENDING_END_LOST,	     /* nor where the log goes on */
 	SYNOD_MENDING_TOO_MANY,
+	SYNOD_MENDING_SNAPSHOT_FAULTY, /* nor what was executed: `synod repair` takes another */
 };
 
 enum synod_mending_state {

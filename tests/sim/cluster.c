@@ -103,9 +103,15 @@ static void on_packet(struct sim *sim, const struct sim_event *event)
 	}
 	if (packet.kind == SIM_PACKET_MESSAGE) {
 		sim_net_free(sim, (uint32_t)event->a);
-		if (!replica->up || (sim->params.lives ? sim_lives_drop(sim, replica, &packet)
-						       : sim_rejoin_drops(sim, replica, &packet)))
+		if (!replica->up && !replica->mends)
 			return;
+		if (sim->params.lives ? sim_lives_drop(sim, replica, &packet)
+				      : sim_rejoin_drops(sim, replica, &packet))
+			return;
+		if (replica->mends) {
+			sim_mending_message(sim, replica, &packet.message, packet.content);
+			return;
+		}
 		sim_replica_message(sim, replica, &packet.message, packet.content);
 		(void)sim_point(sim, replica);
 		return;
@@ -148,7 +154,7 @@ static int stays_broken(const struct sim *sim, const struct sim_replica *replica
 
 static void on_restart(struct sim *sim, struct sim_replica *replica, uint32_t life)
 {
-	if (replica->up || replica->life != life)
+	if (replica->up || replica->mends || replica->life != life)
 		return;
 	if (stays_broken(sim, replica))
 		return; /* it stays broken */
@@ -157,7 +163,7 @@ static void on_restart(struct sim *sim, struct sim_replica *replica, uint32_t li
 
 static void on_repair(struct sim *sim, struct sim_replica *replica, uint32_t life)
 {
-	if (replica->up || replica->life != life)
+	if (replica->up || replica->mends || replica->life != life)
 		return;
 	if (stays_broken(sim, replica))
 		return;
@@ -248,8 +254,12 @@ static void dispatch(struct sim *sim, const struct sim_event *event)
 			sim->clogged_until[event->who][event->b] = event->a;
 		break;
 	default:
-		if (replica->up && replica->life == event->life)
+		if (replica->life != event->life)
+			break;
+		if (replica->up)
 			dispatch_replica(sim, replica, event);
+		else if (replica->mends)
+			sim_mending_event(sim, replica, event);
 		break;
 	}
 }
@@ -445,6 +455,7 @@ static void start(struct sim *sim)
 
 		replica->id = id;
 		replica->up = 0;
+		replica->mends = 0;
 		replica->life = 0;
 		replica->tick_generation = 0;
 		replica->disks = 0;
@@ -505,6 +516,7 @@ void sim_cluster_free(struct sim *sim)
 		sim_client_free(&sim->clients[i]);
 	for (uint32_t id = 0; id <= SYNOD_REPLICAS_MAX; id++) {
 		sim_disk_free(&sim->replicas[id].disk);
+		sim_mending_free(&sim->replicas[id]);
 	}
 	sim_repair_free();
 	sim_lives_free();

@@ -227,8 +227,10 @@ static void wipe(struct sim *sim, struct sim_replica *replica)
 {
 	struct sim_disk *disk = &replica->disk;
 
-	if (replica->up)
+	if (replica->up || replica->mends) {
+		replica->mends = 0;
 		sim_replica_crash(sim, replica);
+	}
 	if (sim_below(sim, 2)) {
 		memset(disk->image, 0, disk->touched);
 	} else {

@@ -18,6 +18,7 @@
 
 #include "engine/core/core.h"
 #include "engine/journal/known.h"
+#include "engine/journal/mending.h"
 #include "engine/journal/recovery.h"
 #include "engine/journal/writer.h"
 
@@ -29,6 +30,7 @@ enum {
 };
 
 struct sim;
+struct sim_event;
 struct sim_replica;
 
 struct sim_record {
@@ -184,6 +186,8 @@ void sim_disk_take_group(struct sim *sim, struct sim_replica *replica, const voi
 
 /* Opens for writing and fills in the index, or says why not. calm: nothing goes wrong now. */
 enum sim_halt sim_journal_open(struct sim *sim, struct sim_replica *replica, int calm);
+/* Opens one that was found corrupt, to be mended. */
+enum sim_halt sim_journal_mend(struct sim *sim, struct sim_replica *replica, int calm);
 /* Only reads. */
 enum sim_halt sim_journal_look(struct sim *sim, const struct sim_replica *replica, int calm,
 			       struct sim_found *found);
@@ -218,6 +222,20 @@ static inline int sim_disk_is_damaged(const struct sim_disk *disk)
 }
 /* Somewhere below the durable mark, for one look at it: number of the group, or 0. */
 uint64_t sim_damage_on_read(struct sim *sim, const struct sim_disk *disk);
+
+/* ---- mending.c: a corrupt journal is repaired from peers ------------------------------------ */
+
+/*
+ * start: of a replica that has found its journal corrupt; returns 0 if it cannot be
+ * mended so. stop: if it mends. Events: those that go to its process, messages too.
+ */
+int sim_mending_start(struct sim *sim, struct sim_replica *replica, int calm);
+int sim_mending_idle(struct sim_replica *replica); /* corrupt, and nothing is to be mended */
+void sim_mending_stop(struct sim *sim, struct sim_replica *replica);
+void sim_mending_message(struct sim *sim, struct sim_replica *replica,
+			 const struct synod_message *message, uint32_t content);
+void sim_mending_event(struct sim *sim, struct sim_replica *replica, const struct sim_event *event);
+void sim_mending_free(struct sim_replica *replica);
 
 /* ---- repair.c: the operator ------------------------------------------------------------------ */
 

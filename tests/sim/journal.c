@@ -360,7 +360,7 @@ enum sim_halt sim_journal_look(struct sim *sim, const struct sim_replica *replic
  * I4, I13: what was durable is what was found, no less; what was under way when the replica stopped
  * and survived counts from now on.
  */
-static void check_found(struct sim *sim, struct sim_replica *replica)
+static void take_found(struct sim *sim, struct sim_replica *replica)
 {
 	struct sim_disk *disk = &replica->disk;
 	const struct synod_journal_recovery *found = &disk->found.recovery;
@@ -383,6 +383,27 @@ static void check_found(struct sim *sim, struct sim_replica *replica)
 	sim_check(sim, found->promised >= disk->promised,
 		  "I3: replica %u promised %llx and finds %llx", replica->id,
 		  (unsigned long long)disk->promised, (unsigned long long)found->promised);
+	disk->promised = found->promised;
+	disk->groups_last = disk->group_last;
+}
+
+/*
+ * A value may be chosen at several ballots. If the record of the higher one went bad, that of a
+ * lower one mends it.
+ */
+static int says_the_same(const struct sim_record *was, const struct sim_record *is)
+{
+	if (was->content != is->content || was->chosen != is->chosen)
+		return 0;
+	return was->chosen || was->ballot == is->ballot;
+}
+
+/* Every record, of a journal that is whole. */
+static void check_found(struct sim *sim, struct sim_replica *replica)
+{
+	struct sim_disk *disk = &replica->disk;
+	const struct synod_journal_recovery *found = &disk->found.recovery;
+
 	sim_check(sim, found->chosen_through == disk->hint && found->slot_last == disk->slot_last,
 		  "I13: replica %u finds slots up to %llu, chosen %llu; there are %llu, %llu",
 		  replica->id, (unsigned long long)found->slot_last,
@@ -394,15 +415,10 @@ static void check_found(struct sim *sim, struct sim_replica *replica)
 		int result = sim_journal_read(sim, replica, slot, &read);
 
 		sim_check(sim,
-			  record ? result == 0 && read.ballot == record->ballot &&
-					   read.content == record->content &&
-					   read.chosen == record->chosen
-				 : result == -ENOENT,
+			  record ? result == 0 && says_the_same(record, &read) : result == -ENOENT,
 			  "I13: replica %u finds another record of slot %llu than was durable",
 			  replica->id, (unsigned long long)slot);
 	}
-	disk->promised = found->promised;
-	disk->groups_last = disk->group_last;
 }
 
 /* The core starts from what is here: what it believes in is what is durable. */
@@ -448,10 +464,11 @@ static enum sim_halt begin_life(struct sim *sim, struct sim_replica *replica, in
 	return SIM_HALT_NONE;
 }
 
-enum sim_halt sim_journal_open(struct sim *sim, struct sim_replica *replica, int calm)
+/* For writing, behind what was found. */
+static enum sim_halt go_on(struct sim *sim, struct sim_replica *replica, int calm)
 {
 	struct sim_disk *disk = &replica->disk;
-	enum sim_halt halt = sim_journal_look(sim, replica, calm, &disk->found);
+	enum sim_halt halt;
 	const struct synod_writer_start start = { .opened = &disk->found.opened,
 						  .recovery = &disk->found.recovery,
 						  .plan = &disk->found.plan,
@@ -459,14 +476,6 @@ enum sim_halt sim_journal_open(struct sim *sim, struct sim_replica *replica, int
 						  .memory = disk->memory,
 						  .fence_step = sim->params.fence_step };
 
-	if (halt != SIM_HALT_NONE)
-		return halt;
-	sim_check(sim, !disk->lost, "I12: replica %u starts from a disk that was wiped",
-		  replica->id);
-	if (disk->found.recovery.torn.reason != SYNOD_SCAN_FINE)
-		sim_tell(sim, "%u drops a torn tail at %llu", replica->id,
-			 (unsigned long long)disk->found.recovery.torn.offset);
-	check_found(sim, replica);
 	synod_writer_init(&disk->writer, &start);
 	halt = begin_life(sim, replica, calm);
 	if (halt == SIM_HALT_NONE) {
@@ -474,4 +483,27 @@ enum sim_halt sim_journal_open(struct sim *sim, struct sim_replica *replica, int
 		disk->room = synod_writer_room(&disk->writer);
 	}
 	return halt;
+}
+
+enum sim_halt sim_journal_mend(struct sim *sim, struct sim_replica *replica, int calm)
+{
+	take_found(sim, replica);
+	return go_on(sim, replica, calm);
+}
+
+enum sim_halt sim_journal_open(struct sim *sim, struct sim_replica *replica, int calm)
+{
+	struct sim_disk *disk = &replica->disk;
+	enum sim_halt halt = sim_journal_look(sim, replica, calm, &disk->found);
+
+	if (halt != SIM_HALT_NONE && (halt != SIM_HALT_CORRUPT || !sim_mending_idle(replica)))
+		return halt;
+	sim_check(sim, !disk->lost, "I12: replica %u starts from a disk that was wiped",
+		  replica->id);
+	if (disk->found.recovery.torn.reason != SYNOD_SCAN_FINE)
+		sim_tell(sim, "%u drops a torn tail at %llu", replica->id,
+			 (unsigned long long)disk->found.recovery.torn.offset);
+	take_found(sim, replica);
+	check_found(sim, replica);
+	return go_on(sim, replica, calm);
 }

@@ -180,6 +180,7 @@ static void stay_down(struct sim *sim, struct sim_replica *replica, enum sim_hal
 				   .life = replica->life };
 
 	replica->up = 0;
+	replica->mends = 0;
 	sim_fold(sim, halt);
 	sim_tell(sim, "%u stays down: %s", replica->id, sim_halt_text(halt));
 	if (halt == SIM_HALT_ABSENT || halt == SIM_HALT_SUPERBLOCK || halt == SIM_HALT_OLDER) {
@@ -230,6 +231,8 @@ static int open_journal(struct sim *sim, struct sim_replica *replica)
 		return 1;
 	sim_check(sim, !calm || sim_disk_is_damaged(&replica->disk),
 		  "replica %u cannot open a whole journal: %s", replica->id, sim_halt_text(halt));
+	if (halt == SIM_HALT_CORRUPT && sim_mending_start(sim, replica, calm))
+		return 0;
 	sim_count(sim, SIM_FAULT_DISK_REFUSED);
 	stay_down(sim, replica, halt);
 	return 0;
@@ -268,6 +271,7 @@ void sim_replica_start(struct sim *sim, struct sim_replica *replica)
 					    .inflight_bytes = params->inflight_bytes,
 					    .inflight = params->inflight };
 
+	sim_mending_stop(sim, replica);
 	replica->life++;
 	replica->boot =
 		params->boots || params->lives ? (uint32_t)synod_random_next(&sim->random) | 1 : 0;

@@ -11,7 +11,7 @@
  *   journal.c   what a replica does with its disk: the writer and the scan that ship
  *   damage.c    disks that lie: lost, misdirected, stale, rotten, wiped
  *   rejoin.c    a new disk for a replica whose own was wiped
- *   lives.c     which life of which disk is heard; older copies of disks
+ *   mending.c   a replica that mends its journal from the others, while they serve
  *   repair.c    the operator: a corrupt journal is rewritten from another replica's
  *   replica.c   one replica's shell: its lives, its clock, its handles
  *   ingress.c   its door for clients: requests become batches
@@ -29,8 +29,7 @@
  *   crash_points.c  a fixed script, crashed after each of its network and disk events in turn
  *   main.c      the command line
  *
- * Times are virtual nanoseconds from the start of the run. Replica and client ids are 1-based and
- * 0-based: replicas as everywhere in Synod, clients are an index.
+ * Times are virtual nanoseconds from the start of the run. Replica ids are 1-based, clients' 0-based.
  */
 #ifndef SYNOD_SIM_SIM_H
 #define SYNOD_SIM_SIM_H
@@ -111,7 +110,8 @@ enum {
 	X(DISK_SHORT_WRITE, "disk_short_write")             \
 	X(DISK_FULL, "disk_full")                           \
 	X(DISK_REFUSED, "disk_refused")                     \
-	X(DISK_REPAIRED, "disk_repaired")
+	X(DISK_REPAIRED, "disk_repaired")                   \
+	X(DISK_MENDED, "disk_mended")
 
 #define SIM_FAULTS_PROCESS(X)             \
 	X(CRASH, "crash")                 \
@@ -237,9 +237,11 @@ struct sim_replica {
 
 	uint32_t id;
 	uint32_t up;
-	uint32_t life;	/* counts starts */
-	uint32_t boot;	/* random in each life; see engine/journal/lives.h */
-	uint32_t disks; /* lost so far: which one it has */
+	uint32_t mends;		       /* not up: it mends its journal; mending.c */
+	struct synod_mending *mending; /* NULL until the first time */
+	uint32_t life;		       /* counts starts */
+	uint32_t boot;		       /* random in each life; see engine/journal/lives.h */
+	uint32_t disks;		       /* lost so far: which one it has */
 	uint32_t disks_given;
 	uint32_t joins;				/* the disk in use is formatted to join */
 	uint32_t heard[SYNOD_REPLICAS_MAX + 1]; /* by peer: disks it had lost, as known here */

@@ -123,6 +123,10 @@ static void what_cannot_be_told_is_not_mended(void **state)
 	assert_int_equal(recovery.faults, 1);
 	assert_int_equal(synod_mending_plan(&mending, &recovery, &slot_index),
 			 SYNOD_MENDING_END_LOST);
+	/* Nor may it go on from a state that is not what was saved, whatever else is whole. */
+	recovery = (struct synod_journal_recovery){ .snapshot_slot = 9, .snapshot_faulty = 1 };
+	assert_int_equal(synod_mending_plan(&mending, &recovery, &slot_index),
+			 SYNOD_MENDING_SNAPSHOT_FAULTY);
 }
 
 static void asks_in_turn_and_keeps_its_pace(void **state)
