@@ -23,13 +23,12 @@
  *   faults.c    when replicas crash, links break, disks slow down
  *   reads.c     reads that do not go through the log
  *   observer*.c the judge: sees messages, writes, effects and answers, and no engine internals
- *   sessions.c  the session table once more, as it must be
- *   store.c     the key-value machine once more, as it must be
+ *   sessions.c, store.c  session table and key-value machine once more, as they must be
  *   cluster.c   one seed from beginning to end: safety, liveness, convergence
  *   crash_points.c  a fixed script, crashed after each of its network and disk events in turn
  *   main.c      the command line
  *
- * Times are virtual nanoseconds from the start of the run. Replica ids are 1-based, clients' 0-based.
+ * Times are virtual nanoseconds from the start of the run. Replica ids begin at 1, clients at 0.
  */
 #ifndef SYNOD_SIM_SIM_H
 #define SYNOD_SIM_SIM_H
