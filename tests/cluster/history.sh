@@ -35,7 +35,7 @@ start_load() { # log|linearizable|stale
 	# shellcheck disable=SC2016  # expanded inside
 	cluster exec sh -c 'echo $$ >"$0"; exec "$@"' "$data/load.pid" \
 		"$SYNOD_BUILD/bench/synod-load" --config "$config" --workload kv --keys 12 \
-		--reads "$1" --outstanding 16 --rate "$rate" --seconds 90 --warmup-ms 0 \
+		--reads "$1" --outstanding 16 --rate "$rate" --seconds 170 --warmup-ms 0 \
 		--deadline-ms 3000 --history "$data/history" --acked "$data/acked" \
 		--json "$data/load.json" >"$data/load.out" &
 	load=$!
