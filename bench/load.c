@@ -444,6 +444,7 @@ static uint32_t submit(struct synod_load *load, uint64_t now_ns)
 		return 0;
 	count = load->config.rate_per_s > 0 ? submit_open(load, now_ns)
 					    : submit_closed(load, now_ns);
+	synod_assert(load->config.sessions > 0);
 	if (count) {
 		uint32_t i;
 

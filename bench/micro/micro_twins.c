@@ -225,7 +225,7 @@ static void frame_build(uint64_t iterations)
 
 static void frame_parse(uint64_t iterations)
 {
-	static const struct synod_frame_filter filter = { .own = peer, .skip_udp_checksum = 1 };
+	const struct synod_frame_filter filter = { .own = peer, .skip_udp_checksum = 1 };
 	struct synod_frame_view view;
 
 	if (iterations == 0) {

@@ -238,7 +238,7 @@ static void a_raw_device_is_a_journal_like_any_other(void **state)
 static void a_mount_without_barriers_is_refused_as_direct(void **state)
 {
 	struct fixture *fixture = *state;
-	struct synod_journal_device device;
+	struct synod_journal_device device = { 0 };
 	char loop[64];
 	char reason[256] = "";
 	char kept[sizeof(fixture->path)];

@@ -363,9 +363,8 @@ static void run_liveness(struct sim *sim)
  */
 static void run_calm(struct sim *sim)
 {
-	uint64_t before = sim->observer.leaders;
-
 	uint64_t begin = sim->now;
+	uint64_t before;
 
 	sim->phase = SIM_CALM;
 	if (is_full(sim))

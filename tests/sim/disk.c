@@ -101,6 +101,8 @@ void sim_disk_copy(struct sim_disk *to, const struct sim_disk *from)
 {
 	struct sim_disk copy = *from;
 
+	if (to == from)
+		return;
 	take_memory(to, from->size);
 	if (from->slots_capacity) {
 		sim_disk_reserve(to, from->slots_capacity - 1);
