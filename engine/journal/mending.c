@@ -57,8 +57,7 @@ enum synod_mending_verdict synod_mending_plan(struct synod_mending *mending,
 	for (uint32_t i = 0; i < recovery->faults; i++) {
 		const struct synod_scan_gap *gap = &recovery->faulty[i];
 
-		synod_assert_cmp(gap->slot_first, <=, gap->slot_last);
-		if (!gap->slots_known)
+		if (!gap->slots_known || gap->slot_first > gap->slot_last)
 			return SYNOD_MENDING_SLOTS_UNKNOWN;
 		if (gap->slot_last > recovery->snapshot_slot + index->slots)
 			return SYNOD_MENDING_SLOTS_UNKNOWN; /* no such record was ever written */
