@@ -5,7 +5,6 @@
  * latencies against.
  */
 #include "engine/base/histogram.h"
-#include "net/link.h"
 #include "net/net.h"
 #include "tests/net/process.h"
 
@@ -23,13 +22,10 @@ enum {
 };
 
 struct end {
-	uint64_t cluster;
-	uint32_t node;
-	uint32_t other;
+	struct test_link link;
 	uint32_t size;			    /* of the datagram */
 	int echoes;			    /* 1: sends back what comes; 0: asks, and measures */
 	struct synod_histogram *round_trip; /* shared with the parent */
-	int cpu;
 };
 
 static void send_one(struct synod_net *net, struct rte_mempool *pool, const struct end *end)
@@ -39,7 +35,7 @@ static void send_one(struct synod_net *net, struct rte_mempool *pool, const stru
 	if (!mbuf)
 		return;
 	rte_pktmbuf_append(mbuf, (uint16_t)end->size);
-	synod_net_send_peer(net, end->other, mbuf);
+	synod_net_send_peer(net, end->link.other, mbuf);
 	synod_net_flush(net);
 }
 
@@ -49,7 +45,7 @@ static void echo(struct synod_net *net, const struct end *end)
 	uint32_t count = synod_net_receive(net, packets, SYNOD_NET_BURST);
 
 	for (uint32_t i = 0; i < count; i++)
-		synod_net_send_peer(net, end->other, packets[i].mbuf);
+		synod_net_send_peer(net, end->link.other, packets[i].mbuf);
 	if (count)
 		synod_net_flush(net);
 }
@@ -79,21 +75,12 @@ static void ask(struct synod_net *net, struct rte_mempool *pool, const struct en
 static int run_end(const void *argument, struct report *report)
 {
 	const struct end *end = argument;
-	static struct synod_net_config config;
 	static struct synod_counters counters;
+	struct rte_mempool *pool;
 	struct synod_net *net;
-	char name[64];
 
-	snprintf(name, sizeof(name), "synod-ping-%d", (int)getpid());
-	if (test_eal(name, end->cpu, report))
-		return -1;
-	config.rx_pool = config.tx_pool = test_pool(report);
-	if (!config.rx_pool)
-		return -1;
-	config.port_count = 1;
-	synod_link_memif(&config.ports[0], &config.peers[end->other], end->cluster, end->node,
-			 end->other, 0, SYNOD_NET_UDP_PORT);
-	if (synod_net_open(&net, &config, &counters, report->error, sizeof(report->error)))
+	net = test_link_open(&end->link, &pool, &counters, report);
+	if (!net)
 		return -1;
 	for (uint64_t turn = 0;; turn++) {
 		if (turn % 65536 == 0)
@@ -101,7 +88,7 @@ static int run_end(const void *argument, struct report *report)
 		if (end->echoes)
 			echo(net, end);
 		else
-			ask(net, config.tx_pool, end, report);
+			ask(net, pool, end, report);
 	}
 }
 
@@ -109,8 +96,11 @@ int main(int argc, char **argv)
 {
 	uint32_t frame = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : 210;
 	uint32_t seconds = argc > 2 ? (uint32_t)strtoul(argv[2], NULL, 10) : 1;
-	struct end asks = { .cluster = test_cluster(), .node = 1, .other = 2, .cpu = 0 };
-	struct end echoes = { .cluster = asks.cluster, .node = 2, .other = 1, .cpu = 1 };
+	struct end asks = { .link = {
+				    .cluster = test_cluster(), .node = 1, .other = 2, .cpu = 0 } };
+	struct end echoes = {
+		.link = { .cluster = asks.link.cluster, .node = 2, .other = 1, .cpu = 1 }
+	};
 	struct process processes[2];
 
 	if (frame < SYNOD_NET_HEADER_SIZE + 1 || frame > SYNOD_FRAME_SIZE_MAX || seconds < 1) {

@@ -117,6 +117,27 @@ struct rte_mempool *test_pool(struct report *report)
 	return pool;
 }
 
+struct synod_net *test_link_open(const struct test_link *link, struct rte_mempool **pool,
+				 struct synod_counters *counters, struct report *report)
+{
+	static struct synod_net_config config;
+	struct synod_net *net;
+	char name[64];
+
+	snprintf(name, sizeof(name), "synod-test-%d", (int)getpid());
+	if (test_eal(name, link->cpu, report))
+		return NULL;
+	*pool = config.rx_pool = config.tx_pool = test_pool(report);
+	if (!*pool)
+		return NULL;
+	config.port_count = 1;
+	synod_link_memif(&config.ports[0], &config.peers[link->other], link->cluster, link->node,
+			 link->other, 0, SYNOD_NET_UDP_PORT);
+	if (synod_net_open(&net, &config, counters, report->error, sizeof(report->error)))
+		return NULL;
+	return net;
+}
+
 /* Whole in one buffer, or its second half in a second buffer with a reference more than it needs,
  * as a payload has that goes to several followers. */
 static struct rte_mbuf *write_letter(struct rte_mempool *pool, const struct traffic *traffic,
@@ -209,25 +230,20 @@ static uint64_t sum_drops(const struct synod_counters *counters)
 int run_traffic(const void *argument, struct report *report)
 {
 	const struct traffic *traffic = argument;
-	static struct synod_net_config config;
+	const struct test_link link = { .cluster = traffic->cluster,
+					.node = traffic->node,
+					.other = traffic->other,
+					.cpu = traffic->cpu };
 	static struct synod_counters counters;
 	struct synod_net_packet packets[SYNOD_NET_BURST];
+	struct rte_mempool *pool;
 	struct synod_net *net;
-	char name[64];
 	uint64_t links_at = 0;
 
 	if (traffic->user && (setgid(traffic->user) || setuid(traffic->user)))
 		return -1;
-	snprintf(name, sizeof(name), "synod-test-%d", (int)getpid());
-	if (test_eal(name, traffic->cpu, report))
-		return -1;
-	config.rx_pool = config.tx_pool = test_pool(report);
-	if (!config.rx_pool)
-		return -1;
-	config.port_count = 1;
-	synod_link_memif(&config.ports[0], &config.peers[traffic->other], traffic->cluster,
-			 traffic->node, traffic->other, 0, SYNOD_NET_UDP_PORT);
-	if (synod_net_open(&net, &config, &counters, report->error, sizeof(report->error)))
+	net = test_link_open(&link, &pool, &counters, report);
+	if (!net)
 		return -1;
 	for (;;) {
 		uint64_t now = test_now_ns();
@@ -245,7 +261,7 @@ int run_traffic(const void *argument, struct report *report)
 			rte_pktmbuf_free(packets[i].mbuf);
 		}
 		if (traffic->burst && synod_net_peer_up(net, traffic->other))
-			send_letters(net, config.tx_pool, traffic, report);
+			send_letters(net, pool, traffic, report);
 		report->beats++;
 		if (traffic->pause_us)
 			usleep(traffic->pause_us);

@@ -63,6 +63,18 @@ int process_alive(const struct process *process);
 int test_eal(const char *name, int cpu, struct report *report);
 struct rte_mempool *test_pool(struct report *report);
 
+/* One end of a memif link, in a test's child. */
+struct test_link {
+	uint64_t cluster;
+	uint32_t node;
+	uint32_t other;
+	int cpu; /* -1: any */
+};
+
+/* EAL, a pool and that link. NULL with report->error. pool and counters last as long as it. */
+struct synod_net *test_link_open(const struct test_link *link, struct rte_mempool **pool,
+				 struct synod_counters *counters, struct report *report);
+
 process_body run_traffic;
 
 /* Waits until *value >= at_least, or timeout. Returns the milliseconds it took, or -1. */

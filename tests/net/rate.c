@@ -3,7 +3,6 @@
  * How many frames a second go one way through a memif link, one process and one core at each end:
  * net-rate [FRAME_SIZE [SECONDS]]. No test: a figure to hold against testpmd's on the same machine.
  */
-#include "net/link.h"
 #include "net/net.h"
 #include "tests/net/process.h"
 
@@ -14,11 +13,8 @@
 #include <unistd.h>
 
 struct end {
-	uint64_t cluster;
-	uint32_t node;
-	uint32_t other;
+	struct test_link link;
 	uint32_t size; /* of the datagram; 0: receive */
-	int cpu;
 };
 
 static void send_burst(struct synod_net *net, struct rte_mempool *pool, const struct end *end)
@@ -29,7 +25,7 @@ static void send_burst(struct synod_net *net, struct rte_mempool *pool, const st
 		return;
 	for (uint32_t i = 0; i < SYNOD_NET_BURST; i++) {
 		rte_pktmbuf_append(burst[i], (uint16_t)end->size);
-		synod_net_send_peer(net, end->other, burst[i]);
+		synod_net_send_peer(net, end->link.other, burst[i]);
 	}
 	synod_net_flush(net);
 }
@@ -37,37 +33,28 @@ static void send_burst(struct synod_net *net, struct rte_mempool *pool, const st
 static int run_end(const void *argument, struct report *report)
 {
 	const struct end *end = argument;
-	static struct synod_net_config config;
 	static struct synod_counters counters;
 	struct synod_net_packet packets[SYNOD_NET_BURST];
+	struct rte_mempool *pool;
 	struct synod_net *net;
-	char name[64];
 
-	snprintf(name, sizeof(name), "synod-rate-%d", (int)getpid());
-	if (test_eal(name, end->cpu, report))
-		return -1;
-	config.rx_pool = config.tx_pool = test_pool(report);
-	if (!config.rx_pool)
-		return -1;
-	config.port_count = 1;
-	synod_link_memif(&config.ports[0], &config.peers[end->other], end->cluster, end->node,
-			 end->other, 0, SYNOD_NET_UDP_PORT);
-	if (synod_net_open(&net, &config, &counters, report->error, sizeof(report->error)))
+	net = test_link_open(&end->link, &pool, &counters, report);
+	if (!net)
 		return -1;
 	for (uint64_t turn = 0;; turn++) {
 		uint32_t count;
 
 		if (turn % 1024 == 0) {
 			synod_net_poll_links(net, test_now_ns());
-			report->links_up = (uint64_t)synod_net_peer_up(net, end->other);
+			report->links_up = (uint64_t)synod_net_peer_up(net, end->link.other);
 			report->sent = synod_counter_read(&counters, SYNOD_TX_PACKETS);
 		}
 		count = synod_net_receive(net, packets, SYNOD_NET_BURST);
 		for (uint32_t i = 0; i < count; i++)
 			rte_pktmbuf_free(packets[i].mbuf);
 		report->received += count;
-		if (end->size && synod_net_peer_up(net, end->other))
-			send_burst(net, config.tx_pool, end);
+		if (end->size && synod_net_peer_up(net, end->link.other))
+			send_burst(net, pool, end);
 	}
 }
 
@@ -75,8 +62,10 @@ int main(int argc, char **argv)
 {
 	uint32_t frame = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : 64;
 	uint32_t seconds = argc > 2 ? (uint32_t)strtoul(argv[2], NULL, 10) : 3;
-	struct end from = { .cluster = test_cluster(), .node = 1, .other = 2, .cpu = 0 };
-	struct end to = { .cluster = from.cluster, .node = 2, .other = 1, .cpu = 1 };
+	struct end from = { .link = {
+				    .cluster = test_cluster(), .node = 1, .other = 2, .cpu = 0 } };
+	struct end to = { .link = {
+				  .cluster = from.link.cluster, .node = 2, .other = 1, .cpu = 1 } };
 	struct process processes[2];
 	struct report *report;
 	uint64_t before;
