@@ -57,9 +57,12 @@ for id in 1 2 3; do start "$id"; done
 first=$(leader)
 follower=$((first % 3 + 1))
 
-# In turn, and the best of each: what else the machine does is in some of them.
+# In turn. One p99 of two seconds strays by half on a machine that does other things too, so the two
+# are compared as samples (Mann-Whitney): of all 25 pairs at least 23 over 1.2 would come by chance
+# once in sixty times if the ratio were just 1.2, and far more rarely at the 1.0 it should be. A
+# leader that waited for the slow disk shows a hundredfold in all 25.
 healthy=() slow=()
-for _ in 1 2 3 4; do
+for _ in 1 2 3 4 5; do
 	healthy+=("$(p99)")
 	fault "$follower" delay 100
 	slow+=("$(p99)")
@@ -67,10 +70,14 @@ for _ in 1 2 3 4; do
 	"$synod" status --config "$config" --until equal --timeout 20 --quiet
 done
 [[ $(leader) == "$first" ]] || fail 'a slow follower cost the leader the lead'
-best_healthy=$(printf '%s\n' "${healthy[@]}" | sort -n | head -1)
-best_slow=$(printf '%s\n' "${slow[@]}" | sort -n | head -1)
 echo "p99 us, healthy: ${healthy[*]}; one follower's disk 100 ms late: ${slow[*]}"
-((best_slow * 10 <= best_healthy * 12)) || fail 'a slow follower made everybody slow'
+over=0
+for with in "${slow[@]}"; do
+	for without in "${healthy[@]}"; do
+		((with * 10 <= without * 12)) || over=$((over + 1))
+	done
+done
+((over < 23)) || fail "a slow follower made everybody slow: $over of 25 pairs over 1.2"
 
 # The leader's. The load does not end by itself, however fast the machine is.
 make_text 200000 >"$data/text"
