@@ -35,6 +35,9 @@ enum {
 	SYNOD_PIECE_SIZE_MAX = 8192,
 	SYNOD_PIECE_BURST = 4,
 	SYNOD_PIECE_WINDOW = 32, /* asked for and not there yet */
+	/* What has come of it goes to the disk as it comes, and each time it is so much more the
+	 * superblock says how far: what a restart of the receiver loses. 40 ms at 105 MB/s. */
+	SYNOD_PARTIAL_STEP = 4 << 20,
 
 	/* Larger commands are ordered in parts and put together when they are applied. */
 	SYNOD_COMMAND_LARGE_MAX = 1 << 20,

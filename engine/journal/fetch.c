@@ -37,10 +37,17 @@ void synod_fetch_end(struct synod_fetch *fetch)
 	synod_assert(!synod_fetch_is_receiving(fetch));
 }
 
-static int is_same(const struct synod_fetch_image *one, const struct synod_fetch_image *other)
+void synod_fetch_resume(struct synod_fetch *fetch, const struct synod_fetch_image *image,
+			uint64_t received, uint32_t crc)
 {
-	return one->slot == other->slot && one->total == other->total &&
-	       one->checksum == other->checksum;
+	synod_assert(!synod_fetch_is_receiving(fetch) && image->slot != 0);
+	synod_assert(received > 0 && received < image->total);
+	synod_assert_cmp(image->total, <=, fetch->size_max);
+	fetch->image = *image;
+	fetch->received = received;
+	fetch->asked_for = received;
+	fetch->crc = crc;
+	synod_assert(synod_fetch_is_waiting(fetch));
 }
 
 /* 1: a snapshot that begins with this piece is wanted in place of what is being received. */
@@ -53,7 +60,7 @@ static int is_wanted(const struct synod_fetch *fetch, const struct synod_fetch_p
 	if (!synod_fetch_is_receiving(fetch))
 		return 1;
 	synod_assert_cmp(now_ns, >=, fetch->heard_ns);
-	synod_assert(!fetch->whole && fetch->from != 0);
+	synod_assert(!fetch->whole && piece->from != 0);
 	/* Its source has a newer one by now, and so this one no longer; or is silent. */
 	if (piece->from == fetch->from)
 		return piece->of.slot >= fetch->image.slot;
@@ -72,6 +79,21 @@ static void begin(struct synod_fetch *fetch, const struct synod_fetch_piece *pie
 	fetch->progress_ns = now_ns;
 }
 
+/* Half of it is here: whoever offers it, by its beginning, is asked for the rest. */
+static enum synod_fetch_verdict take_up(struct synod_fetch *fetch,
+					const struct synod_fetch_piece *piece, uint64_t now_ns)
+{
+	synod_assert(synod_fetch_is_waiting(fetch) && fetch->received > 0);
+	synod_assert(piece->size <= SYNOD_PIECE_SIZE_MAX && piece->from != 0);
+	if (piece->offset != 0)
+		return SYNOD_FETCH_DROPPED;
+	fetch->from = piece->from;
+	fetch->piece_size = piece->size;
+	fetch->heard_ns = now_ns;
+	fetch->progress_ns = now_ns;
+	return SYNOD_FETCH_RESUMED;
+}
+
 /* What was asked for beyond what is there is taken for lost: it is asked for again. */
 static void go_back(struct synod_fetch *fetch, uint64_t now_ns)
 {
@@ -85,13 +107,17 @@ enum synod_fetch_verdict synod_fetch_take(struct synod_fetch *fetch,
 					  const struct synod_fetch_piece *piece,
 					  uint64_t chosen_through, uint64_t now_ns)
 {
-	int same = is_same(&fetch->image, &piece->of);
+	int same = synod_fetch_image_same(&fetch->image, &piece->of);
 
 	synod_assert(piece->of.slot != 0 && piece->size != 0); /* synod_wire_piece_read */
 	synod_assert(piece->offset < piece->of.total && piece->from <= SYNOD_REPLICAS_MAX);
 
 	if (fetch->whole)
 		return SYNOD_FETCH_DROPPED;
+	if (synod_fetch_is_waiting(fetch) && same)
+		return take_up(fetch, piece, now_ns);
+	if (synod_fetch_is_waiting(fetch) && !fetch->heard_ns)
+		fetch->heard_ns = now_ns; /* others' are taken after a while from now on */
 	if (!same && !is_wanted(fetch, piece, chosen_through, now_ns))
 		return SYNOD_FETCH_DROPPED;
 	if (!same)
@@ -134,9 +160,14 @@ int synod_fetch_poll(struct synod_fetch *fetch, uint64_t chosen_through, uint64_
 	if (!synod_fetch_is_receiving(fetch) || fetch->whole)
 		return 0;
 	synod_assert_cmp(fetch->received, <, fetch->image.total);
-	synod_assert(fetch->piece_size != 0 && fetch->from != 0);
-	if (fetch->image.slot <= chosen_through || /* learned meanwhile, slot by slot */
-	    now_ns - fetch->heard_ns >= GIVE_UP_AFTER * fetch->retransmit_ns) {
+	if (fetch->image.slot <= chosen_through) { /* learned meanwhile, slot by slot */
+		synod_fetch_end(fetch);
+		return 0;
+	}
+	if (synod_fetch_is_waiting(fetch))
+		return 0; /* as long as nothing else wants the buffer */
+	synod_assert(fetch->piece_size != 0);
+	if (now_ns - fetch->heard_ns >= GIVE_UP_AFTER * fetch->retransmit_ns) {
 		synod_fetch_end(fetch);
 		return 0;
 	}

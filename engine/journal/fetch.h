@@ -17,9 +17,10 @@
  * SYNOD_PIECE_BURST pieces each sixty-fourth of the retransmission time, and whoever serves insists
  * on twice that for all askers together.
  *
- * The pieces go to memory, in order, and to the disk only when the whole is there and its checksum
- * was right: a restart of the receiver begins anew. The caller copies bytes, sends and reads. Who
- * may call: one thread.
+ * The pieces go to memory, in order; what is whole of them is also put away on the disk (writer.h),
+ * and a receiver that was restarted goes on behind it (resume), once somebody offers the same
+ * snapshot: it asks nobody by itself, for only the core knows whether it still lacks slots. The
+ * caller copies bytes, sends and reads. Who may call: one thread.
  */
 #ifndef SYNOD_JOURNAL_FETCH_H
 #define SYNOD_JOURNAL_FETCH_H
@@ -35,6 +36,13 @@ struct synod_fetch_image {
 	uint32_t checksum;
 	uint32_t reserved;
 };
+
+static inline int synod_fetch_image_same(const struct synod_fetch_image *one,
+					 const struct synod_fetch_image *other)
+{
+	return one->slot == other->slot && one->total == other->total &&
+	       one->checksum == other->checksum;
+}
 
 struct synod_fetch_piece {
 	struct synod_fetch_image of;
@@ -57,6 +65,7 @@ enum synod_fetch_verdict {
 	SYNOD_FETCH_TAKEN,   /* its bytes belong at its offset */
 	SYNOD_FETCH_WHOLE,   /* that too, and now all are there and the checksum is right */
 	SYNOD_FETCH_WRONG,   /* all are there and the checksum is not: begin again */
+	SYNOD_FETCH_RESUMED, /* offered again: what was here goes on; these bytes are not needed */
 };
 
 /* The receiving side. Zeroed but for the first two members. */
@@ -68,14 +77,22 @@ struct synod_fetch {
 	uint64_t asked_for;		/* the questions' pieces end here */
 	uint64_t progress_ns;		/* `received` grew, or what is beyond was given up */
 	uint64_t asked_ns;		/* when; 0: nothing was asked yet */
-	uint64_t heard_ns;		/* last piece of this snapshot */
-	uint32_t from;			/* whom we ask */
+	uint64_t heard_ns;		/* last piece of this snapshot; waiting: first of another */
+	uint32_t from;			/* whom we ask; 0: nobody, it waits to be offered again */
 	uint32_t crc;			/* of what was received */
 	uint32_t piece_size;		/* of a full one */
 	uint32_t whole;			/* 1: until synod_fetch_end nothing more is taken */
 };
 
 void synod_fetch_init(struct synod_fetch *fetch, uint64_t retransmit_ns, uint64_t size_max);
+
+/*
+ * After init: the first `received` bytes of a snapshot have been there since an earlier life, and
+ * crc is their CRC32C. Whoever offers the same goes on with it; another one is taken instead after
+ * some patience, in which somebody else may have the same.
+ */
+void synod_fetch_resume(struct synod_fetch *fetch, const struct synod_fetch_image *image,
+			uint64_t received, uint32_t crc);
 
 /*
  * A piece has come. chosen_through: nothing is wanted that is not beyond it. The bytes of a piece
@@ -98,6 +115,12 @@ void synod_fetch_end(struct synod_fetch *fetch);
 static inline int synod_fetch_is_receiving(const struct synod_fetch *fetch)
 {
 	return fetch->image.slot != 0;
+}
+
+/* 1: half a snapshot is here, and nobody has offered it in this life. It may be given up. */
+static inline int synod_fetch_is_waiting(const struct synod_fetch *fetch)
+{
+	return fetch->image.slot != 0 && fetch->from == 0;
 }
 
 /* The serving side: what each peer waits for, and the burst under way. */

@@ -7,8 +7,9 @@
  *   | sb 0 | sb 1 | sb 2 | sb 3 | reserved | area 0 | area 1 | ... | group n-1 | group n | ...  |
  *                                                                head ^              tail ^
  *
- * Areas: two halves of what lies before log_begin. Snapshots of the state go to them by turns. A
- * journal may have none (log_begin is 64K): then its log is no ring, and ends at log_end.
+ * Areas: two halves of what lies before log_begin. Snapshots of the state go to them by turns, and
+ * so do the first bytes of one that is being received. A journal may have none (log_begin is 64K):
+ * then its log is no ring, and ends at log_end.
  *
  * Log: a ring. Places in it are *virtual offsets*: file offset + epoch * (log_end - log_begin),
  * where epoch counts the turns. So they only grow, and in the first turn they are file offsets. A
@@ -119,7 +120,18 @@ struct synod_format_superblock {
 	uint64_t known_incarnation[SYNOD_REPLICAS_MAX + 1];
 	uint64_t known_life[SYNOD_REPLICAS_MAX + 1];
 
-	uint8_t reserved[4096 - 316]; /* 0 */
+	/*
+	 * Half a snapshot, of a peer, that was being received: its first bytes stand in the area
+	 * that snapshot_offset does not name. Slot 0: none. Nothing rests on the order of these
+	 * writes: the bytes count only if partial_crc is their CRC32C when they are read.
+	 */
+	uint64_t partial_slot;
+	uint64_t partial_total;	   /* bytes of the whole */
+	uint64_t partial_received; /* of them, whole blocks */
+	uint32_t partial_checksum; /* of the whole, as it was offered */
+	uint32_t partial_crc;
+
+	uint8_t reserved[4096 - 348]; /* 0 */
 	uint32_t checksum;	      /* CRC32C of all before it, from 0 */
 };
 
@@ -202,7 +214,11 @@ SYNOD_FORMAT_AT(superblock, snapshot_checksum, 176);
 SYNOD_FORMAT_AT(superblock, joining, 180);
 SYNOD_FORMAT_AT(superblock, known_incarnation, 184);
 SYNOD_FORMAT_AT(superblock, known_life, 248);
-SYNOD_FORMAT_AT(superblock, reserved, 312);
+SYNOD_FORMAT_AT(superblock, partial_slot, 312);
+SYNOD_FORMAT_AT(superblock, partial_received, 328);
+SYNOD_FORMAT_AT(superblock, partial_checksum, 336);
+SYNOD_FORMAT_AT(superblock, partial_crc, 340);
+SYNOD_FORMAT_AT(superblock, reserved, 344);
 SYNOD_FORMAT_AT(superblock, checksum, 4092);
 _Static_assert(sizeof(struct synod_format_superblock) == 4096, "one sector, no padding");
 
@@ -270,6 +286,16 @@ synod_format_log_of(const struct synod_format_superblock *superblock)
 static inline uint64_t synod_format_area_size(const struct synod_format_superblock *superblock)
 {
 	return (superblock->log_begin - SYNOD_FORMAT_AREAS_BEGIN) / 2;
+}
+
+/* File offset of the area that the next snapshot goes to: the one that is not named. */
+static inline uint64_t synod_format_area_free(const struct synod_format_superblock *superblock)
+{
+	const uint64_t size = synod_format_area_size(superblock);
+
+	if (superblock->snapshot_slot && superblock->snapshot_offset == SYNOD_FORMAT_AREAS_BEGIN)
+		return SYNOD_FORMAT_AREAS_BEGIN + size;
+	return SYNOD_FORMAT_AREAS_BEGIN;
 }
 
 static inline uint64_t synod_format_virtual(const struct synod_format_log *log, uint64_t offset,

@@ -33,6 +33,12 @@ void synod_recovery_begin(struct synod_journal_recovery *recovery,
 	recovery->snapshot_offset = superblock->snapshot_offset;
 	recovery->snapshot_size = superblock->snapshot_size;
 	recovery->snapshot_checksum = superblock->snapshot_checksum;
+	recovery->partial = (struct synod_fetch_image){ .slot = superblock->partial_slot,
+							.total = superblock->partial_total,
+							.checksum = superblock->partial_checksum };
+	recovery->partial_received = superblock->partial_received;
+	recovery->partial_offset = synod_format_area_free(superblock);
+	recovery->partial_crc = superblock->partial_crc;
 	synod_heads_begin(&recovery->heads,
 			  &(struct synod_head){ .at = recovery->offset_tail,
 						.number = superblock->head_group,

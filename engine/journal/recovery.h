@@ -7,6 +7,7 @@
 #ifndef SYNOD_JOURNAL_RECOVERY_H
 #define SYNOD_JOURNAL_RECOVERY_H
 
+#include "engine/journal/fetch.h"
 #include "engine/journal/heads.h"
 #include "engine/journal/index.h"
 #include "engine/journal/scan.h"
@@ -27,7 +28,12 @@ struct synod_journal_recovery {
 	uint64_t snapshot_offset;
 	uint64_t snapshot_size;
 	uint32_t snapshot_checksum;
-	int snapshot_faulty;	 /* the caller looked at its bytes: they are others */
+	int snapshot_faulty; /* the caller looked at its bytes: they are others */
+	/* Half a snapshot that was being received: format.h. Its slot 0: none. */
+	struct synod_fetch_image partial;
+	uint64_t partial_received;
+	uint64_t partial_offset;
+	uint32_t partial_crc;
 	uint64_t chosen_through; /* slots up to it are chosen: in the snapshot or here */
 	uint64_t slot_last;	 /* highest slot with a record; 0: none */
 	uint64_t groups;

@@ -95,6 +95,18 @@ static int snapshot_valid(const struct synod_format_superblock *sector)
 		sector->snapshot_offset == SYNOD_FORMAT_AREAS_BEGIN + area);
 }
 
+static int partial_valid(const struct synod_format_superblock *sector)
+{
+	synod_assert(sector->log_begin >= SYNOD_FORMAT_AREAS_BEGIN);
+	synod_assert(sector->magic == SYNOD_FORMAT_SUPERBLOCK_MAGIC);
+	if (sector->partial_slot == 0)
+		return sector->partial_total == 0 && sector->partial_received == 0;
+	return sector->partial_slot < SYNOD_FORMAT_NUMBER_END &&
+	       sector->partial_total <= synod_format_area_size(sector) &&
+	       sector->partial_received > 0 && sector->partial_received < sector->partial_total &&
+	       sector->partial_received % SYNOD_BLOCK_SIZE == 0;
+}
+
 /* A checksum says that bytes are as written; this, that what was written makes sense. */
 static int geometry_valid(const struct synod_format_superblock *sector)
 {
@@ -104,7 +116,8 @@ static int geometry_valid(const struct synod_format_superblock *sector)
 	       sector->log_begin >= SYNOD_FORMAT_AREAS_BEGIN &&
 	       sector->log_begin % (2 * block) == 0 && sector->log_end % block == 0 &&
 	       sector->log_begin < sector->log_end && sector->log_end <= sector->file_size &&
-	       sector->file_size <= INT64_MAX && marks_valid(sector) && snapshot_valid(sector);
+	       sector->file_size <= INT64_MAX && marks_valid(sector) && snapshot_valid(sector) &&
+	       partial_valid(sector);
 }
 
 int synod_superblock_valid(const struct synod_format_superblock *sector, uint32_t copy)

@@ -113,6 +113,15 @@ int synod_journal_read_sync(struct synod_journal *journal, uint64_t slot,
 int synod_journal_read_snapshot(struct synod_journal *journal, void *image, char *error,
 				size_t error_size) __attribute__((warn_unused_result));
 
+/*
+ * Blocking, before the port is used: the first bytes of a snapshot that was being received in an
+ * earlier life, recovery.partial_received of them, into memory aligned to blocks. 1: they are what
+ * was received; unless READ_ONLY the journal keeps what is received behind them, and the memory is
+ * that of the port's snapshot_partial. 0: they have been written over since, or cannot be read.
+ */
+int synod_journal_read_partial(struct synod_journal *journal, void *image)
+	__attribute__((warn_unused_result));
+
 /* Calls for everything in a journal, in file order; any may be NULL. Non-zero stops the walk. */
 struct synod_journal_visitor {
 	void *context;

@@ -325,6 +325,8 @@ uint64_t synod_uring_slot_first(void *context);
 int synod_uring_snapshot_wanted(void *context);
 int synod_uring_snapshot_write(void *context, uint64_t slot, const void *image, uint64_t size);
 int synod_uring_snapshot_busy(void *context);
+void synod_uring_snapshot_partial(void *context, const struct synod_journal_snapshot *of,
+				  const void *image, uint64_t received);
 struct synod_journal_snapshot synod_uring_snapshot(void *context);
 int synod_uring_snapshot_read(void *context, uint64_t slot, uint64_t offset, uint32_t size,
 			      uint64_t cookie);

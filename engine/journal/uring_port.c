@@ -68,6 +68,7 @@ struct synod_journal_port synod_journal_port(struct synod_journal *journal)
 		.snapshot_wanted = synod_uring_snapshot_wanted,
 		.snapshot_write = synod_uring_snapshot_write,
 		.snapshot_busy = synod_uring_snapshot_busy,
+		.snapshot_partial = synod_uring_snapshot_partial,
 		.snapshot = synod_uring_snapshot,
 		.snapshot_read = synod_uring_snapshot_read,
 		.read = synod_uring_read_start,

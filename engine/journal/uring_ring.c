@@ -286,10 +286,10 @@ static void superblock_completed(struct synod_journal *journal, uint32_t copy, i
 static void snapshot_completed(struct synod_journal *journal, int result)
 {
 	const struct synod_writer_snapshot *snapshot = &journal->writer.snapshot;
-	const uint64_t offset = snapshot->area + snapshot->written;
+	const uint64_t offset = snapshot->pending_offset;
 
 	synod_assert(snapshot->pending > 0);
-	synod_assert_cmp(snapshot->written, <, snapshot->size);
+	synod_assert_cmp(offset, <, journal->opened.log_begin);
 	if (result < 0)
 		synod_uring_fail(journal, result, "snapshot write failed", offset,
 				 snapshot->pending);

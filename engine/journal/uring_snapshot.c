@@ -47,6 +47,23 @@ int synod_uring_snapshot_busy(void *context)
 	return !journal->failed && synod_writer_snapshot_busy(&journal->writer);
 }
 
+void synod_uring_snapshot_partial(void *context, const struct synod_journal_snapshot *of,
+				  const void *image, uint64_t received)
+{
+	struct synod_journal *journal = context;
+
+	synod_assert(!journal->read_only);
+	synod_assert_implies(of, of->slot != 0 && image != NULL);
+	if (!of)
+		synod_writer_partial_forget(&journal->writer);
+	else
+		synod_writer_partial(&journal->writer,
+				     &(struct synod_fetch_image){ .slot = of->slot,
+								  .total = of->size,
+								  .checksum = of->checksum },
+				     image, received);
+}
+
 struct synod_journal_snapshot synod_uring_snapshot(void *context)
 {
 	const struct synod_journal *journal = context;
@@ -112,4 +129,20 @@ int synod_journal_read_snapshot(struct synod_journal *journal, void *image, char
 			       "other replicas go on: `synod repair` rewrites it from theirs",
 			       journal->path, opened->snapshot_offset, opened->snapshot_slot,
 			       opened->snapshot_size);
+}
+
+int synod_journal_read_partial(struct synod_journal *journal, void *image)
+{
+	const struct synod_format_superblock *opened = &journal->opened;
+
+	synod_assert(opened->partial_slot > 0);
+	synod_assert(((uintptr_t)image & (SYNOD_BLOCK_SIZE - 1)) == 0);
+	/* What cannot be read is received again, like what is not what it was. */
+	if (synod_uring_read_all(journal->fd, image, opened->partial_received,
+				 synod_format_area_free(opened)) < 0 ||
+	    synod_crc32c_more(0, image, opened->partial_received) != opened->partial_crc)
+		return 0;
+	if (!journal->read_only)
+		synod_writer_partial_found(&journal->writer, image);
+	return 1;
 }

@@ -315,6 +315,8 @@ void synod_writer_advance(struct synod_writer *writer, uint64_t now_ns)
 	maybe_mark(writer, now_ns);
 	start_groups(writer);
 	synod_writer_snapshot_progress(writer);
+	if (writer->partial.of.slot)
+		synod_writer_partial_progress(writer);
 	synod_writer_superblock_progress(writer);
 }
 
@@ -352,6 +354,13 @@ void synod_writer_init(struct synod_writer *writer, const struct synod_writer_st
 	writer->index = start->index;
 	writer->memory = start->memory;
 	writer->fence_step = start->fence_step;
+	writer->steps = start->steps;
+	if (!writer->steps.piece)
+		writer->steps.piece = SYNOD_WRITER_SNAPSHOT_SIZE;
+	if (!writer->steps.note)
+		writer->steps.note = SYNOD_PARTIAL_STEP;
+	synod_assert(writer->steps.piece % SYNOD_BLOCK_SIZE == 0 &&
+		     writer->steps.piece <= SYNOD_WRITER_SNAPSHOT_SIZE);
 	writer->chosen_through = recovery->chosen_through;
 	writer->group_marked = recovery->group_last;
 	synod_prefix_init(&writer->prefix, recovery->group_last, recovery->offset_tail);

@@ -40,7 +40,7 @@ enum {
 	/* What a write is of. */
 	SYNOD_WRITER_GROUP = 1,	     /* index: of the buffer */
 	SYNOD_WRITER_SUPERBLOCK = 2, /* index: of the copy */
-	SYNOD_WRITER_SNAPSHOT = 3,   /* index: 0 */
+	SYNOD_WRITER_SNAPSHOT = 3,   /* index: 0; of a partial one too */
 };
 
 _Static_assert((SYNOD_WRITER_PROMISES & (SYNOD_WRITER_PROMISES - 1)) == 0, "masked index");
@@ -114,8 +114,9 @@ struct synod_writer_snapshot {
 		SYNOD_WRITER_SNAPSHOT_BODY,
 		SYNOD_WRITER_SNAPSHOT_COMMIT
 	} phase;
-	uint32_t pending;  /* bytes of the piece in flight */
-	uint32_t checksum; /* of the bytes so far */
+	uint32_t pending;	 /* bytes of the piece in flight, of this or of a partial one */
+	uint32_t checksum;	 /* of the bytes so far */
+	uint64_t pending_offset; /* and where it goes to */
 	uint64_t slot;
 	const uint8_t *image; /* the caller's */
 	uint64_t size;
@@ -128,6 +129,29 @@ struct synod_writer_snapshot {
 	uint32_t checksum_settled;
 	uint32_t reserved;
 	uint64_t tail_before; /* where the log ended when the last one was begun */
+};
+
+/*
+ * A snapshot that is being received, put away in the same area as its bytes come, so that a restart
+ * goes on with it. It is a copy that may be lost at any time: a snapshot that is written takes the
+ * area, and what the superblock says of it counts only as far as the bytes prove it (format.h).
+ */
+struct synod_writer_partial {
+	struct synod_fetch_image of; /* slot 0: none */
+	const uint8_t *image;	     /* the caller's */
+	uint64_t received;	     /* bytes that are there */
+	uint64_t written;	     /* and those on stable media */
+	uint64_t noted;		     /* and those that the superblock says, or is to say */
+	uint32_t crc;		     /* of those written */
+	uint32_t crc_pending;	     /* and of those and the piece in flight */
+	uint32_t pending;	     /* bytes of that; 0: none, or it is none of these any more */
+	uint32_t inflight;	     /* 1: the piece under way is of a partial one */
+};
+
+/* How finely a partial snapshot is put away; 0: as a journal does. A simulation's are smaller. */
+struct synod_writer_steps {
+	uint32_t piece; /* bytes of a write: whole blocks, at most SYNOD_WRITER_SNAPSHOT_SIZE */
+	uint32_t note;	/* bytes after which the superblock says so: SYNOD_PARTIAL_STEP */
 };
 
 struct synod_writer {
@@ -147,6 +171,7 @@ struct synod_writer {
 	struct synod_writer_buffer buffers[SYNOD_JOURNAL_BUFFERS];
 	struct synod_writer_superblock superblock;
 	struct synod_writer_snapshot snapshot;
+	struct synod_writer_partial partial;
 	struct synod_heads heads;
 	uint64_t limit; /* virtual offset: nothing is written beyond it */
 
@@ -154,6 +179,7 @@ struct synod_writer {
 	struct synod_index *index;
 	uint8_t *memory; /* SYNOD_WRITER_MEMORY_SIZE */
 	uint64_t fence_step;
+	struct synod_writer_steps steps;
 };
 
 /* Where a writer goes on: what was found at open. */
@@ -164,6 +190,7 @@ struct synod_writer_start {
 	struct synod_index *index;
 	uint8_t *memory;
 	uint64_t fence_step; /* how far the fence is kept ahead: SYNOD_FORMAT_FENCE_STEP */
+	struct synod_writer_steps steps;
 };
 
 void synod_writer_init(struct synod_writer *writer, const struct synod_writer_start *start);
@@ -221,6 +248,18 @@ static inline int synod_writer_snapshot_busy(const struct synod_writer *writer)
 /* Is it time: is a quarter of the log, or of the index, in use? */
 int synod_writer_snapshot_wanted(const struct synod_writer *writer);
 
+/*
+ * A snapshot is being received: its first bytes, so many, fewer than all, stand at image. They
+ * stay as they are until it is forgotten, or is given to synod_writer_snapshot, which goes on
+ * behind what is written of it. Another one, or other memory, begins anew. One that no area holds
+ * is not kept.
+ */
+void synod_writer_partial(struct synod_writer *writer, const struct synod_fetch_image *of,
+			  const void *image, uint64_t received);
+/* It was there at open: what the superblock says of it has been read to image, and proved. */
+void synod_writer_partial_found(struct synod_writer *writer, const void *image);
+void synod_writer_partial_forget(struct synod_writer *writer);
+
 /* Bytes of records, in groups of their own, that fit for certain. */
 uint64_t synod_writer_room(const struct synod_writer *writer);
 /* Would a further group start at once? */
@@ -233,6 +272,15 @@ void synod_writer_snapshot_init(struct synod_writer *writer,
 				const struct synod_format_superblock *opened);
 void synod_writer_snapshot_progress(struct synod_writer *writer);
 void synod_writer_snapshot_done(struct synod_writer *writer);
+/* Names the write of bytes to a file offset; returns crc, of all before, with them. */
+uint32_t synod_writer_snapshot_piece(struct synod_writer *writer, const uint8_t *bytes,
+				     uint32_t size, uint64_t offset, uint32_t crc);
+
+void synod_writer_partial_progress(struct synod_writer *writer);
+void synod_writer_partial_done(struct synod_writer *writer);
+/* Of a snapshot that is to be written: the bytes that are written already, and their CRC32C. */
+uint64_t synod_writer_partial_take(struct synod_writer *writer, uint64_t slot, const void *image,
+				   uint64_t size, uint32_t *crc);
 
 void synod_writer_superblock_init(struct synod_writer *writer,
 				  const struct synod_format_superblock *opened);

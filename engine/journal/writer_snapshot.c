@@ -84,38 +84,49 @@ int synod_writer_snapshot(struct synod_writer *writer, uint64_t slot, const void
 	snapshot->slot = slot;
 	snapshot->image = image;
 	snapshot->size = size;
-	snapshot->written = 0;
-	snapshot->checksum = 0;
+	snapshot->written =
+		synod_writer_partial_take(writer, slot, image, size, &snapshot->checksum);
 	snapshot->tail_before = writer->plan.offset_next;
-	/* The other one than that which the superblock names. */
-	snapshot->area = SYNOD_FORMAT_AREAS_BEGIN;
-	if (want->snapshot_slot && want->snapshot_offset == SYNOD_FORMAT_AREAS_BEGIN)
-		snapshot->area += area_size;
+	snapshot->area = synod_format_area_free(want);
 	return 0;
+}
+
+uint32_t synod_writer_snapshot_piece(struct synod_writer *writer, const uint8_t *bytes,
+				     uint32_t size, uint64_t offset, uint32_t crc)
+{
+	struct synod_writer_snapshot *snapshot = &writer->snapshot;
+	uint8_t *piece = writer->memory + SYNOD_WRITER_GROUPS_SIZE + SYNOD_WRITER_SUPERBLOCKS_SIZE;
+	const uint32_t blocks = synod_format_blocks(size);
+
+	synod_assert(size > 0 && size <= SYNOD_WRITER_SNAPSHOT_SIZE);
+	synod_assert_cmp(snapshot->pending, ==, 0u);
+	synod_assert(offset >= SYNOD_FORMAT_AREAS_BEGIN &&
+		     offset + blocks <= writer->superblock.want.log_begin);
+	memcpy(piece, bytes, size);
+	memset(piece + size, 0, blocks - size);
+	snapshot->pending = size;
+	snapshot->pending_offset = offset;
+	synod_writer_name_io(writer, &(struct synod_writer_io){ .bytes = piece,
+								.offset = offset,
+								.size = blocks,
+								.kind = SYNOD_WRITER_SNAPSHOT });
+	return synod_crc32c_more(crc, piece, size);
 }
 
 /* One piece under way at most: the groups of the log have the disk. */
 static void write_piece(struct synod_writer *writer)
 {
 	struct synod_writer_snapshot *snapshot = &writer->snapshot;
-	uint8_t *piece = writer->memory + SYNOD_WRITER_GROUPS_SIZE + SYNOD_WRITER_SUPERBLOCKS_SIZE;
 	const uint64_t left = snapshot->size - snapshot->written;
 	const uint32_t size = left < SYNOD_WRITER_SNAPSHOT_SIZE
 				      ? (uint32_t)left
 				      : (uint32_t)SYNOD_WRITER_SNAPSHOT_SIZE;
-	const uint32_t bytes = synod_format_blocks(size);
 
 	synod_assert_cmp(snapshot->written, <, snapshot->size);
-	synod_assert_cmp(snapshot->pending, ==, 0u);
-	memcpy(piece, snapshot->image + snapshot->written, size);
-	memset(piece + size, 0, bytes - size);
-	snapshot->checksum = synod_crc32c_more(snapshot->checksum, piece, size);
-	snapshot->pending = size;
-	synod_writer_name_io(
-		writer, &(struct synod_writer_io){ .bytes = piece,
-						   .offset = snapshot->area + snapshot->written,
-						   .size = bytes,
-						   .kind = SYNOD_WRITER_SNAPSHOT });
+	synod_assert(snapshot->phase == SYNOD_WRITER_SNAPSHOT_BODY);
+	snapshot->checksum =
+		synod_writer_snapshot_piece(writer, snapshot->image + snapshot->written, size,
+					    snapshot->area + snapshot->written, snapshot->checksum);
 }
 
 /* All of it is on stable media: the next superblock names it, and the head that it allows. */
@@ -132,6 +143,9 @@ static void commit(struct synod_writer *writer)
 	want->snapshot_offset = snapshot->area;
 	want->snapshot_size = snapshot->size;
 	want->snapshot_checksum = snapshot->checksum;
+	/* The other area is the free one from now on, and holds the snapshot before this. */
+	want->partial_slot = want->partial_total = want->partial_received = 0;
+	want->partial_checksum = want->partial_crc = 0;
 	want->head_offset = synod_format_place(&writer->plan.log, head->at);
 	want->head_epoch = synod_format_epoch(&writer->plan.log, head->at);
 	want->head_group = head->number;
@@ -147,7 +161,8 @@ void synod_writer_snapshot_progress(struct synod_writer *writer)
 	const struct synod_format_superblock *want = &writer->superblock.want;
 
 	synod_assert_cmp(snapshot->written, <=, snapshot->size);
-	synod_assert_implies(snapshot->pending, snapshot->phase == SYNOD_WRITER_SNAPSHOT_BODY);
+	synod_assert_implies(snapshot->pending, snapshot->phase == SYNOD_WRITER_SNAPSHOT_BODY ||
+							writer->partial.inflight);
 	if (snapshot->phase == SYNOD_WRITER_SNAPSHOT_BODY && !snapshot->pending) {
 		if (snapshot->written < snapshot->size)
 			write_piece(writer);
@@ -171,8 +186,12 @@ void synod_writer_snapshot_done(struct synod_writer *writer)
 {
 	struct synod_writer_snapshot *snapshot = &writer->snapshot;
 
-	synod_assert(snapshot->phase == SYNOD_WRITER_SNAPSHOT_BODY);
 	synod_assert(snapshot->pending > 0);
-	snapshot->written += snapshot->pending;
+	if (writer->partial.inflight) {
+		synod_writer_partial_done(writer);
+	} else {
+		synod_assert(snapshot->phase == SYNOD_WRITER_SNAPSHOT_BODY);
+		snapshot->written += snapshot->pending;
+	}
 	snapshot->pending = 0;
 }

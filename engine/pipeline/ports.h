@@ -140,6 +140,15 @@ struct synod_journal_port {
 	int (*snapshot_write)(void *context, uint64_t slot, const void *image, uint64_t size);
 	int (*snapshot_busy)(void *context);
 
+	/*
+	 * A snapshot is being received: its first bytes, so many, fewer than all, are there. poll
+	 * puts them away, so that a restart can go on behind them; it promises nothing. They stay
+	 * as they are until they are given to snapshot_write, or NULL says that none is received
+	 * any more.
+	 */
+	void (*snapshot_partial)(void *context, const struct synod_journal_snapshot *of,
+				 const void *image, uint64_t received);
+
 	/* The durable snapshot, all of whose predecessors' slots may be gone; slot 0: none. */
 	struct synod_journal_snapshot (*snapshot)(void *context);
 

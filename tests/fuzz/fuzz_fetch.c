@@ -86,6 +86,19 @@ static void take_piece(const struct step *step)
 	}
 }
 
+/* Zeros of an earlier life: of an honest peer's snapshot, or of none. */
+static void begin_with_half(const struct step *step)
+{
+	const struct synod_fetch_image image = image_of(step);
+	const uint64_t received = 8 + step->offset * 8ull;
+
+	if (received >= image.total || image.total > SIZE_MAX_WANTED)
+		return;
+	synod_fetch_init(&world.fetch, RETRANSMIT_NS, SIZE_MAX_WANTED);
+	memset(world.buffer, 0, sizeof(world.buffer));
+	synod_fetch_resume(&world.fetch, &image, received, synod_crc32c(world.buffer, received));
+}
+
 static void ask(void)
 {
 	struct synod_fetch_question question;
@@ -148,8 +161,11 @@ static void run_step(const struct step *step)
 	case 6:
 		serve(step);
 		break;
-	default: /* learned slot by slot */
-		world.chosen += step->slot % 2;
+	default: /* learned slot by slot; or a restart */
+		if (step->what & 0x80)
+			begin_with_half(step);
+		else
+			world.chosen += step->slot % 2;
 		break;
 	}
 }
@@ -189,6 +205,14 @@ void fuzz_seeds(fuzz_write write)
 		{ 6, 0, 4, 15, 0, 8191 }, { 6, 0, 5, 15, 0, 8191 }, { 6, 0, 0x80, 0, 0, 0 },
 	};
 
+	/* Half of it is there, is offered again, and goes on. */
+	static const struct step resume[] = {
+		{ 0x87, 0, 4, 2, 1024, 0 }, { 2, 0, 0, 0, 0, 0 }, { 0, 0, 5, 2, 0, 8191 },
+		{ 0, 0, 4, 2, 0, 8191 },    { 2, 0, 0, 0, 0, 0 }, { 0x81, 0, 4, 2, 0, 8191 },
+		{ 0xc0, 0, 4, 2, 0, 8191 },
+	};
+
+	write("resume", resume, sizeof(resume));
 	write("receive", receive, sizeof(receive));
 	write("answer", answer, sizeof(answer));
 }

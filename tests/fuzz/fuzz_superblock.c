@@ -18,7 +18,7 @@
 #include <string.h>
 
 enum {
-	SECTOR = 320, /* all but what is reserved */
+	SECTOR = 352, /* all but what is reserved */
 };
 
 static void mend(struct synod_format_superblock *sector, uint32_t copy)
@@ -47,6 +47,9 @@ static void judge_found(const struct synod_format_superblock *sectors, uint32_t 
 	synod_assert_implies(scan.want_size, scan.want_offset + scan.want_size <= log.end);
 	synod_assert_cmp(found->snapshot_offset + found->snapshot_size, <=, log.begin);
 	synod_assert_cmp(log.end, <=, found->file_size);
+	synod_assert_implies(recovery.partial.slot, recovery.partial_received > 0);
+	synod_assert_cmp(recovery.partial_received, <=, recovery.partial.total);
+	synod_assert_cmp(recovery.partial_offset + recovery.partial.total, <=, log.begin);
 }
 
 static void judge(const struct synod_format_superblock *sectors)
@@ -127,4 +130,8 @@ void fuzz_seeds(fuzz_write write)
 	superblock.head_group = 50;
 	superblock.fence += 2 * (superblock.log_end - superblock.log_begin) + (32 << 20);
 	give(write, "third_turn", &superblock);
+	superblock.partial_slot = 200;
+	superblock.partial_total = 1 << 20;
+	superblock.partial_received = 128 * 1024;
+	give(write, "half_a_snapshot", &superblock);
 }

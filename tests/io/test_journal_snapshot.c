@@ -8,15 +8,20 @@ enum {
 	BALLOT = 257
 };
 
-static void format_ring(struct fixture *fixture)
+static void format_with_areas(struct fixture *fixture, uint64_t area_size)
 {
 	const struct synod_journal_extent extent = { .size = LOG_SIZE + SYNOD_FORMAT_AREAS_BEGIN,
-						     .area_size = AREA_SIZE };
+						     .area_size = area_size };
 
 	if (synod_journal_format(fixture->path, &fixture_identity, &extent,
 				 fixture->device ? SYNOD_JOURNAL_FORCE : 0, fixture->error,
 				 sizeof(fixture->error)))
 		fail_msg("format: %s", fixture->error);
+}
+
+static void format_ring(struct fixture *fixture)
+{
+	format_with_areas(fixture, AREA_SIZE);
 }
 
 static uint8_t *image_of(uint64_t slot, uint64_t *size)
@@ -177,6 +182,97 @@ static void a_rotten_snapshot_is_named_and_nothing_changed(void **state)
 	free(found);
 }
 
+enum {
+	LARGE = 2 * SYNOD_PARTIAL_STEP + 1000 * 8, /* bytes of a snapshot that is received */
+	HALF = SYNOD_PARTIAL_STEP + SYNOD_PARTIAL_STEP / 2,
+};
+
+static const struct synod_journal_snapshot *large(uint8_t **bytes)
+{
+	static struct synod_journal_snapshot of = { .slot = 700, .size = LARGE };
+	const uint64_t room = (LARGE + SYNOD_BLOCK_SIZE - 1) / SYNOD_BLOCK_SIZE * SYNOD_BLOCK_SIZE;
+
+	*bytes = aligned_alloc(SYNOD_BLOCK_SIZE, room);
+	assert_non_null(*bytes);
+	for (uint64_t at = 0; at < LARGE; at++)
+		(*bytes)[at] = (uint8_t)(at * 31 + (at >> 8) * 7);
+	of.checksum = synod_crc32c(*bytes, LARGE);
+	return &of;
+}
+
+/* Half of it is received, and then the process ends. */
+static void receive_half(struct fixture *fixture)
+{
+	const struct synod_journal_port *port = &fixture->port;
+	uint8_t *bytes;
+	const struct synod_journal_snapshot *of = large(&bytes);
+
+	format_with_areas(fixture, 3 * SYNOD_PARTIAL_STEP);
+	fixture_open(fixture);
+	for (uint64_t received = 8192; received <= HALF; received += 8192) {
+		port->snapshot_partial(fixture->journal, of, bytes, received);
+		fixture_poll(fixture);
+	}
+	fixture_close(fixture);
+	free(bytes);
+	fixture_open(fixture);
+}
+
+static void half_of_one_is_there_after_a_restart_and_the_rest_is_written_behind_it(void **state)
+{
+	struct fixture *fixture = *state;
+	const struct synod_journal_port *port = &fixture->port;
+	uint8_t *bytes, *found;
+	const struct synod_journal_snapshot *of = large(&bytes);
+	uint64_t received;
+
+	receive_half(fixture);
+	found = aligned_alloc(SYNOD_BLOCK_SIZE, 3 * SYNOD_PARTIAL_STEP);
+	assert_non_null(found);
+	received = fixture->recovery.partial_received;
+	assert_int_equal(fixture->recovery.partial.slot, of->slot);
+	assert_int_equal(fixture->recovery.partial.total, of->size);
+	assert_int_equal(fixture->recovery.partial.checksum, of->checksum);
+	assert_in_range(received, SYNOD_PARTIAL_STEP, HALF);
+	assert_int_equal(synod_journal_read_partial(fixture->journal, found), 1);
+	assert_memory_equal(found, bytes, received);
+	assert_int_equal(fixture->recovery.partial_crc, synod_crc32c(bytes, received));
+	/* What was there is not written again: here it would be found wrong. */
+	memcpy(found + received, bytes + received, LARGE - received);
+	memset(found, 0xee, received);
+	assert_int_equal(port->snapshot_write(fixture->journal, of->slot, found, LARGE), 0);
+	while (port->snapshot_busy(fixture->journal))
+		fixture_poll(fixture);
+	assert_int_equal(port->snapshot(fixture->journal).checksum, of->checksum);
+	fixture_close(fixture);
+	fixture_open(fixture);
+	assert_int_equal(fixture->recovery.snapshot_slot, of->slot);
+	assert_int_equal(fixture->recovery.partial.slot, 0);
+	assert_int_equal(synod_journal_read_snapshot(fixture->journal, found, fixture->error,
+						     sizeof(fixture->error)),
+			 0);
+	assert_memory_equal(found, bytes, LARGE);
+	free(found);
+	free(bytes);
+}
+
+static void half_of_one_that_is_not_what_it_was_begins_anew(void **state)
+{
+	struct fixture *fixture = *state;
+	uint8_t *found = aligned_alloc(SYNOD_BLOCK_SIZE, 3 * SYNOD_PARTIAL_STEP);
+
+	receive_half(fixture);
+	fixture_close(fixture);
+	fixture_flip(fixture, SYNOD_FORMAT_AREAS_BEGIN + SYNOD_PARTIAL_STEP / 2);
+	fixture_open(fixture);
+	assert_int_equal(synod_journal_read_partial(fixture->journal, found), 0);
+	/* And the journal is none the worse for it. */
+	fixture_write(fixture, 1, BALLOT, 1);
+	fixture_wait(fixture);
+	fixture_check(fixture, 1, BALLOT);
+	free(found);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
 int main(void)
@@ -185,6 +281,8 @@ int main(void)
 		TEST(a_log_of_many_turns_keeps_snapshot_and_suffix),
 		TEST(a_snapshot_is_read_in_pieces_while_the_log_is_written),
 		TEST(a_rotten_snapshot_is_named_and_nothing_changed),
+		TEST(half_of_one_is_there_after_a_restart_and_the_rest_is_written_behind_it),
+		TEST(half_of_one_that_is_not_what_it_was_begins_anew),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -287,6 +287,83 @@ static void a_peer_is_offered_a_snapshot_once_for_all_slots_it_asks_for(void **s
 	assert_int_equal(serves(9, (1 + RETRANSMIT_MS / 2) * MS, &piece), 1);
 }
 
+enum {
+	HALF = 40 * PIECE
+};
+
+/* What an earlier life left: the first bytes of the snapshot of slot 9. */
+static void begin_with_half(uint64_t seed)
+{
+	struct synod_fetch_image half;
+
+	make_image(seed);
+	half = piece_of(9, 0, 2).of;
+	memcpy(received, image, HALF);
+	synod_fetch_resume(&fetch, &half, HALF, synod_crc32c(image, HALF));
+}
+
+static void half_a_snapshot_goes_on_where_it_was_once_it_is_offered_again(void **state)
+{
+	enum synod_fetch_verdict verdict = SYNOD_FETCH_RESUMED;
+	struct synod_fetch_piece piece;
+	struct synod_fetch_question question;
+
+	(void)state;
+	begin_with_half(1);
+	assert_true(synod_fetch_is_waiting(&fetch));
+	/* It asks nobody, however long that takes: nobody may be there yet. */
+	assert_int_equal(asks(MS, &question), 0);
+	assert_int_equal(asks(1000 * RETRANSMIT_MS * MS, &question), 0);
+	assert_true(synod_fetch_is_waiting(&fetch));
+	piece = piece_of(9, HALF, 3); /* late, of the earlier life: no offer */
+	assert_int_equal(take(&piece, 1000 * RETRANSMIT_MS * MS), SYNOD_FETCH_DROPPED);
+	piece = piece_of(9, 0, 3);
+	assert_int_equal(take(&piece, 1000 * RETRANSMIT_MS * MS), SYNOD_FETCH_RESUMED);
+	assert_false(synod_fetch_is_waiting(&fetch));
+	assert_int_equal(asks(1000 * RETRANSMIT_MS * MS, &question), 1);
+	assert_int_equal(question.to, 3);
+	assert_int_equal(question.slot, 9);
+	assert_int_equal(question.offset, HALF);
+	for (uint64_t offset = HALF; offset < SIZE; offset += PIECE) {
+		piece = piece_of(9, offset, 3);
+		verdict = take(&piece, 1000 * RETRANSMIT_MS * MS);
+		assert_int_equal(verdict,
+				 offset + PIECE < SIZE ? SYNOD_FETCH_TAKEN : SYNOD_FETCH_WHOLE);
+	}
+	assert_memory_equal(received, image, SIZE);
+}
+
+static void half_a_snapshot_gives_way_to_another_after_some_patience(void **state)
+{
+	struct synod_fetch_piece piece;
+
+	(void)state;
+	begin_with_half(1);
+	piece = piece_of(20, 0, 2); /* the first to speak has another: somebody may have the same */
+	assert_int_equal(take(&piece, 500 * MS), SYNOD_FETCH_DROPPED);
+	assert_int_equal(take(&piece, (499 + 4 * RETRANSMIT_MS) * MS), SYNOD_FETCH_DROPPED);
+	assert_true(synod_fetch_is_waiting(&fetch));
+	piece = piece_of(9, 0, 3);
+	assert_int_equal(take(&piece, (499 + 4 * RETRANSMIT_MS) * MS), SYNOD_FETCH_RESUMED);
+
+	begin_with_half(1);
+	piece = piece_of(20, 0, 2);
+	assert_int_equal(take(&piece, 500 * MS), SYNOD_FETCH_DROPPED);
+	assert_int_equal(take(&piece, (500 + 4 * RETRANSMIT_MS) * MS), SYNOD_FETCH_TAKEN);
+	assert_int_equal(fetch.image.slot, 20);
+	assert_int_equal(fetch.received, PIECE);
+}
+
+static void half_a_snapshot_is_dropped_when_the_slots_were_learned_otherwise(void **state)
+{
+	struct synod_fetch_question question;
+
+	(void)state;
+	begin_with_half(1);
+	assert_int_equal(synod_fetch_poll(&fetch, 9, 2 * MS, &question), 0);
+	assert_false(synod_fetch_is_receiving(&fetch));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -298,6 +375,9 @@ int main(void)
 		cmocka_unit_test(questions_keep_a_pace_and_are_repeated_after_a_silence),
 		cmocka_unit_test(who_serves_insists_on_half_the_pace_for_all_together),
 		cmocka_unit_test(a_peer_is_offered_a_snapshot_once_for_all_slots_it_asks_for),
+		cmocka_unit_test(half_a_snapshot_goes_on_where_it_was_once_it_is_offered_again),
+		cmocka_unit_test(half_a_snapshot_gives_way_to_another_after_some_patience),
+		cmocka_unit_test(half_a_snapshot_is_dropped_when_the_slots_were_learned_otherwise),
 	};
 
 	return cmocka_run_group_tests_name("journal_fetch", tests, NULL, NULL);

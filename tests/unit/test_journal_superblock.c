@@ -119,6 +119,50 @@ static void what_nobody_could_go_on_from_is_not_valid(void **state)
 	assert_false(valid_again(&sectors[0]));
 }
 
+static void half_a_snapshot_fits_its_area_and_is_not_whole(void **state)
+{
+	const struct synod_journal_identity identity = {
+		.cluster = 9, .incarnation = 1, .replica = 1, .replicas = 3
+	};
+	const uint64_t area = 1 << 20;
+	struct synod_format_superblock first;
+	struct synod_format_superblock sector;
+
+	(void)state;
+	synod_superblock_first(&first, &identity,
+			       &(struct synod_superblock_extent){ .file_size = 8 << 20,
+								  .area_size = area,
+								  .log_end = 8 << 20 },
+			       7);
+	first.partial_slot = 50;
+	first.partial_total = area;
+	first.partial_received = area - SYNOD_BLOCK_SIZE;
+	first.partial_checksum = 1;
+	synod_superblock_encode(&first, 0, &sector);
+	assert_true(valid_again(&sector));
+	sector.partial_total = area + 8;
+	assert_false(valid_again(&sector));
+	sector = first;
+	sector.partial_received = area;
+	assert_false(valid_again(&sector));
+	sector = first;
+	sector.partial_received -= 8; /* not whole blocks */
+	assert_false(valid_again(&sector));
+	sector = first;
+	sector.partial_received = 0;
+	assert_false(valid_again(&sector));
+	sector = first;
+	sector.partial_slot = 0;
+	assert_false(valid_again(&sector));
+	/* The area is the one that no snapshot has. */
+	assert_int_equal(synod_format_area_free(&first), SYNOD_FORMAT_AREAS_BEGIN);
+	first.snapshot_slot = 40;
+	first.snapshot_offset = SYNOD_FORMAT_AREAS_BEGIN;
+	assert_int_equal(synod_format_area_free(&first), SYNOD_FORMAT_AREAS_BEGIN + area);
+	first.snapshot_offset += area;
+	assert_int_equal(synod_format_area_free(&first), SYNOD_FORMAT_AREAS_BEGIN);
+}
+
 /* I12: engine/DESIGN.md, 17. */
 static void an_older_disk_is_told_from_a_newer_one(void **state)
 {
@@ -150,6 +194,7 @@ int main(void)
 		cmocka_unit_test(the_newest_whole_copy_counts),
 		cmocka_unit_test(every_flipped_byte_is_seen),
 		cmocka_unit_test(what_nobody_could_go_on_from_is_not_valid),
+		cmocka_unit_test(half_a_snapshot_fits_its_area_and_is_not_whole),
 		cmocka_unit_test(another_version_and_no_journal_are_told_apart),
 		cmocka_unit_test(an_older_disk_is_told_from_a_newer_one),
 	};
