@@ -25,6 +25,7 @@ struct dump {
 	uint64_t group_durable; /* as the journal's own marks say */
 	uint64_t unmarked;	/* records in groups behind it */
 	char snapshot[512];	/* "", or what is wrong with it */
+	int partial;		/* 1: what was received of another's is what it was */
 	const struct synod_journal_recovery *recovery;
 };
 
@@ -224,6 +225,10 @@ static void print_json(const struct synod_journal_recovery *recovery, const stru
 	set(all, "snapshot_slot", recovery->snapshot_slot);
 	set(all, "snapshot_size", recovery->snapshot_size);
 	json_object_set_new(all, "snapshot_faulty", json_boolean(dump->snapshot[0]));
+	set(all, "partial_slot", recovery->partial.slot);
+	set(all, "partial_received", recovery->partial_received);
+	set(all, "partial_total", recovery->partial.total);
+	json_object_set_new(all, "partial_verified", json_boolean(dump->partial));
 	json_object_set_new(all, "open_elsewhere", json_boolean(recovery->locked));
 	set(all, "faults", recovery->faults);
 	json_object_set_new(all, "faulty", faults_json(recovery));
@@ -263,6 +268,14 @@ static void print_summary(const struct synod_journal_recovery *recovery, const s
 		       dump->snapshot[0] ? "CORRUPT" : "verified");
 	else
 		printf("no snapshot yet\n");
+	if (recovery->partial.slot)
+		printf("half a snapshot of slot %" PRIu64 ", from a peer: %" PRIu64 " of %" PRIu64
+		       " bytes at byte %" PRIu64 ": %s\n",
+		       recovery->partial.slot, recovery->partial_received, recovery->partial.total,
+		       recovery->partial_offset,
+		       recovery->partial.slot <= recovery->chosen_through ? "not needed any more"
+		       : dump->partial ? "verified: it goes on from there"
+				       : "written over since: it begins anew");
 	printf("%" PRIu64 " groups, the last is %" PRIu64 "; %" PRIu64 " records, %" PRIu64
 	       " bytes of batches\n",
 	       recovery->groups, recovery->group_last, recovery->records, dump->bytes);
@@ -278,6 +291,19 @@ static void print_summary(const struct synod_journal_recovery *recovery, const s
 		printf("%u corrupt places, mended: every slot stands\n", recovery->mended);
 	else
 		printf("every group verified\n");
+}
+
+/* And are those that were received of another's? */
+static void look_at_partial(struct synod_journal *journal,
+			    const struct synod_journal_recovery *recovery, struct dump *dump)
+{
+	void *image;
+
+	if (!recovery->partial.slot)
+		return;
+	image = aligned_alloc(SYNOD_BLOCK_SIZE, recovery->partial_received);
+	dump->partial = image && synod_journal_read_partial(journal, image);
+	free(image);
 }
 
 /* Are its bytes what they were? Of a running replica's it may be gone while it is read. */
@@ -343,6 +369,7 @@ static int dump_journal(struct dump *dump, uint32_t id)
 	dump->recovery = &recovery;
 	dump->group_durable = recovery.group_durable;
 	look_at_snapshot(journal, &recovery, dump);
+	look_at_partial(journal, &recovery, dump);
 	result = synod_journal_walk(journal, &visitor);
 	synod_journal_close(journal);
 	if (result < 0)

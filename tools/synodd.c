@@ -158,6 +158,12 @@ static void say_opened(uint32_t id, const struct synod_config *config,
 	if (opened->snapshot_slot)
 		fprintf(stderr, "synodd %" PRIu32 ": began with the snapshot of slot %" PRIu64 "\n",
 			id, opened->snapshot_slot);
+	if (opened->partial_slot)
+		fprintf(stderr,
+			"synodd %" PRIu32 ": half a snapshot of slot %" PRIu64
+			" is here: goes on at byte %" PRIu64 " of %" PRIu64
+			" once a peer offers it again\n",
+			id, opened->partial_slot, opened->partial_received, opened->partial_total);
 	if (opened->forgetful)
 		fprintf(stderr,
 			"synodd %" PRIu32

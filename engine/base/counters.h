@@ -83,6 +83,8 @@ extern "C" {
 	X(SNAPSHOTS_WRONG, "snapshots_wrong", "snapshots received whose bytes did not add up")     \
 	X(PIECES_SENT, "pieces_sent", "pieces of snapshots sent to peers that lag")                \
 	X(PIECES_TAKEN, "pieces_taken", "pieces of snapshots taken from a peer")                   \
+	X(SNAPSHOTS_RESUMED, "snapshots_resumed",                                                  \
+	  "snapshots of a peer that went on where a restart of this replica had left them")        \
 	X(JOURNAL_WRITES, "journal_writes", "groups written")                                      \
 	X(JOURNAL_BYTES, "journal_bytes", "bytes written, padding included")                       \
 	X(JOURNAL_DEPTH, "journal_depth", "of each group, writes under way with it, summed")       \

@@ -2,7 +2,7 @@
 /*
  * Recovery: the snapshot is loaded, if there is one; the chosen slots behind it are executed again,
  * one by one; the suffix that was accepted and is not known to be chosen goes to the core, which
- * votes on with it.
+ * votes on with it. If half of a peer's snapshot is there, the rest of it will do.
  */
 #include "engine/host/internal.h"
 
@@ -33,6 +33,24 @@ static int load_snapshot(struct synod_replica *replica, char *error, size_t erro
 					   : "does not add up, though its checksum is right: look "
 					     "with `synod log`, do not format it");
 	return failed;
+}
+
+/* Half of a snapshot that a peer was sending, if the slots it stands for are still lacking. */
+static void load_partial(struct synod_replica *replica, struct synod_replica_opened *opened)
+{
+	const struct synod_journal_recovery *recovery = &replica->recovery;
+	const struct synod_journal_snapshot of = { .slot = recovery->partial.slot,
+						   .size = recovery->partial.total,
+						   .checksum = recovery->partial.checksum };
+
+	if (of.slot <= recovery->chosen_through || of.size > replica->image_room ||
+	    !synod_journal_read_partial(replica->journal, replica->image))
+		return;
+	synod_pipeline_load_partial(replica->pipeline, &of, recovery->partial_received,
+				    recovery->partial_crc);
+	opened->partial_slot = of.slot;
+	opened->partial_received = recovery->partial_received;
+	opened->partial_total = of.size;
 }
 
 static int replay(struct synod_replica *replica, char *error, size_t error_size)
@@ -109,5 +127,6 @@ int synod_host_recover(struct synod_replica *replica, uint64_t now_ns,
 	opened->position = synod_apply_position(replica->pipeline->apply.apply);
 	opened->promised = start.promised;
 	synod_pipeline_recover(replica->pipeline, &start);
+	load_partial(replica, opened);
 	return load_suffix(replica, opened, error, error_size);
 }

@@ -27,11 +27,15 @@ struct synod_replica;
 
 /* What opening found and obtained; for the log. */
 struct synod_replica_opened {
-	uint64_t snapshot_slot;	 /* of the snapshot that was loaded; 0: there is none */
-	uint64_t slots_replayed; /* chosen slots executed again, from the journal */
-	uint64_t position;	 /* of the last command among them */
-	uint64_t suffix_slots;	 /* accepted and not known to be chosen */
-	uint64_t promised;	 /* ballot */
+	uint64_t snapshot_slot; /* of the snapshot that was loaded; 0: there is none */
+	/* Of a snapshot that was being received, and can go on; slot 0: there is none. */
+	uint64_t partial_slot;
+	uint64_t partial_received; /* bytes of it that are here */
+	uint64_t partial_total;	   /* and of the whole */
+	uint64_t slots_replayed;   /* chosen slots executed again, from the journal */
+	uint64_t position;	   /* of the last command among them */
+	uint64_t suffix_slots;	   /* accepted and not known to be chosen */
+	uint64_t promised;	   /* ballot */
 	uint64_t replay_ns;
 	uint64_t
 		scan_ns; /* until the journal was open: all of its log in use is read and checked */

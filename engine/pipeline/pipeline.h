@@ -300,6 +300,13 @@ void synod_pipeline_destroy(struct synod_pipeline *pipeline);
  */
 int synod_pipeline_load(struct synod_pipeline *pipeline, uint64_t size)
 	__attribute__((warn_unused_result));
+/*
+ * After that and before the first poll: the image buffer holds the first bytes of a snapshot that
+ * was being received, and the journal was told (synod_journal_read_partial).
+ */
+void synod_pipeline_load_partial(struct synod_pipeline *pipeline,
+				 const struct synod_journal_snapshot *of, uint64_t received,
+				 uint32_t crc);
 void synod_pipeline_replay(struct synod_pipeline *pipeline, uint64_t slot, const void *body,
 			   uint32_t size);
 void synod_pipeline_recover(struct synod_pipeline *pipeline,

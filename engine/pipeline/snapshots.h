@@ -8,6 +8,9 @@
  *     receiving   IDLE ─ offered, not behind no more ... whole ─► WRITING_RECEIVED ─ durable ─►
  *                 LOADING (apply) ─► IDLE, and order tells the core: INSTALLED
  *
+ * What has come of one that is being received is put away as it comes. Who starts with half of one
+ * waits in IDLE for it to be offered again; if a snapshot is to be taken meanwhile, it is given up.
+ *
  * Apply looks at one word a turn, between two batches, and nothing else of it is on the fast path.
  * transfer.c is the journal stage's side, apply_image.c apply's.
  */
@@ -50,6 +53,7 @@ struct synod_transfer {
 	uint32_t refused;  /* 1: the last one was larger than the journal has room for */
 	uint64_t look_ns;  /* next look at what the journal wants */
 	uint64_t short_ns; /* not before this for want of room alone */
+	uint64_t kept;	   /* 1: the journal was told of what is being received */
 	struct synod_fetch fetch;
 	struct synod_fetch_server server;
 };

@@ -28,6 +28,41 @@ void synod_transfer_init(struct synod_pipeline *p)
 	p->image.room = p->config.image_room;
 }
 
+void synod_pipeline_load_partial(struct synod_pipeline *p, const struct synod_journal_snapshot *of,
+				 uint64_t received, uint32_t crc)
+{
+	struct synod_transfer *transfer = &p->journal.transfer;
+
+	synod_assert(p->image.bytes && of->size <= p->image.room);
+	synod_fetch_resume(&transfer->fetch,
+			   &(struct synod_fetch_image){
+				   .slot = of->slot, .total = of->size, .checksum = of->checksum },
+			   received, crc);
+	transfer->kept = 1;
+}
+
+/* What is there of the one that is being received, for the journal to put away. */
+static void keep(struct synod_pipeline *p)
+{
+	const struct synod_journal_port *port = &p->config.journal;
+	const struct synod_fetch *fetch = &p->journal.transfer.fetch;
+	const struct synod_journal_snapshot of = { .slot = fetch->image.slot,
+						   .size = fetch->image.total,
+						   .checksum = fetch->image.checksum };
+
+	port->snapshot_partial(port->context, &of, p->image.bytes, fetch->received);
+	p->journal.transfer.kept = 1;
+}
+
+/* None is being received any more: nobody but us says what is in the buffer. */
+static void keep_no_more(struct synod_pipeline *p)
+{
+	const struct synod_journal_port *port = &p->config.journal;
+
+	port->snapshot_partial(port->context, NULL, NULL, 0);
+	p->journal.transfer.kept = 0;
+}
+
 static void lend(struct synod_pipeline *p, enum synod_image_task task, uint32_t phase)
 {
 	p->journal.transfer.phase = phase;
@@ -117,8 +152,15 @@ static int go_on(struct synod_pipeline *p, uint64_t now_ns)
 		transfer->phase = SYNOD_TRANSFER_IDLE;
 		return p->image.error;
 	default:
-		if (!synod_fetch_is_receiving(&transfer->fetch) && is_due(p, now_ns) && has_news(p))
-			lend(p, SYNOD_IMAGE_SAVE, SYNOD_TRANSFER_SAVING);
+		if ((synod_fetch_is_receiving(&transfer->fetch) &&
+		     !synod_fetch_is_waiting(&transfer->fetch)) ||
+		    !is_due(p, now_ns) || !has_news(p))
+			return 0;
+		/* Half a snapshot that nobody offers any more is not worth a full log. */
+		synod_fetch_end(&transfer->fetch);
+		if (transfer->kept)
+			keep_no_more(p);
+		lend(p, SYNOD_IMAGE_SAVE, SYNOD_TRANSFER_SAVING);
 		return 0;
 	}
 }
@@ -265,11 +307,16 @@ static int take_piece(struct synod_pipeline *p, const struct synod_item *item, u
 		atomic_load_explicit(&p->published.slot_chosen, memory_order_relaxed), now_ns);
 	if (verdict == SYNOD_FETCH_WRONG)
 		synod_count(&p->journal.counters, SYNOD_SNAPSHOTS_WRONG, 1);
+	if (verdict == SYNOD_FETCH_RESUMED)
+		synod_count(&p->journal.counters, SYNOD_SNAPSHOTS_RESUMED, 1);
 	if (verdict != SYNOD_FETCH_TAKEN && verdict != SYNOD_FETCH_WHOLE)
 		return 0;
 	memcpy((uint8_t *)p->image.bytes + piece.offset, piece.bytes, piece.size);
 	synod_count(&p->journal.counters, SYNOD_PIECES_TAKEN, 1);
-	return verdict == SYNOD_FETCH_WHOLE ? write_received(p) : 0;
+	if (verdict == SYNOD_FETCH_WHOLE)
+		return write_received(p);
+	keep(p);
+	return 0;
 }
 
 static int take_messages(struct synod_pipeline *p, uint64_t now_ns)
@@ -310,6 +357,8 @@ int synod_transfer_poll(struct synod_pipeline *p, uint64_t now_ns)
 			     atomic_load_explicit(&p->published.slot_chosen, memory_order_relaxed),
 			     now_ns, &question))
 		ask(p, &question);
+	if (transfer->kept && !synod_fetch_is_receiving(&transfer->fetch))
+		keep_no_more(p);
 	if (transfer->phase == SYNOD_TRANSFER_IDLE && now_ns < transfer->look_ns)
 		return 0;
 	transfer->look_ns = now_ns + LOOK_NS;

@@ -145,6 +145,17 @@ static int journal_snapshot_busy(void *context)
 	return 0;
 }
 
+static void journal_snapshot_partial(void *context, const struct synod_journal_snapshot *of,
+				     const void *image, uint64_t received)
+{
+	struct bench *bench = context;
+
+	bench->partial = of ? *of : (struct synod_journal_snapshot){ 0 };
+	bench->partial_received = received;
+	synod_assert(image == (of ? bench->image : NULL));
+	synod_assert(!of || received < of->size);
+}
+
 static struct synod_journal_snapshot journal_snapshot(void *context)
 {
 	return ((struct bench *)context)->snapshot;
@@ -272,6 +283,7 @@ static void make_pipeline(struct bench *bench)
 			     .snapshot_wanted = journal_snapshot_wanted,
 			     .snapshot_write = journal_snapshot_write,
 			     .snapshot_busy = journal_snapshot_busy,
+			     .snapshot_partial = journal_snapshot_partial,
 			     .snapshot = journal_snapshot,
 			     .snapshot_read = journal_snapshot_read,
 			     .wait_fd = journal_wait_fd },
@@ -319,6 +331,17 @@ int bench_eal_end(void **state)
 	return rte_eal_cleanup();
 }
 
+/* By all peers. */
+static void greet(struct bench *bench)
+{
+	for (uint32_t peer = 2; peer <= bench->replicas; peer++) {
+		const struct synod_wire_header hello = { .type = SYNOD_HELLO,
+							 .argument = UINT64_C(1) << 32 | peer };
+
+		bench_put_peer(bench, peer, &hello, NULL, 0);
+	}
+}
+
 static struct bench *make(uint32_t replicas, uint32_t has_areas)
 {
 	const struct synod_apply_limits limits = synod_apply_limits(BENCH_SESSIONS);
@@ -349,12 +372,7 @@ static struct bench *make(uint32_t replicas, uint32_t has_areas)
 	make_pipeline(bench);
 	start.now_ns = bench->now_ns;
 	synod_pipeline_recover(bench->pipeline, &start);
-	for (uint32_t peer = 2; peer <= replicas; peer++) {
-		const struct synod_wire_header hello = { .type = SYNOD_HELLO,
-							 .argument = UINT64_C(1) << 32 | peer };
-
-		bench_put_peer(bench, peer, &hello, NULL, 0);
-	}
+	greet(bench);
 	if (replicas > 1)
 		return bench;
 	bench_run(bench, 1000);
@@ -391,6 +409,22 @@ void bench_restart(struct bench *bench)
 	synod_pipeline_recover(bench->pipeline, &start);
 	bench_run(bench, 1000);
 	synod_assert_cmp(bench->pipeline->order.core.role, ==, SYNOD_ROLE_LEADER);
+}
+
+void bench_restart_receiving(struct bench *bench)
+{
+	const struct synod_pipeline_start start = { .now_ns = bench->now_ns };
+	const uint64_t received = bench->partial_received;
+
+	synod_assert(bench->partial.slot && synod_apply_slot(bench->apply) == 0);
+	synod_pipeline_destroy(bench->pipeline);
+	bench->tickets_given = bench->tickets_durable = 0;
+	make_pipeline(bench);
+	memset(bench->image + received, 0xee, bench->image_room - received);
+	synod_pipeline_recover(bench->pipeline, &start);
+	synod_pipeline_load_partial(bench->pipeline, &bench->partial, received,
+				    synod_crc32c(bench->image, received));
+	greet(bench);
 }
 
 void bench_free(struct bench *bench)

@@ -74,6 +74,8 @@ struct bench {
 	uint32_t writes_held; /* 1: a snapshot that is written does not become durable */
 	struct synod_journal_snapshot snapshot; /* the durable one */
 	struct synod_journal_snapshot writing;	/* slot 0: none */
+	struct synod_journal_snapshot partial;	/* that is being received, as told; slot 0: none */
+	uint64_t partial_received;
 	uint8_t *snapshot_bytes;
 	const uint8_t *writing_bytes;
 	struct {
@@ -96,6 +98,9 @@ void bench_free(struct bench *bench);
 
 /* The process ends and starts again, on the same journal; it leads again before this returns. */
 void bench_restart(struct bench *bench);
+
+/* The same of one of three that has executed nothing, with what it was receiving as told. */
+void bench_restart_receiving(struct bench *bench);
 
 /* A datagram of that type from a client at that address. argument and slot as in wire.h. */
 void bench_put(struct bench *bench, uint64_t from, const struct synod_wire_header *header,

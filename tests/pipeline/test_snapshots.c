@@ -179,6 +179,62 @@ static void one_that_is_received_is_durable_before_it_is_loaded(void **state)
 	free(other.bytes);
 }
 
+static void one_that_was_half_received_goes_on_after_a_restart(void **state)
+{
+	struct bench *bench = bench_make_with_areas(3);
+	struct synod_wire_view view;
+	uint32_t checksum, pieces;
+	uint64_t to;
+
+	(void)state;
+	make_other(3000);
+	checksum = synod_crc32c(other.bytes, other.size);
+	pieces = (uint32_t)((other.size + SYNOD_PIECE_SIZE_MAX - 1) / SYNOD_PIECE_SIZE_MAX);
+	put_piece(bench, other.slot, 0, checksum);
+	put_piece(bench, other.slot, SYNOD_PIECE_SIZE_MAX, checksum);
+	bench_run(bench, 20);
+	assert_int_equal(bench->partial.slot, other.slot);
+	assert_int_equal(bench->partial.size, other.size);
+	assert_int_equal(bench->partial.checksum, checksum);
+	assert_int_equal(bench->partial_received, 2 * SYNOD_PIECE_SIZE_MAX);
+	assert_memory_equal(bench->image, other.bytes, bench->partial_received);
+	while (bench_take(bench, &to, &view))
+		;
+	bench_restart_receiving(bench);
+	assert_int_equal(answer(bench, other.slot, checksum), 0); /* it asks nobody yet */
+	put_piece(bench, other.slot, 0, checksum);
+	assert_in_range(answer(bench, other.slot, checksum), 1, 2 * pieces);
+	assert_int_equal(count(bench, SYNOD_SNAPSHOTS_RESUMED), 1);
+	assert_int_equal(count(bench, SYNOD_PIECES_TAKEN), pieces - 2);
+	assert_int_equal(bench->partial.slot, 0); /* and the buffer is told to be free */
+	assert_int_equal(synod_apply_slot(bench->apply), other.slot);
+	assert_int_equal(synod_apply_hash(bench->apply), other.hash);
+	assert_int_equal(bench->snapshot.checksum, checksum);
+	bench_free(bench);
+	free(other.bytes);
+}
+
+static void half_of_one_that_nobody_offers_gives_way_to_an_own_one(void **state)
+{
+	const struct synod_journal_snapshot half = { .slot = 5000, .size = 9000, .checksum = 1 };
+	struct bench *bench = bench_make_with_areas(1);
+	uint64_t session = bench_open_session(bench, 1);
+
+	(void)state;
+	bench_request(bench, SYNOD_COMMAND_APPLY, session, 1, "x", 1);
+	bench_run(bench, 20);
+	bench->partial = half;
+	synod_pipeline_load_partial(bench->pipeline, &half, 4096, 1);
+	bench_run(bench, 100);
+	assert_int_equal(bench->partial.slot, half.slot);
+	assert_int_equal(bench->snapshot.slot, 0);
+	bench->wants = 1;
+	bench_run(bench, 100);
+	assert_int_equal(bench->partial.slot, 0);
+	assert_int_equal(bench->snapshot.slot, synod_apply_slot(bench->apply));
+	bench_free(bench);
+}
+
 static void one_that_is_not_what_it_was_offered_as_changes_nothing(void **state)
 {
 	struct bench *bench = bench_make_with_areas(3);
@@ -252,6 +308,8 @@ int main(void)
 		cmocka_unit_test(
 			want_of_room_is_busy_where_a_snapshot_can_free_it_and_full_elsewhere),
 		cmocka_unit_test(one_that_is_received_is_durable_before_it_is_loaded),
+		cmocka_unit_test(one_that_was_half_received_goes_on_after_a_restart),
+		cmocka_unit_test(half_of_one_that_nobody_offers_gives_way_to_an_own_one),
 		cmocka_unit_test(one_that_is_not_what_it_was_offered_as_changes_nothing),
 		cmocka_unit_test(who_asks_for_a_slot_that_is_gone_is_offered_and_sent_the_snapshot),
 	};
