@@ -53,6 +53,7 @@ enum {
 	X(TURNS, "turns_of_a_ring", 20)        \
 	X(SNAPSHOTS, "snapshots", 100)         \
 	X(INSTALLED, "snapshots_installed", 4) \
+	X(RESUMED, "snapshots_resumed", 0)     \
 	X(VOUCHED, "vouched_for", 50)
 
 enum sim_traffic {

@@ -474,7 +474,9 @@ static enum sim_halt go_on(struct sim *sim, struct sim_replica *replica, int cal
 						  .plan = &disk->found.plan,
 						  .index = &disk->found.index,
 						  .memory = disk->memory,
-						  .fence_step = sim->params.fence_step };
+						  .fence_step = sim->params.fence_step,
+						  .steps = { .piece = SYNOD_BLOCK_SIZE,
+							     .note = SYNOD_BLOCK_SIZE } };
 
 	synod_writer_init(&disk->writer, &start);
 	halt = begin_life(sim, replica, calm);

@@ -3,8 +3,11 @@
  * Snapshots: in a quarter of the seeds the journals are small rings, which a run writes over many
  * times; then the state is saved now and then, by the machine's code that ships, put away by the
  * writer that ships, loaded at the next start, and carried to whoever lacks slots that no log holds
- * any more. (It travels whole here, or not at all, or with a bit wrong; how it travels in pieces is
- * engine/journal/fetch.h, which has tests of its own.)
+ * any more. (It travels in a few portions here, or breaks off, or comes with a bit wrong; how it
+ * travels in pieces is engine/journal/fetch.h, which has tests of its own.)
+ *
+ * What has come of it is put away by the writer that ships. Who starts with half of one that is
+ * proved must find what was sent to it, byte for byte, and goes on from there.
  *
  * Nothing may be written over that one of the superblock's copies still needs (I15): a head that
  * moved too soon shows as a journal that is corrupt without damage, or as a chosen slot without
@@ -26,10 +29,35 @@ static struct {
 	uint32_t checksum;
 } sent[SYNOD_REPLICAS_MAX + 1];
 
+/* What a replica is receiving: its process's memory, with the image. */
+static struct {
+	struct synod_fetch_image of; /* slot 0: nothing */
+	uint64_t received;
+	int waiting; /* 1: nobody is sending it; it gives way to an own one */
+} receiving[SYNOD_REPLICAS_MAX + 1];
+
+/* And what came of it last, in this life or another. */
+static struct {
+	uint8_t bytes[SIM_AREA_SIZE];
+	struct synod_fetch_image of;
+} came[SYNOD_REPLICAS_MAX + 1];
+
 void sim_snapshot_reset(void)
 {
-	for (uint32_t id = 0; id <= SYNOD_REPLICAS_MAX; id++)
+	for (uint32_t id = 0; id <= SYNOD_REPLICAS_MAX; id++) {
 		sent[id].slot = 0;
+		came[id].of.slot = 0;
+		receiving[id].of.slot = 0;
+	}
+}
+
+/* Nothing is received any more. */
+static void give_up(struct sim_replica *replica)
+{
+	if (!receiving[replica->id].of.slot)
+		return;
+	receiving[replica->id].of.slot = 0;
+	synod_writer_partial_forget(&replica->disk.writer);
 }
 
 void sim_snapshot_take(struct sim *sim, struct sim_replica *replica)
@@ -43,6 +71,9 @@ void sim_snapshot_take(struct sim *sim, struct sim_replica *replica)
 	/* Often before it is time. */
 	if (!synod_writer_snapshot_wanted(writer) && sim_below(sim, 60))
 		return;
+	if (receiving[replica->id].of.slot && !receiving[replica->id].waiting)
+		return; /* the image is in use */
+	give_up(replica);
 	size = synod_apply_save(replica->apply, images[replica->id]);
 	sim_check(sim, size <= SIM_AREA_SIZE, "replica %u saves %llu bytes", replica->id,
 		  (unsigned long long)size);
@@ -74,11 +105,38 @@ static void load(struct sim *sim, struct sim_replica *replica, const uint8_t *im
 	replica->chosen_last = slot > replica->chosen_last ? slot : replica->chosen_last;
 }
 
+/* As engine/host/recover.c does. */
+static void load_half(struct sim *sim, struct sim_replica *replica)
+{
+	const struct synod_journal_recovery *found = &replica->disk.found.recovery;
+	const uint32_t id = replica->id;
+	const uint8_t *bytes = replica->disk.image + found->partial_offset;
+
+	receiving[id].of.slot = 0;
+	if (found->partial.slot <= found->chosen_through ||
+	    synod_crc32c(bytes, found->partial_received) != found->partial_crc)
+		return;
+	sim_check(sim,
+		  !synod_fetch_image_same(&found->partial, &came[id].of) ||
+			  memcmp(bytes, came[id].bytes, found->partial_received) == 0,
+		  "I13: replica %u: half of the snapshot of slot %llu is not what was received", id,
+		  (unsigned long long)found->partial.slot);
+	memcpy(images[id], bytes, found->partial_received);
+	receiving[id].of = found->partial;
+	receiving[id].received = found->partial_received;
+	receiving[id].waiting = 1;
+	synod_writer_partial_found(&replica->disk.writer, images[id]);
+	sim_tell(sim, "%u has %llu bytes of the snapshot of slot %llu", id,
+		 (unsigned long long)found->partial_received,
+		 (unsigned long long)found->partial.slot);
+}
+
 void sim_snapshot_load(struct sim *sim, struct sim_replica *replica)
 {
 	const struct synod_journal_recovery *found = &replica->disk.found.recovery;
 	const uint8_t *image = replica->disk.image + found->snapshot_offset;
 
+	load_half(sim, replica);
 	if (!found->snapshot_slot)
 		return;
 	sim_check(sim, synod_crc32c(image, found->snapshot_size) == found->snapshot_checksum,
@@ -109,25 +167,86 @@ void sim_snapshot_offer(struct sim *sim, struct sim_replica *replica, uint32_t t
 						.who = (uint8_t)to });
 }
 
+/* Some more of it, or the rest. Returns 1 when all is there. */
+static int receive(struct sim *sim, struct sim_replica *replica)
+{
+	const uint32_t id = replica->id;
+	const struct synod_fetch_image of = { .slot = sent[id].slot,
+					      .total = sent[id].size,
+					      .checksum = sent[id].checksum };
+	uint64_t *received = &receiving[id].received;
+	uint64_t portion;
+
+	if (!synod_fetch_image_same(&of, &receiving[id].of)) {
+		receiving[id].of = of;
+		*received = 0;
+	} else if (receiving[id].waiting) {
+		sim_done(sim, SIM_TRAFFIC_RESUMED);
+	}
+	receiving[id].waiting = 0;
+	came[id].of = of;
+	portion = of.total - *received;
+	if (sim_below(sim, 3))
+		portion = sim_between(sim, 1, portion);
+	memcpy(images[id] + *received, sent[id].bytes + *received, portion);
+	memcpy(came[id].bytes + *received, sent[id].bytes + *received, portion);
+	*received += portion;
+	if (*received == of.total)
+		return 1;
+	synod_writer_partial(&replica->disk.writer, &of, images[id], *received);
+	sim_replica_schedule_journal(sim, replica);
+	return 0;
+}
+
+static void go_on_later(struct sim *sim, uint32_t to, uint64_t delay)
+{
+	sim_queue_push(sim, (struct sim_event){ .at = sim->now + delay,
+						.kind = SIM_SNAPSHOT,
+						.who = (uint8_t)to });
+}
+
 void sim_snapshot_arrived(struct sim *sim, struct sim_replica *replica)
 {
 	struct synod_writer *writer = &replica->disk.writer;
-	const uint64_t slot = sent[replica->id].slot;
-	const uint64_t size = sent[replica->id].size;
-	const int whole = synod_crc32c(sent[replica->id].bytes, size) == sent[replica->id].checksum;
+	const uint32_t id = replica->id;
+	const uint64_t slot = sent[id].slot;
+	const uint64_t size = sent[id].size;
 
-	sent[replica->id].slot = 0;
-	if (!replica->up || replica->paused_until > sim->now || !whole)
+	/* Some of it may have reached the disk: one more crash is well spent here. */
+	if (replica->up && receiving[id].of.slot && sim->phase == SIM_SAFETY &&
+	    sim_below(sim, 4) == 0)
+		sim_replica_crash(sim, replica);
+	if (!replica->up || replica->paused_until > sim->now) {
+		receiving[id].waiting = 1;
+		if (sim_below(sim, 8)) {
+			/* Whoever sent it has it still. */
+			go_on_later(sim, id, sim_between(sim, 100 * SIM_MS, SIM_SECOND));
+			return;
+		}
+		sent[id].slot = 0;
 		return;
+	}
 	if (replica->installing || synod_writer_snapshot_busy(writer) || slot <= replica->applied ||
-	    slot <= writer->superblock.want.snapshot_slot)
+	    slot <= writer->superblock.want.snapshot_slot) {
+		give_up(replica);
+		sent[id].slot = 0;
 		return;
-	memcpy(images[replica->id], sent[replica->id].bytes, size);
-	sim_check(sim, synod_writer_snapshot(writer, slot, images[replica->id], size) == 0,
-		  "replica %u cannot write another's snapshot", replica->id);
+	}
+	if (!receive(sim, replica)) {
+		go_on_later(sim, id, sim_between(sim, SIM_MS, 60 * SIM_MS));
+		return;
+	}
+	sent[id].slot = 0;
+	if (synod_crc32c(images[id], size) != sent[id].checksum) {
+		give_up(replica);
+		return;
+	}
+	sim_check(sim, synod_writer_snapshot(writer, slot, images[id], size) == 0,
+		  "replica %u cannot write another's snapshot", id);
+	receiving[id].of.slot = 0;
 	replica->installing = slot;
 	replica->installing_size = size;
-	sim_tell(sim, "%u takes the snapshot of slot %llu", replica->id, (unsigned long long)slot);
+	sim_tell(sim, "%u takes the snapshot of slot %llu", id, (unsigned long long)slot);
 	sim_replica_schedule_journal(sim, replica);
 }
 
