@@ -14,6 +14,12 @@
 
 enum {
 	BURST = 64,
+	/* Clients that a turn looks at for their timers, in rotation, besides those that it has
+	 * something for: 16,384 are seen in 256 turns, some milliseconds. */
+	SWEEP = 64,
+	/* Numbers that all clients together have room for: 12 MiB. */
+	WINDOWS_MAX = 64 * SYNOD_SESSION_WINDOW_MAX,
+	WINDOW_MIN = 16,
 	BURSTS_MAX = 16, /* of datagrams in a turn, so that it submits too */
 	GAP_NS_DEFAULT = 20 * 1000 * 1000,
 };
@@ -27,11 +33,29 @@ struct load_op {
 	uint32_t under_way;
 };
 
+struct load_client {
+	struct synod_client *client;
+	uint32_t has_room; /* 1: it stands in the queue of those that have */
+	uint32_t given;	   /* 1: it was given something in this turn */
+	uint64_t turn;	   /* in which it was polled last */
+};
+
 struct synod_load {
 	struct synod_load_config config;
-	struct synod_client *clients[SYNOD_FAN_CLIENTS_MAX];
-	uint32_t client_turn; /* whose turn it is to be given what is submitted next */
-	struct synod_fan fan; /* between them and the transport */
+	struct load_client *clients;
+	struct synod_fan *fan; /* between them and the transport */
+	uint32_t client_max;   /* operations under way of each */
+	uint32_t sweep;	       /* where the last look for timers ended */
+	uint64_t turn;
+	uint32_t *room; /* a ring of `sessions`: who has room, in that order */
+	uint32_t room_first;
+	uint32_t room_count;
+	uint32_t *given; /* who was given something in this turn */
+	uint32_t given_count;
+	/* Who is registering; all below admitted that are not among them are done. */
+	uint32_t connecting[SYNOD_LOAD_CONNECTING_MAX];
+	uint32_t connecting_count;
+	uint32_t admitted;
 	enum synod_load_phase phase;
 	uint64_t phase_end_ns;
 	uint64_t started_ns; /* first turn; 0: none yet */
@@ -75,23 +99,66 @@ static struct synod_workload_config workload_config(const struct synod_load_conf
 	};
 }
 
+static uint32_t window_of(const struct synod_load_config *config)
+{
+	return config->window ? config->window : SYNOD_SESSION_WINDOW_MAX;
+}
+
 static int config_sane(const struct synod_load_config *config)
 {
 	return config->sessions >= 1 && config->sessions <= SYNOD_FAN_CLIENTS_MAX &&
+	       window_of(config) <= SYNOD_SESSION_WINDOW_MAX &&
 	       config->outstanding >= config->sessions &&
-	       config->outstanding <= config->sessions * (SYNOD_SESSION_WINDOW / 2) &&
+	       config->outstanding <= config->sessions * (window_of(config) / 2) &&
 	       config->rate_per_s >= 0 && config->deadline_ns > 0 && config->duration_ns > 0;
+}
+
+/* The even share of a session. */
+static uint32_t client_max(const struct synod_load_config *config)
+{
+	return (config->outstanding + config->sessions - 1) / config->sessions;
+}
+
+/* Of all clients alike: room for numbers while there is some, and for a datagram as they need. */
+static struct synod_client_config client_config(const struct synod_load_config *config)
+{
+	struct synod_workload_config workload = workload_config(config);
+	uint32_t command =
+		SYNOD_COMMAND_HEADER_SIZE + SYNOD_WIRE_ALIGN(synod_workload_command_max(&workload));
+	uint64_t datagram = SYNOD_HEADER_SIZE + (uint64_t)client_max(config) * command;
+	struct synod_client_config made = {
+		.struct_size = sizeof(made),
+		.replicas = config->replicas,
+		.cluster = config->cluster,
+		.datagram_size_max = config->datagram_size_max,
+		.outstanding_max = client_max(config),
+		.retry_ns = config->retry_ns,
+		.deadline_ns = config->deadline_ns,
+		.window_max = SYNOD_SESSION_WINDOW_MAX,
+	};
+
+	while (made.window_max > WINDOW_MIN && made.window_max / 4 >= made.outstanding_max &&
+	       (uint64_t)made.window_max * config->sessions > WINDOWS_MAX)
+		made.window_max /= 2; /* at most 8 turns */
+	if (datagram < SYNOD_FRAME_SIZE_MAX &&
+	    (!made.datagram_size_max || datagram < made.datagram_size_max))
+		made.datagram_size_max = (uint32_t)datagram;
+	return made;
 }
 
 size_t synod_load_size(const struct synod_load_config *config)
 {
 	struct synod_workload_config workload = workload_config(config);
+	struct synod_client_config client;
 	size_t workload_size = config_sane(config) ? synod_workload_size(&workload) : 0;
 
 	if (!workload_size)
 		return 0;
-	return line_round(sizeof(struct synod_load)) +
-	       config->sessions * line_round(synod_client_size()) +
+	client = client_config(config);
+	return line_round(sizeof(struct synod_load)) + synod_fan_size(config->sessions) +
+	       line_round(config->sessions * sizeof(struct load_client)) +
+	       2 * line_round(config->sessions * sizeof(uint32_t)) +
+	       config->sessions * line_round(synod_client_size_of(&client)) +
 	       line_round(config->outstanding * sizeof(struct load_op)) +
 	       line_round(config->outstanding * sizeof(struct load_op *)) +
 	       line_round(workload_size);
@@ -114,33 +181,66 @@ static void prepare_lanes(struct synod_load *load)
 	}
 }
 
-static int make_clients(struct synod_load *load, uint8_t *at,
+/* A piece of the memory that follows. */
+static void *take(uint8_t **at, size_t size)
+{
+	void *taken = *at;
+
+	*at += line_round(size);
+	return taken;
+}
+
+/* Client i has room, and waits for its turn to be given something. */
+static void queue_up(struct synod_load *load, uint32_t i)
+{
+	uint32_t sessions = load->config.sessions;
+
+	if (load->clients[i].has_room)
+		return;
+	synod_assert_cmp(load->room_count, <, sessions);
+	load->clients[i].has_room = 1;
+	load->room[(load->room_first + load->room_count++) % sessions] = i;
+}
+
+static uint32_t leave_queue(struct synod_load *load)
+{
+	uint32_t i = load->room[load->room_first];
+
+	synod_assert(load->room_count > 0);
+	load->clients[i].has_room = 0;
+	load->room_first = (load->room_first + 1) % load->config.sessions;
+	load->room_count--;
+	return i;
+}
+
+static int make_clients(struct synod_load *load, uint8_t **at,
 			const struct synod_transport *transport)
 {
 	const struct synod_load_config *config = &load->config;
+	struct synod_client_config made = client_config(config);
 	uint64_t nonce = config->nonce;
 	uint32_t i;
 
-	synod_fan_init(&load->fan, transport, config->sessions);
+	load->fan = synod_fan_init(take(at, synod_fan_size(config->sessions)), transport,
+				   config->sessions);
+	load->client_max = made.outstanding_max;
+	load->clients = take(at, config->sessions * sizeof(*load->clients));
+	load->room = take(at, config->sessions * sizeof(*load->room));
+	load->given = take(at, config->sessions * sizeof(*load->given));
+	if (made.datagram_size_max > transport->datagram_size_max)
+		made.datagram_size_max = transport->datagram_size_max;
 	for (i = 0; i < config->sessions; i++) {
-		const struct synod_client_config client_config = {
-			.struct_size = sizeof(client_config),
-			.replicas = config->replicas,
-			.cluster = config->cluster,
-			.nonce = i ? synod_random_next(&nonce) : config->nonce,
-			.outstanding_max = config->outstanding < SYNOD_SESSION_WINDOW / 2
-						   ? config->outstanding
-						   : SYNOD_SESSION_WINDOW / 2,
-			.retry_ns = config->retry_ns,
-			.deadline_ns = config->deadline_ns,
-		};
-		int error = synod_client_init(&load->clients[i], at, &client_config,
-					      &load->fan.transports[i]);
+		int error;
 
+		made.nonce = i ? synod_random_next(&nonce) : config->nonce;
+		load->clients[i] = (struct load_client){ 0 };
+		error = synod_client_init(&load->clients[i].client,
+					  take(at, synod_client_size_of(&made)), &made,
+					  synod_fan_transport(load->fan, i));
 		if (error)
 			return error;
-		synod_fan_belongs(&load->fan, i, load->clients[i]);
-		at += line_round(synod_client_size());
+		synod_fan_belongs(load->fan, i, load->clients[i].client);
+		queue_up(load, i);
 	}
 	return 0;
 }
@@ -161,18 +261,15 @@ int synod_load_init(struct synod_load **load, void *memory, const struct synod_l
 	made->client_next = config->history_client;
 	if (!made->config.gap_ns)
 		made->config.gap_ns = GAP_NS_DEFAULT;
-	at += line_round(sizeof(*made));
-	error = make_clients(made, at, transport);
+	(void)take(&at, sizeof(*made));
+	error = make_clients(made, &at, transport);
 	if (error)
 		return error;
 	if (SYNOD_COMMAND_HEADER_SIZE + synod_workload_command_max(&workload) >
-	    synod_client_commands_size(made->clients[0]))
+	    synod_client_commands_size(made->clients[0].client))
 		return -EINVAL;
-	at += config->sessions * line_round(synod_client_size());
-	made->ops = (struct load_op *)(void *)at;
-	at += line_round(config->outstanding * sizeof(struct load_op));
-	made->free_ops = (struct load_op **)(void *)at;
-	at += line_round(config->outstanding * sizeof(struct load_op *));
+	made->ops = take(&at, config->outstanding * sizeof(struct load_op));
+	made->free_ops = take(&at, config->outstanding * sizeof(struct load_op *));
 	made->workload = synod_workload_init(at, &workload);
 	prepare_lanes(made);
 	*load = made;
@@ -184,15 +281,23 @@ static uint32_t lane_of(const struct synod_load *load, const struct load_op *op)
 	return (uint32_t)(op - load->ops);
 }
 
-/* To the client whose turn it is; one that has no room is passed by. Returns 1 if one took it. */
+/* To the first of those that have room. Returns 1 if one took it. */
 static int give(struct synod_load *load, struct synod_client_op *op, uint64_t now_ns)
 {
-	uint32_t k;
+	while (load->room_count) { /* at most `sessions` turns: each but the last takes one away */
+		uint32_t i = load->room[load->room_first];
+		struct load_client *to = &load->clients[i];
+		uint32_t taken = synod_client_submit(to->client, &op, 1, now_ns);
 
-	for (k = 0; k < load->config.sessions; k++) {
-		if (synod_client_submit(load->clients[load->client_turn], &op, 1, now_ns))
-			return 1;
-		load->client_turn = (load->client_turn + 1) % load->config.sessions;
+		/* One that is held back by its window is here again when it was answered. */
+		if (!taken || synod_client_outstanding(to->client) == load->client_max)
+			(void)leave_queue(load);
+		if (!taken)
+			continue;
+		if (!to->given)
+			load->given[load->given_count++] = i;
+		to->given = 1;
+		return 1;
 	}
 	return 0;
 }
@@ -335,8 +440,9 @@ static void note_history(struct synod_load *load, struct load_op *op)
 		op->client = load->client_next++;
 }
 
-static uint32_t reap_client(struct synod_load *load, struct synod_client *client, uint64_t now_ns)
+static uint32_t reap_client(struct synod_load *load, uint32_t i, uint64_t now_ns)
 {
+	struct synod_client *client = load->clients[i].client;
 	uint32_t count = 0;
 	uint32_t burst;
 
@@ -356,6 +462,45 @@ static uint32_t reap_client(struct synod_load *load, struct synod_client *client
 		}
 		count += burst;
 	} while (burst == BURST);
+	load->clients[i].turn = load->turn;
+	synod_fan_note(load->fan, i);
+	if (count)
+		queue_up(load, i);
+	return count;
+}
+
+/* Who is not connected is looked at each turn, and replaced by the next when it is. */
+static uint32_t reap_connecting(struct synod_load *load, uint64_t now_ns)
+{
+	uint32_t count = 0;
+	uint32_t at = 0;
+
+	while (load->connecting_count < SYNOD_LOAD_CONNECTING_MAX &&
+	       load->admitted < load->config.sessions)
+		load->connecting[load->connecting_count++] = load->admitted++;
+	while (at < load->connecting_count) { /* each turn goes on, or takes one away */
+		uint32_t i = load->connecting[at];
+
+		count += reap_client(load, i, now_ns);
+		if (synod_client_session(load->clients[i].client))
+			load->connecting[at] = load->connecting[--load->connecting_count];
+		else
+			at++;
+	}
+	return count;
+}
+
+/* A few of the others, for their timers. */
+static uint32_t sweep(struct synod_load *load, uint64_t now_ns)
+{
+	uint32_t most = load->admitted < SWEEP ? load->admitted : SWEEP;
+	uint32_t count = 0;
+
+	while (most--) {
+		load->sweep = load->sweep + 1 < load->admitted ? load->sweep + 1 : 0;
+		if (load->clients[load->sweep].turn != load->turn)
+			count += reap_client(load, load->sweep, now_ns);
+	}
 	return count;
 }
 
@@ -366,13 +511,17 @@ static uint32_t reap(struct synod_load *load, uint64_t now_ns)
 	uint32_t burst;
 	uint32_t bursts = 0;
 
+	load->turn++;
 	do {
-		uint32_t i;
+		uint32_t k;
 
-		burst = synod_fan_take(&load->fan);
-		for (i = 0; i < load->config.sessions; i++)
-			count += reap_client(load, load->clients[i], now_ns);
+		burst = synod_fan_take(load->fan);
+		for (k = 0; k < load->fan->dealt_count; k++)
+			count += reap_client(load, load->fan->dealt[k], now_ns);
 	} while (burst == SYNOD_FAN_BURST && ++bursts < BURSTS_MAX);
+	count += reap_connecting(load, now_ns);
+	count += sweep(load, now_ns);
+	synod_fan_flush(load->fan);
 	synod_assert_cmp(load->free_count, <=, load->config.outstanding);
 	if (load->result.acked != acked)
 		note_gap(load, now_ns);
@@ -383,6 +532,7 @@ static void begin_phase(struct synod_load *load, enum synod_load_phase phase, ui
 {
 	load->phase = phase;
 	if (phase == SYNOD_LOAD_WARMING) {
+		load->result.connect_ns = now_ns - load->started_ns;
 		load->schedule_ns = now_ns;
 		load->due_ns = load->config.rate_per_s > 0 ? gap_to_next(load) : 0;
 		load->phase_end_ns = now_ns + load->config.warmup_ns;
@@ -397,22 +547,12 @@ static void begin_phase(struct synod_load *load, enum synod_load_phase phase, ui
 
 static int all_open(const struct synod_load *load)
 {
-	uint32_t i;
-
-	for (i = 0; i < load->config.sessions; i++)
-		if (!synod_client_session(load->clients[i]))
-			return 0;
-	return 1;
+	return load->admitted == load->config.sessions && !load->connecting_count;
 }
 
 static uint32_t under_way(const struct synod_load *load)
 {
-	uint32_t sum = 0;
-	uint32_t i;
-
-	for (i = 0; i < load->config.sessions; i++)
-		sum += synod_client_outstanding(load->clients[i]);
-	return sum;
+	return load->config.outstanding - load->free_count;
 }
 
 static void maybe_next_phase(struct synod_load *load, uint64_t now_ns)
@@ -444,14 +584,16 @@ static uint32_t submit(struct synod_load *load, uint64_t now_ns)
 		return 0;
 	count = load->config.rate_per_s > 0 ? submit_open(load, now_ns)
 					    : submit_closed(load, now_ns);
-	synod_assert(load->config.sessions > 0);
-	if (count) {
-		uint32_t i;
+	while (load->given_count) { /* at most `sessions` turns */
+		struct load_client *to = &load->clients[load->given[--load->given_count]];
 
-		for (i = 0; i < load->config.sessions; i++)
-			synod_client_flush(load->clients[i], now_ns);
-		load->client_turn = (load->client_turn + 1) % load->config.sessions;
+		to->given = 0;
+		synod_client_flush(to->client, now_ns);
 	}
+	/* Whoever was given something and has room left: after the others, the next time. */
+	if (count && load->room_count)
+		queue_up(load, leave_queue(load));
+	synod_fan_flush(load->fan);
 	return count;
 }
 
@@ -523,10 +665,12 @@ enum synod_load_phase synod_load_phase(const struct synod_load *load)
 uint64_t synod_load_deadline(const struct synod_load *load)
 {
 	uint64_t deadline_ns = load->phase_end_ns;
-	uint32_t i;
+	uint32_t sessions = load->config.sessions;
+	uint32_t k;
 
-	for (i = 0; i < load->config.sessions; i++) {
-		uint64_t client_ns = synod_client_deadline(load->clients[i]);
+	for (k = 1; k <= sessions && k <= SWEEP; k++) {
+		uint32_t i = (load->sweep + k) % sessions;
+		uint64_t client_ns = synod_client_deadline(load->clients[i].client);
 
 		if (client_ns < deadline_ns)
 			deadline_ns = client_ns;
@@ -573,5 +717,5 @@ void synod_load_result(const struct synod_load *load, struct synod_load_result *
 	result->lag = &load->lag;
 	memset(&result->client, 0, sizeof(result->client));
 	for (i = 0; i < load->config.sessions; i++)
-		add_counters(&result->client, synod_client_counters(load->clients[i]));
+		add_counters(&result->client, synod_client_counters(load->clients[i].client));
 }

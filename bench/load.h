@@ -14,7 +14,9 @@
  * lag: a run whose lag is not small against its latencies measured the generator.
  *
  * A session bears half its window of operations at once; for more, several clients share the
- * transport (bench/fan.h) and are given what is submitted in turn.
+ * transport (bench/fan.h). Each has at most its even share of `outstanding` under way, and is given
+ * operations when it has room, in the order in which they got it. There may be thousands: no turn
+ * looks at all of them. Connecting, CONNECTING_MAX of them register at a time.
  *
  * What the operations are is bench/workload.h; what each client saw may be noted in a history
  * (bench/history.h). There every operation under way is a client of its own, a lane: its operations
@@ -36,14 +38,17 @@
 #include <stdint.h>
 
 enum {
-	SYNOD_LOAD_GAPS_MAX = 256
+	SYNOD_LOAD_GAPS_MAX = 256,
+	SYNOD_LOAD_CONNECTING_MAX = 64,
 };
 
 struct synod_load_config {
 	uint64_t cluster;
 	uint32_t replicas;
 	uint32_t sessions;    /* clients, each with a session: 1..SYNOD_FAN_CLIENTS_MAX */
-	uint32_t outstanding; /* of all together: sessions..sessions * SYNOD_SESSION_WINDOW / 2 */
+	uint32_t window;      /* of a session, as the cluster has it; 0: SYNOD_SESSION_WINDOW_MAX */
+	uint32_t outstanding; /* of all together: sessions..sessions * window / 2 */
+	uint32_t datagram_size_max; /* bytes of a request; 0: what the transport takes */
 	enum synod_workload_kind workload;
 	uint32_t payload_size; /* bytes; kv: of a value */
 	uint32_t keys;	       /* kv, as the next two: see workload.h */
@@ -93,7 +98,8 @@ struct synod_load_result {
 	uint64_t notes_lost;	 /* acknowledgements that acked_max had no room for */
 	uint64_t history_waits;	 /* turns not taken because the history had no room */
 	uint64_t measured_ns;
-	double ops_per_s; /* acked_measured over measured_ns */
+	uint64_t connect_ns; /* until all sessions were open */
+	double ops_per_s;    /* acked_measured over measured_ns */
 	struct synod_load_gap gap_max;
 	uint32_t gaps_count; /* may exceed what gaps holds */
 	struct synod_load_gap gaps[SYNOD_LOAD_GAPS_MAX];
@@ -127,7 +133,10 @@ uint64_t synod_load_take_acked(struct synod_load *load, uint64_t least,
 /* The phase; SYNOD_LOAD_DONE and above: no more turns. */
 enum synod_load_phase synod_load_phase(const struct synod_load *load);
 
-/* When the next turn has something to do, if nothing arrives before. */
+/*
+ * When the next turn has something to do, if nothing arrives before. Of many sessions: of those
+ * that it will look at; come again soon.
+ */
 uint64_t synod_load_deadline(const struct synod_load *load);
 
 /* Ends the measurement now: what is under way is drained. */

@@ -28,7 +28,6 @@ enum {
 	/* Short enough that a transport yields the core and does not sleep on it. */
 	IDLE_NS = 20 * 1000,
 	OUTSTANDING_DEFAULT = 1024,
-	SESSION_OUTSTANDING = SYNOD_SESSION_WINDOW / 2,
 	/* Of a history, at least: some milliseconds of the highest rates. */
 	HISTORY_RECORDS = 8192,
 };
@@ -53,6 +52,7 @@ struct main_options {
 	uint64_t payload;
 	uint64_t outstanding;
 	uint64_t sessions; /* 0: as few as do */
+	uint64_t datagram; /* 0: as large as may be */
 	uint64_t rate;
 	uint64_t seed;
 	uint64_t retry_ms;
@@ -111,6 +111,8 @@ static int parse(int argc, char **argv)
 		  "commands under way at most, of all sessions (1024)", 0 },
 		{ "sessions", SYNOD_OPTION_NUMBER, &options.sessions, "N",
 		  "clients with a session each (as few as bear the outstanding)", 0 },
+		{ "datagram", SYNOD_OPTION_NUMBER, &options.datagram, "BYTES",
+		  "of a request, at most (what the way there takes)", 0 },
 		{ "rate", SYNOD_OPTION_NUMBER, &options.rate, "OPS",
 		  "open loop at so many a second; without it closed loop", 0 },
 		{ "constant", SYNOD_OPTION_FLAG, &options.constant, NULL,
@@ -200,13 +202,14 @@ static int check_workload(void)
 	return wrong ? wrong : check_reads();
 }
 
-static int check_sessions(void)
+/* What the cluster's sessions bear: how many there are, and how much each, is configured. */
+static int check_sessions(const struct synod_config *config)
 {
-	int wrong = check_range("outstanding", options.outstanding, 1,
-				(uint64_t)SYNOD_FAN_CLIENTS_MAX * SESSION_OUTSTANDING);
-	uint64_t least = (options.outstanding + SESSION_OUTSTANDING - 1) / SESSION_OUTSTANDING;
-	uint64_t most = options.outstanding < SYNOD_FAN_CLIENTS_MAX ? options.outstanding
-								    : SYNOD_FAN_CLIENTS_MAX;
+	uint64_t each = config->session_window / 2;
+	int wrong = check_range("outstanding", options.outstanding, 1, config->sessions * each);
+	uint64_t least = (options.outstanding + each - 1) / each;
+	uint64_t most =
+		options.outstanding < config->sessions ? options.outstanding : config->sessions;
 
 	if (!options.sessions)
 		options.sessions = least;
@@ -222,7 +225,7 @@ static int check_options(void)
 	if (!wrong)
 		wrong = check_workload();
 	if (!wrong)
-		wrong = check_sessions();
+		wrong = check_range("datagram", options.datagram, 0, SYNOD_FRAME_SIZE_MAX);
 	if (!wrong)
 		wrong = check_range("rate", options.rate, 0, 100000000);
 	if (!wrong)
@@ -243,7 +246,9 @@ static struct synod_load_config load_config(const struct synod_config *config,
 		.cluster = config->id,
 		.replicas = config->replicas,
 		.sessions = (uint32_t)options.sessions,
+		.window = config->session_window,
 		.outstanding = (uint32_t)options.outstanding,
+		.datagram_size_max = (uint32_t)options.datagram,
 		.workload =
 			strcmp(options.workload, "kv") ? SYNOD_WORKLOAD_APPEND : SYNOD_WORKLOAD_KV,
 		.payload_size = (uint32_t)options.payload,
@@ -420,7 +425,9 @@ static int drive(struct synod_load_config *config, const struct ground *ground)
 	if (!failed && synod_load_init(&load, memory, config, transport))
 		failed = synod_tool_complain("--payload %" PRIu64 " does not fit a datagram of %u "
 					     "bytes",
-					     options.payload, transport->datagram_size_max);
+					     options.payload,
+					     options.datagram ? (uint32_t)options.datagram
+							      : transport->datagram_size_max);
 	if (!failed)
 		failed = run(load, transport, notes, config->history);
 	if (load)
@@ -449,6 +456,8 @@ int main(int argc, char **argv)
 		result = synod_tool_load(options.config, &config);
 	if (!result)
 		result = check_machine(&config);
+	if (!result)
+		result = check_sessions(&config);
 	if (!result)
 		result = synod_tool_connect(&config, options.udp, &transport);
 	if (result)

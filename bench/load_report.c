@@ -138,6 +138,9 @@ json_t *synod_load_report(const struct synod_load_config *config,
 	if (report)
 		json_object_set_new(report, "sessions", json_integer(config->sessions));
 	if (report)
+		json_object_set_new(report, "connect_s",
+				    json_real((double)result->connect_ns / 1e9));
+	if (report)
 		json_object_set_new(
 			report, "workload",
 			json_string(config->workload == SYNOD_WORKLOAD_KV ? "kv" : "append"));

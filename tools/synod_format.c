@@ -27,7 +27,8 @@ int synod_tool_make_journal(const struct synod_config *config, const char *path,
 {
 	const struct synod_config_replica *replica =
 		synod_config_replica(config, identity->replica);
-	const struct synod_apply_limits limits = synod_apply_limits(config->sessions);
+	const struct synod_apply_limits limits =
+		synod_apply_limits(config->sessions, config->session_window);
 	struct synod_journal_extent extent = {
 		.size = size,
 	};

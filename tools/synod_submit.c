@@ -27,7 +27,7 @@
 #include <unistd.h>
 
 enum {
-	OPS_MAX = SYNOD_SESSION_WINDOW / 4, /* lines under way */
+	OPS_MAX = SYNOD_SESSION_WINDOW_MAX / 4, /* lines under way */
 	INPUT_SIZE = 64 * 1024,
 	LINE_ROOM_KEPT = 16 * 1024, /* bytes that a line's buffer keeps for the next one */
 	HELD_MAX = 8 * 1024 * 1024, /* bytes read ahead */

@@ -228,14 +228,19 @@ static int check_snapshots(struct verify *verify, uint64_t slot)
 	return 0;
 }
 
+static struct synod_apply_limits limits_of(const struct verify *verify)
+{
+	return synod_apply_limits(verify->config.sessions, verify->config.session_window);
+}
+
 /* The first state, or that of the snapshot of slot base. 0, or complained of. */
 static int begin(struct verify *verify, uint64_t base)
 {
 	const struct synod_machine *machine = synod_machine_find(verify->config.machine);
-	size_t size = synod_apply_size(machine, verify->config.sessions);
+	const struct synod_apply_limits limits = limits_of(verify);
 
-	memset(verify->apply, 0, size);
-	verify->apply = synod_apply_init(verify->apply, machine, verify->config.sessions);
+	memset((void *)verify->apply, 0, synod_apply_size_within(machine, &limits));
+	verify->apply = synod_apply_init_within(verify->apply, machine, &limits);
 	synod_executed_free(&verify->executed);
 	memset(verify->missing, 0, sizeof(verify->missing));
 	verify->base = base;
@@ -262,8 +267,8 @@ static int begin(struct verify *verify, uint64_t base)
 static int take_memory(struct verify *verify)
 {
 	const struct synod_machine *machine = synod_machine_find(verify->config.machine);
-	const struct synod_apply_limits limits = synod_apply_limits(verify->config.sessions);
-	size_t size = (synod_apply_size(machine, verify->config.sessions) + 63) & ~(size_t)63;
+	const struct synod_apply_limits limits = limits_of(verify);
+	size_t size = (synod_apply_size_within(machine, &limits) + 63) & ~(size_t)63;
 	size_t room = synod_apply_image_max(machine, &limits);
 
 	for (uint32_t i = 0; i < verify->config.replicas; i++)

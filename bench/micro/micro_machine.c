@@ -14,7 +14,10 @@ enum {
 	COMMAND = 64,
 	COMMANDS = SYNOD_BATCH_SIZE_MAX / (SYNOD_COMMAND_HEADER_SIZE + COMMAND),
 	/* Bytes of a session's full window in an image, and of a full table: all but some heads. */
-	WINDOW = SYNOD_SESSION_WINDOW * 16,
+	WINDOW = SYNOD_SESSION_WINDOW_MAX * 16,
+	/* Thousands of clients, each with a smaller window. */
+	MANY = 10000,
+	MANY_WINDOW = 256,
 	KEYS = SYNOD_KV_ENTRIES * (8 + SYNOD_KV_KEY_SIZE_MAX + SYNOD_KV_VALUE_SIZE_MAX),
 };
 
@@ -54,7 +57,8 @@ static void apply(struct world *world)
 /* So many sessions, each with a window full of commands that leave the machine alone. */
 static void make(struct world *world, const struct synod_machine *machine, uint32_t sessions)
 {
-	const struct synod_apply_limits limits = synod_apply_limits(SYNOD_SESSIONS_DEFAULT);
+	const struct synod_apply_limits limits =
+		synod_apply_limits(SYNOD_SESSIONS_DEFAULT, SYNOD_SESSION_WINDOW_MAX);
 	static const uint8_t payload[COMMAND];
 
 	world->apply = synod_apply_init(take(synod_apply_size(machine, limits.sessions)), machine,
@@ -67,7 +71,7 @@ static void make(struct world *world, const struct synod_machine *machine, uint3
 		    "");
 		apply(world);
 	}
-	for (uint64_t turn = 0; turn < (uint64_t)sessions * SYNOD_SESSION_WINDOW; turn++) {
+	for (uint64_t turn = 0; turn < (uint64_t)sessions * SYNOD_SESSION_WINDOW_MAX; turn++) {
 		add(world,
 		    (struct synod_wire_command){ .session = (1 + turn % sessions) << 16 | 1,
 						 .number = 1 + turn / sessions,
@@ -95,7 +99,7 @@ static void fill_kv(struct world *world)
 		add(world,
 		    (struct synod_wire_command){
 			    .session = 1 << 16 | 1,
-			    .number = SYNOD_SESSION_WINDOW + 1 + turn,
+			    .number = SYNOD_SESSION_WINDOW_MAX + 1 + turn,
 			    .size = (uint32_t)synod_kv_encode(&put, command, sizeof(command)) },
 		    command);
 		apply(world);
@@ -103,12 +107,12 @@ static void fill_kv(struct world *world)
 	world->image_size = synod_apply_save(world->apply, world->image);
 }
 
-static struct world usual, crowded, full;
+static struct world usual, crowded, full, many, evicting;
 
 static void apply_batch(uint64_t iterations)
 {
 	static const uint8_t payload[COMMAND];
-	static uint64_t number = SYNOD_SESSION_WINDOW;
+	static uint64_t number = SYNOD_SESSION_WINDOW_MAX;
 
 	if (iterations == 0 && !usual.apply)
 		make(&usual, &synod_sequencer_machine, 3);
@@ -120,6 +124,71 @@ static void apply_batch(uint64_t iterations)
 			    payload);
 		apply(&usual);
 	}
+}
+
+static void open_one(struct world *world, uint64_t nonce)
+{
+	add(world, (struct synod_wire_command){ .number = nonce, .kind = SYNOD_COMMAND_REGISTER },
+	    "");
+	apply(world);
+}
+
+/* A table of SYNOD_SESSIONS_MAX places, of which so many are taken. */
+static void make_many(struct world *world, uint32_t sessions)
+{
+	const struct synod_apply_limits limits =
+		synod_apply_limits(SYNOD_SESSIONS_MAX, MANY_WINDOW);
+
+	world->apply = synod_apply_init_within(
+		take(synod_apply_size_within(&synod_sequencer_machine, &limits)),
+		&synod_sequencer_machine, &limits);
+	for (uint64_t session = 1; session <= sessions; session++)
+		open_one(world, session);
+}
+
+/* Each command is of another session: they take turns, in an order without a pattern to guess. */
+static void apply_many(uint64_t iterations)
+{
+	static const uint8_t payload[COMMAND];
+	static uint64_t numbers[MANY];
+	static uint64_t turn;
+
+	if (iterations == 0 && !many.apply)
+		make_many(&many, MANY);
+	while (iterations--) {
+		for (uint32_t index = 0; index < COMMANDS; index++) {
+			uint64_t session = turn++ * 7919 % MANY; /* a prime: each in its turn */
+
+			add(&many,
+			    (struct synod_wire_command){ .session = (session + 1) << 16 | 1,
+							 .number = ++numbers[session],
+							 .size = COMMAND },
+			    payload);
+		}
+		apply(&many);
+	}
+}
+
+/* A REGISTER into a full table: another session has to go. */
+static void register_evicting(uint64_t iterations)
+{
+	static uint64_t nonce = SYNOD_SESSIONS_MAX;
+
+	if (iterations == 0 && !evicting.apply)
+		make_many(&evicting, SYNOD_SESSIONS_MAX);
+	while (iterations--)
+		open_one(&evicting, ++nonce);
+}
+
+/* One that is open already, as a copy finds it. */
+static void register_again(uint64_t iterations)
+{
+	static uint64_t nonce;
+
+	if (iterations == 0 && !many.apply)
+		make_many(&many, MANY);
+	while (iterations--)
+		open_one(&many, 1 + nonce++ * 7919 % MANY);
 }
 
 static void save_usual(uint64_t iterations)
@@ -172,6 +241,9 @@ const struct synod_micro synod_micro_machine[] = {
 	{ .name = "apply/sequencer/batch_of_64_byte_commands",
 	  .run = apply_batch,
 	  .items = COMMANDS },
+	{ .name = "apply/sequencer/batch_of_10000_sessions", .run = apply_many, .items = COMMANDS },
+	{ .name = "apply/register/found_among_10000", .run = register_again },
+	{ .name = "apply/register/evicts_one_of_16384", .run = register_evicting },
 	{ .name = "image/save/sequencer/3_sessions",
 	  .run = save_usual,
 	  .bytes = 3 * WINDOW,

@@ -46,10 +46,13 @@ enum {
 	SYNOD_ASSEMBLIES = 8,		  /* buffers for commands that are put together */
 	SYNOD_ASSEMBLY_IDLE_SLOTS = 1024, /* without a part: a buffer may be taken away */
 
-	/* Sessions: a client may have this many request numbers open at once. A power of two. */
-	SYNOD_SESSION_WINDOW = 4096,
-	SYNOD_SESSIONS_MAX = 1024,
+	/* Sessions: a client may have `window` request numbers open at once, a power of two. */
+	SYNOD_SESSION_WINDOW_MIN = 16,
+	SYNOD_SESSION_WINDOW_MAX = 4096, /* and the default */
+	SYNOD_SESSIONS_MAX = 16384,
 	SYNOD_SESSIONS_DEFAULT = 128,
+	/* Of all windows together, of 16 bytes each: 64 MiB; an image is as large. */
+	SYNOD_SESSION_ENTRIES_MAX = 4 << 20,
 	SYNOD_RESULT_SIZE_MAX = 1024, /* bytes of one command's result in a reply */
 
 	/* Key-value machine. */
@@ -70,7 +73,12 @@ enum {
 
 #ifndef __cplusplus
 _Static_assert((SYNOD_WINDOW_SLOTS & (SYNOD_WINDOW_SLOTS - 1)) == 0, "masked index");
-_Static_assert((SYNOD_SESSION_WINDOW & (SYNOD_SESSION_WINDOW - 1)) == 0, "masked index");
+_Static_assert((SYNOD_SESSION_WINDOW_MIN & (SYNOD_SESSION_WINDOW_MIN - 1)) == 0, "masked index");
+_Static_assert((SYNOD_SESSION_WINDOW_MAX & (SYNOD_SESSION_WINDOW_MAX - 1)) == 0, "masked index");
+_Static_assert(SYNOD_SESSIONS_DEFAULT *SYNOD_SESSION_WINDOW_MAX <= SYNOD_SESSION_ENTRIES_MAX,
+	       "the defaults go together");
+_Static_assert(SYNOD_SESSIONS_MAX *SYNOD_SESSION_WINDOW_MIN <= SYNOD_SESSION_ENTRIES_MAX,
+	       "as many sessions as may be have a window that goes with them");
 _Static_assert(SYNOD_INFLIGHT_SLOTS * 2 <= SYNOD_WINDOW_SLOTS,
 	       "a follower a little behind has room");
 _Static_assert(SYNOD_INFLIGHT_BYTES >= 16 * SYNOD_BATCH_SIZE_MAX, "a pipeline of full batches");

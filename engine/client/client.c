@@ -10,18 +10,53 @@
 
 _Static_assert(_Alignof(struct synod_client) <= SYNOD_CLIENT_ALIGNMENT, "as promised");
 
+static size_t line_round(size_t size)
+{
+	return (size + 63) & ~(size_t)63;
+}
+
+static uint32_t window_max_of(const struct synod_client_config *config)
+{
+	return config->window_max ? config->window_max : SYNOD_SESSION_WINDOW_MAX;
+}
+
+/* Where the packet begins, and the whole ends; and the slots, which are first. */
+static size_t slots_at(void)
+{
+	return line_round(sizeof(struct synod_client));
+}
+
+static size_t packet_at(const struct synod_client_config *config)
+{
+	return slots_at() + line_round(window_max_of(config) * (sizeof(struct client_slot) +
+								sizeof(struct synod_client_op *)));
+}
+
+size_t synod_client_size_of(const struct synod_client_config *config)
+{
+	uint32_t packet_size =
+		config->datagram_size_max ? config->datagram_size_max : SYNOD_FRAME_SIZE_MAX;
+
+	return packet_at(config) + line_round(packet_size);
+}
+
 size_t synod_client_size(void)
 {
-	return sizeof(struct synod_client);
+	const struct synod_client_config largest = { .window_max = SYNOD_SESSION_WINDOW_MAX };
+
+	return synod_client_size_of(&largest);
 }
 
 static int config_sane(const struct synod_client_config *config,
 		       const struct synod_transport *transport)
 {
+	uint32_t window_max = window_max_of(config);
+
 	return config->struct_size == sizeof(*config) && config->replicas >= 1 &&
 	       config->replicas <= SYNOD_REPLICAS_MAX && config->leader_hint <= config->replicas &&
 	       (config->identity || !config->incarnation) && config->outstanding_max >= 1 &&
-	       config->outstanding_max <= SYNOD_SESSION_WINDOW / 2 &&
+	       window_max <= SYNOD_SESSION_WINDOW_MAX && (window_max & (window_max - 1)) == 0 &&
+	       config->outstanding_max <= window_max / 2 &&
 	       config->datagram_size_max <= transport->datagram_size_max &&
 	       config->retry_ns <= UINT64_MAX >> 16 && config->deadline_ns <= UINT64_MAX >> 16;
 }
@@ -48,7 +83,11 @@ int synod_client_init(struct synod_client **client, void *memory,
 	if ((uintptr_t)memory % SYNOD_CLIENT_ALIGNMENT || !config_sane(config, transport) ||
 	    !body_size_of(size))
 		return -EINVAL;
-	memset(made, 0, sizeof(*made));
+	memset((void *)made, 0, synod_client_size_of(config));
+	made->slots = (struct client_slot *)((uintptr_t)memory + slots_at());
+	made->slots_mask = window_max_of(config) - 1;
+	made->completed = (struct synod_client_op **)(void *)(made->slots + made->slots_mask + 1);
+	made->packet = (uint8_t *)memory + packet_at(config);
 	made->transport = transport;
 	made->body_size_max = body_size_of(size);
 	made->cluster = config->cluster;
@@ -77,8 +116,8 @@ int synod_client_init(struct synod_client **client, void *memory,
 
 static void push_completed(struct synod_client *client, struct synod_client_op *op)
 {
-	synod_assert_cmp(client->completed_end - client->completed_first, <, SYNOD_SESSION_WINDOW);
-	client->completed[client->completed_end++ & (SYNOD_SESSION_WINDOW - 1)] = op;
+	synod_assert_cmp(client->completed_end - client->completed_first, <=, client->slots_mask);
+	client->completed[client->completed_end++ & client->slots_mask] = op;
 }
 
 static int is_sane(const struct synod_client *client, const struct synod_client_op *op)
@@ -105,7 +144,7 @@ uint32_t synod_client_submit(struct synod_client *client, struct synod_client_op
 		uint64_t number = client->number_next;
 
 		if (client->outstanding == client->outstanding_max ||
-		    number - client->number_oldest >= SYNOD_SESSION_WINDOW)
+		    number - client->number_oldest > client->slots_mask)
 			break;
 		client->outstanding++;
 		op->position = 0;
@@ -242,8 +281,7 @@ uint32_t synod_client_poll(struct synod_client *client, struct synod_client_op *
 		synod_client_tick(client, now_ns);
 	synod_client_flush(client, now_ns);
 	while (count < max && client->completed_first != client->completed_end)
-		ops[count++] =
-			client->completed[client->completed_first++ & (SYNOD_SESSION_WINDOW - 1)];
+		ops[count++] = client->completed[client->completed_first++ & client->slots_mask];
 	synod_assert_cmp(count, <=, client->outstanding);
 	client->outstanding -= count;
 	client->counters.completed += count;
@@ -262,8 +300,8 @@ uint64_t synod_client_deadline(const struct synod_client *client)
 		return client->stale_due_ns;
 	if (client->seeking && (unanswered || !client->session))
 		return client->probe_ns < client->tick_ns ? client->probe_ns : client->tick_ns;
-	if (!client->seeking &&
-	    (client->number_cursor < client->number_next || synod_client_large_ready(client, 0)))
+	if (!client->seeking && (client->number_cursor < client_sendable_end(client) ||
+				 synod_client_large_ready(client, 0)))
 		return 0;
 	return unanswered ? client->tick_ns : UINT64_MAX;
 }
@@ -271,6 +309,16 @@ uint64_t synod_client_deadline(const struct synod_client *client)
 uint64_t synod_client_session(const struct synod_client *client)
 {
 	return client->session;
+}
+
+uint32_t synod_client_window(const struct synod_client *client)
+{
+	return client->session ? client->window : 0;
+}
+
+uint64_t synod_client_nonce(const struct synod_client *client)
+{
+	return client->nonce;
 }
 
 int synod_client_fenced(const struct synod_client *client)

@@ -14,6 +14,9 @@
  *   sends a number again unchanged, to whomever leads by then. The replicas execute it once.
  * - Operations may complete, and be executed, out of order: one that must follow another is
  *   submitted after the other completed.
+ * - A session has a window, which the cluster's configuration says and the replica tells when it
+ *   opens: the newest number sent is less than a window beyond the oldest without an answer (stale
+ *   reads apart, which no session remembers). What is submitted beyond that waits in the client.
  *
  * Finding the leader. The client either follows a leader or seeks one. While it seeks, one datagram
  * at a time is out: the REGISTER if no session is open, else the oldest operations.
@@ -34,10 +37,11 @@
  * that.
  *
  * What it expects of a replica's REPLY (engine/wire/wire.h): header.slot is the session the results
- * are of (0 for the answer to a REGISTER, whose number is the nonce and whose position is the
- * session opened); one result for each command answered or refused; with NOT_LEADER,
- * header.argument is the leader, or 0. header.boot is the replica's (engine/journal/lives.h):
- * requests to it carry it from then on, and one without it is answered BUSY.
+ * are of (0 for the answer to a REGISTER, whose number is the nonce, whose position is the session
+ * opened, and which tells its window); one result for each command answered or refused; with
+ * NOT_LEADER, header.argument is the leader, or 0. header.boot is the replica's
+ * (engine/journal/lives.h): requests to it carry it from then on, and one without it is answered
+ * BUSY.
  *
  * Rules from engine/DESIGN.md, "Sessions"; errors from enum synod_status in engine/wire/wire.h.
  */
@@ -128,13 +132,16 @@ struct synod_client_config {
 	uint64_t cluster;	    /* as in the cluster's configuration */
 	uint64_t nonce;		    /* random: two clients must not share it */
 	uint32_t datagram_size_max; /* bytes; 0: the transport's. At most the transport's */
-	uint32_t outstanding_max;   /* operations not yet polled: 1..SYNOD_SESSION_WINDOW / 2 */
+	uint32_t outstanding_max;   /* operations not yet polled: 1..window_max / 2 */
 	uint64_t retry_ns;	    /* silence that makes it ask again; 0: 20 ms */
 	uint64_t deadline_ns;	    /* an operation's, from submit; 0: none, retry for ever */
 	uint64_t identity;	    /* who this client is, in all its lives; 0: nobody */
 	uint64_t incarnation;	    /* of the identity: greater in each life */
 	uint32_t leader_hint;	    /* whom to ask first; 0: replica 1 */
-	uint32_t reserved[5];
+	/* Newest number submitted - oldest unanswered one, at most: what memory is for. A power of
+	 * two from 2 to SYNOD_SESSION_WINDOW_MAX, which 0 stands for. */
+	uint32_t window_max;
+	uint32_t reserved[4];
 };
 
 /* Since init; plain numbers, for the thread that uses the client. */
@@ -161,12 +168,18 @@ struct synod_client_counters {
 
 /* Bytes of memory that a client needs, and their alignment. */
 size_t synod_client_size(void);
+/*
+ * Those that one of such a configuration needs, if that is sane (init tells): 48 for each number of
+ * window_max, datagram_size_max (0: 9 KB), and 1 KB. A process of thousands of sessions of a few
+ * operations each sets both.
+ */
+size_t synod_client_size_of(const struct synod_client_config *config);
 #define SYNOD_CLIENT_ALIGNMENT 64
 
 /*
- * Makes a client in memory of that size and alignment; memory and transport stay the caller's and
- * must outlive it (nothing needs to be destroyed). Returns 0, or -EINVAL: a field of config is out
- * of its range.
+ * Makes a client in memory of that size (either) and alignment; memory and transport stay the
+ * caller's and must outlive it (nothing needs to be destroyed). Returns 0, or -EINVAL: a field of
+ * config is out of its range.
  */
 int synod_client_init(struct synod_client **client, void *memory,
 		      const struct synod_client_config *config,
@@ -194,6 +207,9 @@ uint32_t synod_client_poll(struct synod_client *client, struct synod_client_op *
 uint64_t synod_client_deadline(const struct synod_client *client);
 
 uint64_t synod_client_session(const struct synod_client *client); /* 0: none is open yet */
+uint32_t synod_client_window(const struct synod_client *client);  /* the session's, as told */
+/* Of its last REGISTER, or the next: to whom an answer belongs where clients share a transport. */
+uint64_t synod_client_nonce(const struct synod_client *client);
 int synod_client_fenced(const struct synod_client *client); /* 1: a later life took its place */
 uint32_t synod_client_leader(const struct synod_client *client);      /* 0: it seeks one */
 uint32_t synod_client_outstanding(const struct synod_client *client); /* submitted, not polled */

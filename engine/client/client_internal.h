@@ -9,8 +9,12 @@
  *                   │        └ sent (or answered) before, not yet sent to this leader from here on
  *                   └ the oldest without an answer
  *
- * Slots are indexed by number & (SYNOD_SESSION_WINDOW - 1); next - oldest never exceeds the window,
- * so a number finds its operation without a search.
+ *
+ * Slots are indexed by number & slots_mask; next - oldest never exceeds their number (window_max),
+ * so a number finds its operation without a search. The session's window, which the replica tells,
+ * may be less: then cursor stops at oldest + window, and what is behind it waits here. A replica
+ * forgets what it did of a number when it executes one a window later; were that sent while the
+ * former has no answer, a copy of it would find it forgotten, and be told STALE.
  */
 #ifndef SYNOD_CLIENT_CLIENT_INTERNAL_H
 #define SYNOD_CLIENT_CLIENT_INTERNAL_H
@@ -62,6 +66,12 @@ struct synod_client {
 	uint64_t number_cursor;
 	uint64_t number_next;
 	uint64_t session;
+	/* In the memory that follows this struct. */
+	struct client_slot *slots;
+	struct synod_client_op **completed; /* as many as slots */
+	uint8_t *packet;
+	uint32_t slots_mask;
+	uint32_t window;      /* of the session; 0: none was ever open */
 	uint32_t outstanding; /* submitted, not yet polled */
 	uint32_t packet_size; /* bytes of commands in packet */
 	uint32_t packet_sort; /* of the commands in packet: a request is of one */
@@ -104,15 +114,24 @@ struct synod_client {
 	uint64_t tick_period_ns;
 	uint32_t outstanding_max;
 	struct synod_client_counters counters;
-
-	struct client_slot slots[SYNOD_SESSION_WINDOW];
-	struct synod_client_op *completed[SYNOD_SESSION_WINDOW];
-	_Alignas(64) uint8_t packet[SYNOD_FRAME_SIZE_MAX];
 };
 
-static inline struct client_slot *client_slot(struct synod_client *client, uint64_t number)
+static inline struct client_slot *client_slot(const struct synod_client *client, uint64_t number)
 {
-	return &client->slots[number & (SYNOD_SESSION_WINDOW - 1)];
+	return &client->slots[number & client->slots_mask];
+}
+
+/* client_stale.c: the oldest number without an answer that is no stale read's, or the next. */
+uint64_t synod_client_oldest_asked(const struct synod_client *client);
+
+/* The first number that may not be sent yet: not submitted, or beyond the session's window. */
+static inline uint64_t client_sendable_end(const struct synod_client *client)
+{
+	uint64_t oldest =
+		client->stale_waiting ? synod_client_oldest_asked(client) : client->number_oldest;
+	uint64_t end = oldest + client->window;
+
+	return end < client->number_next ? end : client->number_next;
 }
 
 static inline int client_is_stale(const struct client_slot *slot)

@@ -27,18 +27,29 @@ uint32_t synod_client_part_size(const struct synod_client *client)
 	return client->body_size_max > headers ? client->body_size_max - headers : 0;
 }
 
-/* The operation in transfer: the lowest large one without an answer. 0: none. */
+/* The lowest large operation without an answer, if the session's window lets it go. 0: none. */
+static uint64_t first_large(const struct synod_client *client)
+{
+	uint64_t end = client_sendable_end(client);
+	uint64_t number = client->number_oldest;
+
+	while (number < end && (!client_slot(client, number)->op ||
+				!client_is_large(client, client_slot(client, number)->op)))
+		number++; /* at most the session's window */
+	return number < end ? number : 0;
+}
+
+/* The operation in transfer: the one at hand, or the first. 0: none. */
 static uint64_t pick(struct synod_client *client)
 {
 	struct client_large *large = &client->large;
-	uint64_t number = client->number_oldest;
+	uint64_t number;
 
 	if (large->number || !large->pending)
 		return large->number;
-	while (!client_slot(client, number)->op ||
-	       !client_is_large(client, client_slot(client, number)->op))
-		number++; /* at most the session's window: one is pending */
-	synod_assert_cmp(number, <, client->number_next);
+	number = first_large(client);
+	if (!number)
+		return 0;
 	*large = (struct client_large){
 		.number = number,
 		.pending = large->pending,
@@ -108,8 +119,8 @@ int synod_client_large_ready(const struct synod_client *client, uint64_t now_ns)
 	const struct client_slot *slot;
 
 	if (!large->number)
-		return large->pending != 0;
-	slot = &client->slots[large->number & (SYNOD_SESSION_WINDOW - 1)];
+		return large->pending != 0 && first_large(client) != 0;
+	slot = client_slot(client, large->number);
 	return !(slot->waits && slot->due_ns > now_ns) && large->next < slot->op->size &&
 	       large->next - large->have < ahead_max(client);
 }

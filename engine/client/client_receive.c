@@ -254,8 +254,11 @@ static void on_fenced(struct synod_client *client, const struct reply *reply)
  * The session that a REGISTER opened, or found. A later one than ours: ours is gone, as a nonce has
  * one session at most. (An earlier one: an old answer.)
  */
-static void on_opened(struct synod_client *client, const struct reply *reply, uint64_t session)
+static void on_opened(struct synod_client *client, const struct reply *reply,
+		      const struct synod_wire_result *result)
 {
+	uint64_t session = result->position;
+
 	if (session == client->session) {
 		client->doubt_ns = 0;
 		if (client->seeking && is_target(client, reply))
@@ -271,6 +274,7 @@ static void on_opened(struct synod_client *client, const struct reply *reply, ui
 		end_session(client, reply->now_ns);
 	}
 	client->session = session;
+	client->window = result->window;
 	client->doubt_ns = 0;
 	client->target = reply->from;
 	client->counters.sessions_opened++;
@@ -301,8 +305,8 @@ static void on_registered(struct synod_client *client, const struct reply *reply
 {
 	if (result->number != client->nonce)
 		client->counters.stray_replies++;
-	else if (result->status == SYNOD_OK && result->position)
-		on_opened(client, reply, result->position);
+	else if (result->status == SYNOD_OK && result->position && result->window)
+		on_opened(client, reply, result);
 	else if (client->session && !client->doubt_ns)
 		client->counters.stray_replies++; /* an old refusal */
 	else if (result->status == SYNOD_SESSION_EVICTED)

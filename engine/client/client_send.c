@@ -108,9 +108,10 @@ static void unpack(struct synod_client *client, uint64_t first)
 static void send_from_cursor(struct synod_client *client, uint64_t now_ns)
 {
 	uint64_t packet_first = client->number_cursor;
+	uint64_t end = client_sendable_end(client);
 	uint32_t datagrams = 0;
 
-	while (client->number_cursor < client->number_next) { /* at most the session's window */
+	while (client->number_cursor < end) { /* at most the session's window */
 		uint64_t number = client->number_cursor;
 		const struct client_slot *slot = client_slot(client, number);
 
@@ -153,10 +154,11 @@ static void send_register(struct synod_client *client, uint64_t now_ns)
 /* The oldest operations, as many as one datagram holds. Returns how many. */
 static uint32_t send_oldest(struct synod_client *client, uint64_t now_ns)
 {
+	uint64_t end = client_sendable_end(client);
 	uint64_t number;
 	uint32_t count = 0;
 
-	for (number = client->number_oldest; number < client->number_next; number++) {
+	for (number = client->number_oldest; number < end; number++) {
 		const struct client_slot *slot = client_slot(client, number);
 
 		if (!slot->op || client_is_stale(slot))

@@ -58,15 +58,22 @@ int synod_client_doubts(const struct synod_client *client, uint64_t now_ns)
 	       now_ns >= client->doubt_ns;
 }
 
+uint64_t synod_client_oldest_asked(const struct synod_client *client)
+{
+	uint64_t number = client->number_oldest;
+
+	for (; number < client->number_next; number++) { /* at most as many as there are slots */
+		const struct client_slot *slot = client_slot(client, number);
+
+		if (slot->op && !client_is_stale(slot))
+			break;
+	}
+	return number;
+}
+
 int synod_client_asks_leader(struct synod_client *client)
 {
 	if (!client->stale_waiting)
 		return client->number_oldest != client->number_next;
-	for (uint64_t number = client->number_oldest; number < client->number_next; number++) {
-		const struct client_slot *slot = client_slot(client, number);
-
-		if (slot->op && !client_is_stale(slot))
-			return 1;
-	}
-	return 0;
+	return synod_client_oldest_asked(client) != client->number_next;
 }

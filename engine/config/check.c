@@ -69,6 +69,36 @@ static void check_quorums(struct synod_config_reading *reading)
 			config->voters);
 }
 
+/* What all replicas remember of all clients: so much of each times so many is bounded. */
+static void check_sessions(struct synod_config_reading *reading)
+{
+	const struct synod_config *config = reading->config;
+	uint32_t window = config->session_window;
+	uint32_t line = line_of(reading, SYNOD_SECTION_CLUSTER, "session_window");
+	uint32_t fits = SYNOD_SESSION_WINDOW_MAX;
+
+	if (line == line_of(reading, SYNOD_SECTION_CLUSTER, ""))
+		line = line_of(reading, SYNOD_SECTION_CLUSTER, "sessions");
+	if (window & (window - 1)) {
+		while (fits > window) /* at most 8 turns */
+			fits /= 2;
+		synod_config_refuse(
+			reading, line,
+			"session_window = %u is no power of two; write session_window = %u", window,
+			fits);
+		return;
+	}
+	while ((uint64_t)fits * config->sessions > SYNOD_SESSION_ENTRIES_MAX)
+		fits /= 2; /* at most 8 turns: as many sessions as may be have the least window */
+	if (window > fits)
+		synod_config_refuse(
+			reading, line,
+			"sessions = %u times session_window = %u is more than %u; write "
+			"session_window = %u, or sessions = %u",
+			config->sessions, window, SYNOD_SESSION_ENTRIES_MAX, fits,
+			SYNOD_SESSION_ENTRIES_MAX / window);
+}
+
 static void check_cluster(struct synod_config_reading *reading)
 {
 	const struct synod_config *config = reading->config;
@@ -78,6 +108,7 @@ static void check_cluster(struct synod_config_reading *reading)
 				    "section [cluster] is missing; add it with id and replicas");
 	check_required(reading, SYNOD_SECTION_CLUSTER);
 	check_quorums(reading);
+	check_sessions(reading);
 	for (uint32_t id = 1; id <= SYNOD_REPLICAS_MAX; id++) {
 		int section = SYNOD_SECTION_REPLICA + (int)id - 1;
 

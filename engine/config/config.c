@@ -190,6 +190,7 @@ static void set_defaults(struct synod_config *config, const char *directory)
 	snprintf(config->machine, sizeof(config->machine), "sequencer");
 	snprintf(config->run_dir, sizeof(config->run_dir), "%s", directory);
 	config->sessions = SYNOD_SESSIONS_DEFAULT;
+	config->session_window = SYNOD_SESSION_WINDOW_MAX;
 	config->mtu = 9000;
 	config->memory_mb = 160;
 	config->election_ms = 150;

@@ -11,7 +11,9 @@
  *     quorum_prepare = 2       # voters needed to lead, and to get a batch chosen; together more
  *     quorum_accept = 2        # than voters. Default: more than half of the voters, each
  *     machine = sequencer      # sequencer | kv
- *     sessions = 128           # clients that may be registered at once, 1..1024
+ *     sessions = 128           # clients that may be registered at once, 1..16384
+ *     session_window = 4096    # commands that each may have under way, a power of two, 16..4096;
+ *                              # sessions times session_window is at most 4194304
  *     poll = auto              # spin | pause | yield | auto: yield where cores are shared
  *     mtu = 9000               # bytes of an IP packet on the links, 576..9000
  *     memory_mb = 160          # DPDK memory of one process, 32..65536
@@ -142,6 +144,7 @@ struct synod_config {
 	uint32_t quorum_accept;
 	char machine[SYNOD_CONFIG_NAME_SIZE]; /* a name that synod_machine_find knows */
 	uint32_t sessions;
+	uint32_t session_window;
 	enum synod_poll poll; /* as written; see synod_config_poll */
 	uint32_t mtu;
 	uint32_t memory_mb;

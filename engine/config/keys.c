@@ -30,6 +30,8 @@ const struct synod_config_key synod_config_keys[] = {
 	  machine_names, 0 },
 	{ SYNOD_SECTION_CLUSTER, "sessions", SYNOD_KIND_NUMBER, IN_CONFIG(sessions), 1,
 	  SYNOD_SESSIONS_MAX, NULL, 0 },
+	{ SYNOD_SECTION_CLUSTER, "session_window", SYNOD_KIND_NUMBER, IN_CONFIG(session_window),
+	  SYNOD_SESSION_WINDOW_MIN, SYNOD_SESSION_WINDOW_MAX, NULL, 0 },
 	{ SYNOD_SECTION_CLUSTER, "poll", SYNOD_KIND_CHOICE, IN_CONFIG(poll), 0, 0, poll_names, 0 },
 	{ SYNOD_SECTION_CLUSTER, "mtu", SYNOD_KIND_NUMBER, IN_CONFIG(mtu), 576, 9000, NULL, 0 },
 	{ SYNOD_SECTION_CLUSTER, "memory_mb", SYNOD_KIND_NUMBER, IN_CONFIG(memory_mb), 32, 65536,

@@ -28,10 +28,11 @@ static int load_snapshot(struct synod_replica *replica, char *error, size_t erro
 		snprintf(error, error_size, "%s: the snapshot of slot %" PRIu64 " %s",
 			 synod_config_replica(&replica->config, replica->id)->journal,
 			 recovery->snapshot_slot,
-			 failed == -EINVAL ? "is of another machine or another number of sessions: "
-					     "restore the [cluster] section it was written with"
-					   : "does not add up, though its checksum is right: look "
-					     "with `synod log`, do not format it");
+			 failed == -EINVAL
+				 ? "is of another machine, or another number or window of "
+				   "sessions: restore the [cluster] section it was written with"
+				 : "does not add up, though its checksum is right: look "
+				   "with `synod log`, do not format it");
 	return failed;
 }
 

@@ -27,12 +27,17 @@ uint64_t synod_host_now_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+static struct synod_apply_limits limits_of(const struct synod_replica *replica)
+{
+	return synod_apply_limits(replica->config.sessions, replica->config.session_window);
+}
+
 static int open_journal(struct synod_replica *replica, struct synod_replica_opened *opened,
 			char *error, size_t error_size)
 {
 	const struct synod_config_replica *own =
 		synod_config_replica(&replica->config, replica->id);
-	const struct synod_apply_limits limits = synod_apply_limits(replica->config.sessions);
+	const struct synod_apply_limits limits = limits_of(replica);
 	struct synod_journal_identity identity = {
 		.cluster = replica->config.id,
 		.replica = replica->id,
@@ -111,7 +116,7 @@ static int take_positions(struct synod_positions_memory *positions, uint64_t slo
 /* For the largest snapshot that may be taken, and for the one that is there. */
 static int take_image(struct synod_replica *replica, const struct synod_machine *machine)
 {
-	const struct synod_apply_limits limits = synod_apply_limits(replica->config.sessions);
+	const struct synod_apply_limits limits = limits_of(replica);
 	uint64_t room = synod_apply_image_max(machine, &limits);
 
 	if (replica->recovery.log.begin == SYNOD_FORMAT_AREAS_BEGIN)
@@ -139,7 +144,8 @@ static void touch(struct rte_mempool *pool, void *unused, void *object, unsigned
 static int take_memory(struct synod_replica *replica, char *error, size_t error_size)
 {
 	const struct synod_machine *machine = synod_machine_find(replica->config.machine);
-	size_t apply_size = synod_apply_size(machine, replica->config.sessions);
+	const struct synod_apply_limits limits = limits_of(replica);
+	size_t apply_size = synod_apply_size_within(machine, &limits);
 	struct synod_journal_status status;
 	char name[RTE_MEMPOOL_NAMESIZE];
 
@@ -164,8 +170,9 @@ static int take_memory(struct synod_replica *replica, char *error, size_t error_
 	if (!replica->apply_memory || take_positions(&replica->positions, status.slots_max) != 0 ||
 	    take_image(replica, machine) != 0) {
 		snprintf(error, error_size,
-			 "no memory for %u sessions (%zu bytes): lower sessions in [cluster]",
-			 replica->config.sessions, apply_size);
+			 "no memory for %u sessions of %u (%zu bytes): lower sessions or "
+			 "session_window in [cluster]",
+			 limits.sessions, limits.window, apply_size);
 		return -ENOMEM;
 	}
 	memset(replica->apply_memory, 0, apply_size);
@@ -182,7 +189,7 @@ static uint32_t shape_of(const struct synod_config *config)
 		uint32_t numbers[8];
 		char machine[SYNOD_CONFIG_NAME_SIZE];
 	} shape = { .numbers = { config->replicas, config->voters, config->quorum_prepare,
-				 config->quorum_accept, config->sessions, SYNOD_SESSION_WINDOW,
+				 config->quorum_accept, config->sessions, config->session_window,
 				 SYNOD_KV_ENTRIES, 1 } };
 
 	snprintf(shape.machine, sizeof(shape.machine), "%s", config->machine);
@@ -199,6 +206,7 @@ static enum synod_standing standing_of(const struct synod_replica *replica)
 static int make_pipeline(struct synod_replica *replica, char *error, size_t error_size)
 {
 	const struct synod_config *config = &replica->config;
+	const struct synod_apply_limits limits = limits_of(replica);
 	struct synod_journal_status status;
 	struct synod_pipeline_config pipeline = {
 		.cluster = config->id,
@@ -256,8 +264,8 @@ static int make_pipeline(struct synod_replica *replica, char *error, size_t erro
 	while (!pipeline.boot) /* at most twice, in this life and the next thousand */
 		if (getrandom(&pipeline.boot, sizeof(pipeline.boot), 0) < 0)
 			pipeline.boot = (uint32_t)(synod_host_now_ns() ^ pipeline.core.seed) | 1;
-	pipeline.apply = synod_apply_init(replica->apply_memory,
-					  synod_machine_find(config->machine), config->sessions);
+	pipeline.apply = synod_apply_init_within(replica->apply_memory,
+						 synod_machine_find(config->machine), &limits);
 	if (synod_pipeline_create(&replica->pipeline, &pipeline) != 0) {
 		snprintf(error, error_size, "no memory for the pipeline: raise memory_mb (now %u)",
 			 config->memory_mb);

@@ -13,15 +13,21 @@
 
 #include <string.h>
 
+enum {
+	/* Commands whose sessions are asked for at once: as many misses as a core has under way. */
+	AHEAD = 16
+};
+
 static uint64_t line_round(uint64_t size)
 {
 	return (size + 63) & ~63ull;
 }
 
-struct synod_apply_limits synod_apply_limits(uint32_t sessions)
+struct synod_apply_limits synod_apply_limits(uint32_t sessions, uint32_t window)
 {
 	return (struct synod_apply_limits){
 		.sessions = sessions,
+		.window = window,
 		.assemblies = SYNOD_ASSEMBLIES,
 		.assembly_size = SYNOD_COMMAND_LARGE_MAX,
 	};
@@ -32,7 +38,8 @@ static size_t lay_out(struct synod_apply *apply, const struct synod_machine *mac
 		      const struct synod_apply_limits *limits)
 {
 	apply->at_sessions = line_round(sizeof(*apply));
-	apply->at_assemblies = apply->at_sessions + synod_session_table_size(limits->sessions);
+	apply->at_assemblies =
+		apply->at_sessions + synod_session_table_size(limits->sessions, limits->window);
 	apply->at_machine = apply->at_assemblies +
 			    synod_assemblies_size(limits->assemblies, limits->assembly_size);
 	return apply->at_machine + line_round(machine->size());
@@ -48,7 +55,8 @@ size_t synod_apply_size_within(const struct synod_machine *machine,
 
 size_t synod_apply_size(const struct synod_machine *machine, uint32_t sessions)
 {
-	const struct synod_apply_limits limits = synod_apply_limits(sessions);
+	const struct synod_apply_limits limits =
+		synod_apply_limits(sessions, SYNOD_SESSION_WINDOW_MAX);
 
 	return synod_apply_size_within(machine, &limits);
 }
@@ -65,7 +73,7 @@ struct synod_apply *synod_apply_init_within(void *memory, const struct synod_mac
 	apply->position = 0;
 	apply->hash = 0;
 	lay_out(apply, machine, limits);
-	synod_session_table_init(sessions_of(apply), limits->sessions);
+	synod_session_table_init(sessions_of(apply), limits->sessions, limits->window);
 	synod_assemblies_init(assemblies_of(apply), limits->assemblies, limits->assembly_size);
 	machine->init(machine_of(apply));
 	return apply;
@@ -74,7 +82,8 @@ struct synod_apply *synod_apply_init_within(void *memory, const struct synod_mac
 struct synod_apply *synod_apply_init(void *memory, const struct synod_machine *machine,
 				     uint32_t sessions)
 {
-	const struct synod_apply_limits limits = synod_apply_limits(sessions);
+	const struct synod_apply_limits limits =
+		synod_apply_limits(sessions, SYNOD_SESSION_WINDOW_MAX);
 
 	return synod_apply_init_within(memory, machine, &limits);
 }
@@ -100,6 +109,8 @@ static void apply_register(struct synod_apply *apply, uint64_t slot, uint32_t in
 	result->position = synod_session_open(sessions_of(apply), &opening, &evicted);
 	if (!result->position)
 		result->status = SYNOD_SESSION_EVICTED; /* a later life is there */
+	else
+		result->window = synod_session_window_size(sessions_of(apply));
 	if (!evicted && synod_session_count(sessions_of(apply)) == count)
 		return; /* it was open, or is refused: nothing changed */
 	if (evicted)
@@ -254,10 +265,37 @@ static __attribute__((noinline)) void apply_other(struct synod_apply *apply, uin
 		apply_part(apply, slot, payload, command->size, result);
 }
 
+/*
+ * Of the commands from a place in the batch on, at most AHEAD of them: what they will touch in the
+ * session table is asked of memory. Returns where the first behind them begins. Out of line: where
+ * one session speaks it is never called.
+ */
+static __attribute__((noinline)) uint32_t
+look_ahead(struct synod_apply *apply, const uint8_t *bytes, uint32_t at, uint32_t size)
+{
+	struct synod_session_ahead ahead[AHEAD];
+	uint32_t count;
+
+	for (count = 0; count < AHEAD && at < size; count++) {
+		struct synod_wire_command command;
+
+		synod_assert_cmp(size - at, >=, sizeof(command));
+		memcpy(&command, bytes + at, sizeof(command));
+		ahead[count].session = command.session;
+		ahead[count].number = command.number;
+		at += synod_wire_command_size(&command);
+	}
+	synod_session_ahead(sessions_of(apply), ahead, count);
+	return at;
+}
+
 void synod_apply_batch(struct synod_apply *apply, uint64_t slot, const void *body, uint32_t size,
 		       synod_apply_sink sink, void *context)
 {
 	const uint8_t *bytes = body;
+	/* Of the command before: what belongs to that one is in the caches. */
+	uint64_t session = synod_session_last(sessions_of(apply));
+	uint32_t ahead = 0; /* what begins before this was looked ahead at, or did not need it */
 	uint32_t at = 0;
 	uint32_t index = 0;
 
@@ -270,6 +308,9 @@ void synod_apply_batch(struct synod_apply *apply, uint64_t slot, const void *bod
 		synod_assert_cmp(size - at, >=, sizeof(command));
 		memcpy(&command, bytes + at, sizeof(command)); /* not aligned behind a frame */
 		synod_assert_cmp(size - at, >=, synod_wire_command_size(&command));
+		if (command.session != session && at >= ahead)
+			ahead = look_ahead(apply, bytes, at, size);
+		session = command.session;
 		result = (struct synod_apply_result){
 			.session = command.session,
 			.number = command.number,

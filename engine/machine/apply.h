@@ -36,6 +36,7 @@ struct synod_apply_result {
 	uint8_t buffer;	 /* TAKEN: which buffer it went to, from 0 */
 	uint32_t offset; /* TAKEN: where in the command */
 	uint32_t have;	 /* PARTIAL: bytes of the command there are; the data points to it */
+	uint32_t window; /* of the session that a REGISTER opened or found; else 0 */
 };
 
 enum synod_apply_part {
@@ -51,15 +52,15 @@ typedef void (*synod_apply_sink)(void *context, uint32_t index,
 /* What the state holds at most; the same on all replicas, since outcomes depend on it. */
 struct synod_apply_limits {
 	uint32_t sessions;	/* 1..SYNOD_SESSIONS_MAX */
+	uint32_t window;	/* of each; what goes together: synod_session_shape_is_sane */
 	uint32_t assemblies;	/* large commands put together at once: 1..SYNOD_ASSEMBLIES */
 	uint32_t assembly_size; /* bytes of one: at most SYNOD_COMMAND_LARGE_MAX */
-	uint32_t reserved;
 };
 
-/* That many sessions, and the rest as large as it may be: a replica's. */
-struct synod_apply_limits synod_apply_limits(uint32_t sessions);
+/* That many sessions, each with such a window, and the rest as large as it may be: a replica's. */
+struct synod_apply_limits synod_apply_limits(uint32_t sessions, uint32_t window);
 
-/* Bytes needed, over that machine. */
+/* Bytes needed, over that machine. Without limits: that many sessions, all else at its largest. */
 size_t synod_apply_size_within(const struct synod_machine *machine,
 			       const struct synod_apply_limits *limits);
 size_t synod_apply_size(const struct synod_machine *machine, uint32_t sessions);

@@ -15,7 +15,8 @@ _Static_assert(SYNOD_APPLY_IMAGE_PEEK == sizeof(struct synod_image_head), "the h
 size_t synod_apply_image_max(const struct synod_machine *machine,
 			     const struct synod_apply_limits *limits)
 {
-	return sizeof(struct synod_image_head) + synod_session_table_image_max(limits->sessions) +
+	return sizeof(struct synod_image_head) +
+	       synod_session_table_image_max(limits->sessions, limits->window) +
 	       synod_assemblies_image_max(limits->assemblies, limits->assembly_size) +
 	       machine->image_max();
 }
@@ -27,6 +28,7 @@ static struct synod_image_head head_of(const struct synod_apply *apply)
 		.magic = SYNOD_IMAGE_MAGIC,
 		.version = SYNOD_IMAGE_VERSION,
 		.sessions = apply->limits.sessions,
+		.window = apply->limits.window,
 		.assemblies = apply->limits.assemblies,
 		.assembly_size = apply->limits.assembly_size,
 		.slot = apply->slot,
@@ -63,7 +65,7 @@ static int head_get(const void *image, size_t size, struct synod_image_head *hea
 		return -EBADMSG;
 	memcpy(head, image, sizeof(*head));
 	if (head->magic != SYNOD_IMAGE_MAGIC || head->version != SYNOD_IMAGE_VERSION ||
-	    head->reserved || head->reserved2 || head->machine[sizeof(head->machine) - 1])
+	    head->reserved || head->machine[sizeof(head->machine) - 1])
 		return -EBADMSG;
 	/* An empty state is none that is worth an image, but it is one. */
 	return head->position && !head->slot ? -EBADMSG : 0;
@@ -127,8 +129,8 @@ int synod_apply_load(struct synod_apply *apply, const void *image, size_t size)
 		return -EBADMSG;
 	mine = head_of(apply);
 	if (memcmp(head.machine, mine.machine, sizeof(head.machine)) != 0 ||
-	    head.sessions != mine.sessions || head.assemblies != mine.assemblies ||
-	    head.assembly_size != mine.assembly_size)
+	    head.sessions != mine.sessions || head.window != mine.window ||
+	    head.assemblies != mine.assemblies || head.assembly_size != mine.assembly_size)
 		return -EINVAL;
 	synod_image_skip(&reader, sizeof(head));
 	if (load_parts(apply, &head, &reader) < 0) {

@@ -27,7 +27,7 @@
 #include <string.h>
 
 #define SYNOD_IMAGE_MAGIC   0x474d495f444e5953ull /* "SYND_IMG" */
-#define SYNOD_IMAGE_VERSION 1u
+#define SYNOD_IMAGE_VERSION 2u			  /* 1: the window was 4096, and not said */
 
 enum {
 	SYNOD_IMAGE_NAME_SIZE = 16, /* of a machine's name, filled up with zeros, one at least */
@@ -42,7 +42,7 @@ struct synod_image_head {
 	uint32_t sessions;
 	uint32_t assemblies;
 	uint32_t assembly_size;
-	uint32_t reserved2; /* 0 */
+	uint32_t window;
 	/* The state of struct synod_apply. */
 	uint64_t slot;
 	uint64_t position;
@@ -113,6 +113,7 @@ SYNOD_IMAGE_AT(head, machine, 16);
 SYNOD_IMAGE_AT(head, sessions, 32);
 SYNOD_IMAGE_AT(head, assemblies, 36);
 SYNOD_IMAGE_AT(head, assembly_size, 40);
+SYNOD_IMAGE_AT(head, window, 44);
 SYNOD_IMAGE_AT(head, slot, 48);
 SYNOD_IMAGE_AT(head, position, 56);
 SYNOD_IMAGE_AT(head, hash, 64);

@@ -8,7 +8,8 @@
  * says where in the log it was opened (slot << 16 | index in the batch + 1), so no id is ever used
  * twice. A repeated REGISTER with the nonce of an open session finds that session again.
  *
- * A session remembers the last SYNOD_SESSION_WINDOW request numbers, one entry for each residue:
+ * A session remembers the last `window` request numbers, one entry for each residue. The window is
+ * the table's, 4,096 unless the configuration says otherwise:
  *
  *      number        1    2    3   …  4095  4096  4097
  *      entry         1    2    3   …  4095    0     1      (number % window)
@@ -39,8 +40,10 @@
  * session when the later one was evicted for want of places; it holds no number, and the later life
  * evicts it when it registers again, under a greater nonce.)
  *
- * Memory is one flat block, without pointers (it can be copied, compared and hashed): places by
- * column, an open-addressed index from id to place, then the windows. Only synod_apply uses it.
+ * Memory is one flat block, without pointers (it can be copied, compared and hashed): the places,
+ * two open-addressed indexes of them (by id; by who opened it: identity, or nonce), then the
+ * windows. No REGISTER and no command looks at more of it than its own, however many sessions
+ * there are; but an eviction for want of places looks at all places. Only synod_apply uses it.
  */
 #ifndef SYNOD_MACHINE_SESSION_H
 #define SYNOD_MACHINE_SESSION_H
@@ -67,11 +70,19 @@ enum synod_session_verdict {
 	SYNOD_SESSION_NONE,	 /* no such session, or no longer */
 };
 
-/* Bytes of a table of that many sessions (1..SYNOD_SESSIONS_MAX); a multiple of 64. */
-size_t synod_session_table_size(uint32_t sessions);
+/*
+ * What a table's shape may be: 1..SYNOD_SESSIONS_MAX sessions, a window that is a power of two from
+ * 2 to SYNOD_SESSION_WINDOW_MAX (users are given SYNOD_SESSION_WINDOW_MIN at least; tests want to
+ * come to the end of one), and together at most SYNOD_SESSION_ENTRIES_MAX entries. 1 if it is so.
+ * Pure; any thread.
+ */
+int synod_session_shape_is_sane(uint32_t sessions, uint32_t window);
+
+/* Bytes of a table of such a shape; a multiple of 64. */
+size_t synod_session_table_size(uint32_t sessions, uint32_t window);
 
 /* Makes the empty table in zeroed, 64-byte-aligned memory of that size. */
-void synod_session_table_init(struct synod_sessions *table, uint32_t sessions);
+void synod_session_table_init(struct synod_sessions *table, uint32_t sessions, uint32_t window);
 
 /* A REGISTER, by the command at that index of that slot. */
 struct synod_session_opening {
@@ -111,7 +122,7 @@ void synod_session_touch(struct synod_sessions *table, uint64_t slot);
  * The table as compact bytes (image.h): at most how many, and the writing of them (returns how
  * many, a multiple of 8). Equal tables give equal bytes.
  */
-size_t synod_session_table_image_max(uint32_t sessions);
+size_t synod_session_table_image_max(uint32_t sessions, uint32_t window);
 size_t synod_session_table_save(const struct synod_sessions *table, void *image);
 
 /*
@@ -123,6 +134,8 @@ int synod_session_table_load(struct synod_sessions *table, uint64_t slot, uint64
 
 /* Sessions open. */
 uint32_t synod_session_count(const struct synod_sessions *table);
+/* Request numbers that each may have open. */
+uint32_t synod_session_window_size(const struct synod_sessions *table);
 
 static inline uint64_t synod_session_entry_position(const struct synod_session_entry *entry)
 {

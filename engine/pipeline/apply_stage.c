@@ -47,7 +47,8 @@ void synod_apply_stage_answer(struct synod_pipeline *p, const struct synod_origi
 		.position = result->position,
 		.status = result->status,
 		.size = (uint16_t)result->size,
-		.retry_us = result->status == SYNOD_BUSY ? SYNOD_PIPELINE_ASSEMBLY_RETRY_US : 0,
+		.retry_us = result->status == SYNOD_BUSY ? SYNOD_PIPELINE_ASSEMBLY_RETRY_US
+							 : result->window,
 	};
 	char *to;
 

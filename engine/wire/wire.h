@@ -178,7 +178,12 @@ struct synod_wire_result {
 	uint64_t position; /* of the command; in the answer to a REGISTER, the session */
 	uint16_t status;   /* enum synod_status */
 	uint16_t size;
-	uint32_t retry_us; /* with BUSY: when trying again makes sense; 0: no idea */
+	union {
+		uint32_t retry_us; /* with BUSY: when trying again makes sense; 0: no idea */
+		/* With OK, to a REGISTER: numbers that may be open in the session at once, newest -
+		 * oldest + 1. 0 in all other answers. */
+		uint32_t window;
+	};
 };
 
 /*
@@ -275,6 +280,8 @@ SYNOD_WIRE_AT(piece, size, 12);
 SYNOD_WIRE_AT(command, size, 16);
 SYNOD_WIRE_AT(command, kind, 20);
 SYNOD_WIRE_AT(result, status, 16);
+SYNOD_WIRE_AT(result, retry_us, 20);
+SYNOD_WIRE_AT(result, window, 20);
 _Static_assert(sizeof(struct synod_wire_header) == SYNOD_HEADER_SIZE, "no padding");
 _Static_assert(sizeof(struct synod_wire_entry) == SYNOD_ENTRY_SIZE, "no padding");
 _Static_assert(sizeof(struct synod_wire_command) == SYNOD_COMMAND_HEADER_SIZE, "no padding");

@@ -27,6 +27,7 @@ enum {
 
 static const struct synod_apply_limits limits = {
 	.sessions = 3,
+	.window = SYNOD_SESSION_WINDOW_MIN,
 	.assemblies = 2,
 	.assembly_size = 512,
 };
@@ -99,10 +100,10 @@ static void mend(uint8_t *image, size_t size, const struct synod_machine *machin
 	head.magic = SYNOD_IMAGE_MAGIC;
 	head.version = SYNOD_IMAGE_VERSION;
 	head.reserved = 0;
-	head.reserved2 = 0;
 	memset(head.machine, 0, sizeof(head.machine));
 	memcpy(head.machine, machine->name, strlen(machine->name));
 	head.sessions = limits.sessions;
+	head.window = limits.window;
 	head.assemblies = limits.assemblies;
 	head.assembly_size = limits.assembly_size;
 	head.sessions_size = sessions_size(at, left);

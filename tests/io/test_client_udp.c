@@ -57,6 +57,7 @@ static uint32_t put_results(const struct synod_wire_view *view, uint64_t *sessio
 		*session = command.session;
 		result.number = command.number;
 		result.position = command.session ? command.number : SESSION;
+		result.window = command.session ? 0 : SYNOD_SESSION_WINDOW_MIN;
 		memcpy(reply + SYNOD_HEADER_SIZE + size, &result, sizeof(result));
 		memcpy(reply + SYNOD_HEADER_SIZE + size + sizeof(result), "yes\0\0\0\0", 8);
 		size += (uint32_t)sizeof(result) + 8;

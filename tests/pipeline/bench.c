@@ -344,7 +344,8 @@ static void greet(struct bench *bench)
 
 static struct bench *make(uint32_t replicas, uint32_t has_areas)
 {
-	const struct synod_apply_limits limits = synod_apply_limits(BENCH_SESSIONS);
+	const struct synod_apply_limits limits =
+		synod_apply_limits(BENCH_SESSIONS, SYNOD_SESSION_WINDOW_MAX);
 	struct bench *bench = take_memory(sizeof(*bench));
 	struct synod_pipeline_start start = { 0 };
 
@@ -548,7 +549,11 @@ struct synod_wire_result bench_result(struct bench *bench, void *data)
 
 uint64_t bench_open_session(struct bench *bench, uint64_t nonce)
 {
+	struct synod_wire_result result;
+
 	bench_request(bench, SYNOD_COMMAND_REGISTER, 0, nonce, NULL, 0);
 	bench_run(bench, 20);
-	return bench_result(bench, NULL).position;
+	result = bench_result(bench, NULL);
+	synod_assert_cmp(result.window, ==, SYNOD_SESSION_WINDOW_MAX); /* the client is told */
+	return result.position;
 }

@@ -32,7 +32,8 @@ static void order(struct synod_apply *apply, uint64_t slot, uint8_t kind, uint64
 
 static void make_other(uint64_t slots)
 {
-	const struct synod_apply_limits limits = synod_apply_limits(BENCH_SESSIONS);
+	const struct synod_apply_limits limits =
+		synod_apply_limits(BENCH_SESSIONS, SYNOD_SESSION_WINDOW_MAX);
 	size_t size = synod_apply_size(&synod_sequencer_machine, BENCH_SESSIONS);
 	void *memory = aligned_alloc(64, (size + 63) & ~(size_t)63);
 	struct synod_apply *apply;

@@ -24,6 +24,8 @@ static size_t memory_size(void)
 
 void sim_apply_start(struct sim *sim, struct sim_replica *replica)
 {
+	const struct synod_apply_limits limits =
+		synod_apply_limits(sim->params.sessions, sim->params.session_window);
 	void **memory = &sim->apply_memory[replica->id];
 
 	if (!*memory) {
@@ -36,7 +38,7 @@ void sim_apply_start(struct sim *sim, struct sim_replica *replica)
 	} else if (madvise(*memory, memory_size(), MADV_DONTNEED)) {
 		abort();
 	}
-	replica->apply = synod_apply_init(*memory, sim->machine, sim->params.sessions);
+	replica->apply = synod_apply_init_within(*memory, sim->machine, &limits);
 }
 
 void sim_apply_free(struct sim *sim)
@@ -90,6 +92,8 @@ void sim_reply_add(struct sim_reply *reply, uint32_t client,
 	/* When to come again: mostly told. */
 	if (result->status == SYNOD_BUSY && sim_below(reply->sim, 4))
 		wire.retry_us = (uint32_t)sim_below(reply->sim, 20000);
+	else if (result->status == SYNOD_OK)
+		wire.window = result->window;
 	if (reply->session != result->session || datagram->client != client ||
 	    datagram->size + sizeof(wire) + padded > SIM_DATAGRAM_SIZE)
 		sim_reply_send(reply);

@@ -37,6 +37,7 @@ enum {
 #define SIM_TRAFFIC(X)                         \
 	X(EXECUTED, "executed", 10000)         \
 	X(DUPLICATES, "duplicates", 1000)      \
+	X(STALE, "left_the_window", 20)        \
 	X(ACKNOWLEDGED, "acknowledged", 8000)  \
 	X(PUTS, "puts", 1000)                  \
 	X(GETS, "gets", 1000)                  \
@@ -152,6 +153,16 @@ struct sim_client {
 	struct sim_datagram inbox[SIM_CLIENT_INBOX_MAX];
 	struct sim_datagram lent[SIM_CLIENT_INBOX_MAX];
 	struct sim_datagram sent[SIM_CLIENT_SENT_MAX]; /* a ring; in all lives */
+};
+
+/* An open session, as sessions.c has it. */
+struct sim_seat {
+	uint64_t id;
+	uint64_t nonce;
+	uint64_t identity;
+	uint64_t incarnation;
+	uint64_t used;	     /* slot of the last command executed, or of its opening */
+	uint64_t number_max; /* the highest number executed; 0: none */
 };
 
 /* datagram.c */

@@ -108,6 +108,29 @@ static void on_executed(struct sim *sim, const struct synod_apply_result *result
 	sim_done(sim, SIM_TRAFFIC_EXECUTED);
 }
 
+/* A number that shares its entry in the window, and came later, was executed. */
+static int left_window(struct sim *sim, const struct sim_seat *seat, uint64_t number)
+{
+	uint64_t later = number + sim->params.session_window;
+
+	for (; later <= seat->number_max; later += sim->params.session_window)
+		if (*executed_at(sim, seat->id, later))
+			return 1;
+	return 0;
+}
+
+/* Was done, or never will be. Of a large command what there is of it is let go. */
+static void on_stale(struct sim *sim, const struct synod_wire_command *command,
+		     const struct synod_apply_result *result)
+{
+	sim_check(sim, result->status == SYNOD_STALE && !result->executed,
+		  "I9: number %llu of session %llx left the window and ends with %s",
+		  (unsigned long long)command->number, (unsigned long long)command->session,
+		  synod_status_name(result->status));
+	sim_done(sim, SIM_TRAFFIC_STALE);
+	sim_parts_forget(sim, command->session, command->number);
+}
+
 void sim_observer_result(struct sim *sim, const struct sim_place *place,
 			 const struct synod_wire_command *command, const uint8_t *payload,
 			 const struct synod_apply_result *result)
@@ -127,6 +150,10 @@ void sim_observer_result(struct sim *sim, const struct sim_place *place,
 		  seat ? "open" : "not open", synod_status_name(result->status));
 	if (!seat)
 		return;
+	if (left_window(sim, seat, command->number)) {
+		on_stale(sim, command, result);
+		return;
+	}
 	position = executed_at(sim, result->session, result->number);
 	if (command->kind == SYNOD_COMMAND_PART && *position == 0)
 		sim_parts_result(sim, place->slot, command, payload, result);
@@ -134,6 +161,8 @@ void sim_observer_result(struct sim *sim, const struct sim_place *place,
 		sim_parts_executed(sim, payload, command->size);
 	if (result->executed) {
 		seat->used = place->slot;
+		if (result->number > seat->number_max)
+			seat->number_max = result->number;
 		on_executed(sim, result, position);
 	} else if (command->kind != SYNOD_COMMAND_PART || *position) {
 		sim_done(sim, SIM_TRAFFIC_DUPLICATES);

@@ -67,6 +67,9 @@ static void draw_limits(struct sim *sim)
 	draw_shape(sim);
 	params->clients = 1 + (uint32_t)sim_below(sim, SIM_CLIENTS_MAX);
 	params->sessions = 1 + (uint32_t)sim_below(sim, SIM_CLIENTS_MAX + 2);
+	/* Not drawn: the seeds before there was a choice go on as they did. In half of them a
+	 * session lives long enough to come to its window's end. */
+	params->session_window = sim->seed % 2 ? SYNOD_SESSION_WINDOW_MAX : 2u << sim->seed / 2 % 4;
 	params->window = 16u << sim_below(sim, 5); /* 16..256 */
 	if (sim_below(sim, 3) == 0)
 		params->window = 16;
@@ -182,6 +185,7 @@ void sim_params_script(struct sim *sim)
 		.quorum_accept = 2,
 		.clients = 1,
 		.sessions = SIM_CLIENTS_MAX,
+		.session_window = SYNOD_SESSION_WINDOW_MAX,
 		.window = 16,
 		.inflight = 8,
 		.election_ns = 100 * SIM_MS,

@@ -53,6 +53,14 @@ void sim_parts_drop(struct sim *sim, uint64_t session)
 		memset(parts, 0, sizeof(*parts));
 }
 
+void sim_parts_forget(struct sim *sim, uint64_t session, uint64_t number)
+{
+	const struct sim_parts *parts = parts_of(sim, session);
+
+	if (parts && parts->number == number)
+		sim_parts_drop(sim, session);
+}
+
 void sim_parts_executed(struct sim *sim, const uint8_t *bytes, uint32_t size)
 {
 	if (sim->params.kv)

@@ -332,15 +332,6 @@ struct sim_session {
 	uint64_t closed; /* 1: a later life of its identity has one */
 };
 
-/* An open session, as sessions.c has it. */
-struct sim_seat {
-	uint64_t id;
-	uint64_t nonce;
-	uint64_t identity;
-	uint64_t incarnation;
-	uint64_t used; /* slot of the last command executed, or of its opening */
-};
-
 /* Where a command stands in the log. */
 struct sim_place {
 	uint64_t slot;
@@ -397,6 +388,7 @@ struct sim_params {
 	uint8_t priorities[SYNOD_REPLICAS_MAX + 1];
 	uint32_t clients;
 	uint32_t sessions;
+	uint32_t session_window; /* numbers that each may have open */
 	uint32_t window;
 	uint32_t inflight;
 	uint64_t inflight_bytes; /* 0: any number */
@@ -755,6 +747,8 @@ struct sim_seat *sim_sessions_find(struct sim *sim, uint64_t id);
 void sim_parts_result(struct sim *sim, uint64_t slot, const struct synod_wire_command *command,
 		      const uint8_t *payload, const struct synod_apply_result *result);
 void sim_parts_drop(struct sim *sim, uint64_t session);
+/* The same if what there is belongs to that number. */
+void sim_parts_forget(struct sim *sim, uint64_t session, uint64_t number);
 /* What the machine was given last is this; its checksum. */
 void sim_parts_executed(struct sim *sim, const uint8_t *bytes, uint32_t size);
 uint32_t sim_parts_crc(void);

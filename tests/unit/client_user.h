@@ -37,7 +37,8 @@ struct user {
 	uint8_t payloads[WORLD_OPS_MAX][64];
 };
 
-static inline struct user *make_of(uint32_t replicas, uint64_t seed, uint32_t wanted,
+/* In a world that was made for it. */
+static inline struct user *make_in(struct world *world, uint64_t seed, uint32_t wanted,
 				   uint32_t outstanding, uint64_t deadline_ns)
 {
 	struct user *user = calloc(1, sizeof(*user));
@@ -46,13 +47,12 @@ static inline struct user *make_of(uint32_t replicas, uint64_t seed, uint32_t wa
 
 	assert_non_null(user);
 	assert_non_null(memory);
-	user->world = world_make(seed, 4);
-	user->world->replicas = replicas;
+	user->world = world;
 	user->wanted = wanted;
 	user->payload_size = 8;
 	user->config = (struct synod_client_config){
 		.struct_size = sizeof(user->config),
-		.replicas = replicas,
+		.replicas = world->replicas,
 		.cluster = WORLD_CLUSTER,
 		.nonce = seed + 1000,
 		.outstanding_max = outstanding,
@@ -69,6 +69,15 @@ static inline struct user *make_of(uint32_t replicas, uint64_t seed, uint32_t wa
 		user->ops[id].size = user->payload_size;
 	}
 	return user;
+}
+
+static inline struct user *make_of(uint32_t replicas, uint64_t seed, uint32_t wanted,
+				   uint32_t outstanding, uint64_t deadline_ns)
+{
+	struct world *world = world_make(seed, 4);
+
+	world->replicas = replicas;
+	return make_in(world, seed, wanted, outstanding, deadline_ns);
 }
 
 static inline struct user *make_with(uint64_t seed, uint32_t wanted, uint32_t outstanding,

@@ -62,7 +62,7 @@ static void answer_add(struct answer *answer, const struct synod_apply_result *f
 		.number = from->number,
 		.position = from->position,
 		.status = from->status,
-		.retry_us = from->status == SYNOD_BUSY ? answer->world->retry_us : 0,
+		.retry_us = from->status == SYNOD_BUSY ? answer->world->retry_us : from->window,
 	};
 	uint8_t *to = answer->bytes + SYNOD_HEADER_SIZE + answer->size;
 
@@ -309,9 +309,16 @@ struct world *world_make(uint64_t seed, uint32_t sessions)
 
 struct world *world_make_of(uint64_t seed, uint32_t sessions, const struct synod_machine *machine)
 {
+	return world_make_within(seed, sessions, SYNOD_SESSION_WINDOW_MAX, machine);
+}
+
+struct world *world_make_within(uint64_t seed, uint32_t sessions, uint32_t window,
+				const struct synod_machine *machine)
+{
 	struct world *world = calloc(1, sizeof(*world));
 	/* One buffer for large commands: there is one client, and it works on one at a time. */
 	const struct synod_apply_limits limits = { .sessions = sessions,
+						   .window = window,
 						   .assemblies = 1,
 						   .assembly_size = SYNOD_COMMAND_LARGE_MAX };
 	size_t size = synod_apply_size_within(machine, &limits);

@@ -75,6 +75,9 @@ struct world {
 struct world *world_make(uint64_t seed, uint32_t sessions);
 /* The same with another state machine than the sequencer. */
 struct world *world_make_of(uint64_t seed, uint32_t sessions, const struct synod_machine *machine);
+/* And with another window than the largest. */
+struct world *world_make_within(uint64_t seed, uint32_t sessions, uint32_t window,
+				const struct synod_machine *machine);
 void world_free(struct world *world);
 
 /* Lets time pass, and what arrives at replicas be answered. */

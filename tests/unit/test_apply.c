@@ -305,6 +305,7 @@ static void a_session_that_goes_takes_its_half_command_with_it(void **state)
 static void when_all_buffers_are_used_a_part_is_refused_until_one_is_free(void **state)
 {
 	const struct synod_apply_limits limits = { .sessions = SESSIONS,
+						   .window = SYNOD_SESSION_WINDOW_MIN,
 						   .assemblies = 1,
 						   .assembly_size = 256 };
 	size_t size = synod_apply_size_within(&synod_sequencer_machine, &limits);

@@ -29,6 +29,7 @@ enum {
 
 static const struct synod_apply_limits limits = {
 	.sessions = 5,
+	.window = SYNOD_SESSION_WINDOW_MAX,
 	.assemblies = 2,
 	.assembly_size = 2000,
 };
@@ -439,6 +440,10 @@ static void another_machine_s_image_and_one_of_other_limits_are_told_apart(void 
 	memcpy(busy.image, &head, sizeof(head));
 	assert_int_equal(synod_apply_load(busy.apply, busy.image, busy.size), -EINVAL);
 	head.sessions--;
+	head.window /= 2;
+	memcpy(busy.image, &head, sizeof(head));
+	assert_int_equal(synod_apply_load(busy.apply, busy.image, busy.size), -EINVAL);
+	head.window *= 2;
 	head.version++;
 	memcpy(busy.image, &head, sizeof(head));
 	assert_int_equal(synod_apply_load(busy.apply, busy.image, busy.size), -EBADMSG);
@@ -657,7 +662,7 @@ static void the_largest_state_fills_its_image(void **state)
 	(void)state;
 	for (uint32_t index = 0; index < limits.sessions; index++)
 		known[index] = open_session(&twin, index);
-	for (uint32_t turn = 0; turn < limits.sessions * SYNOD_SESSION_WINDOW; turn++) {
+	for (uint32_t turn = 0; turn < limits.sessions * SYNOD_SESSION_WINDOW_MAX; turn++) {
 		memcpy(key, &turn, sizeof(turn));
 		apply_batch_add_command(&batch, known[turn % limits.sessions], turn + 1, command,
 					(uint32_t)synod_kv_encode(&put, command, sizeof(command)));

@@ -313,7 +313,7 @@ static void a_transport_that_takes_no_more_is_only_a_delay(void **state)
 
 static void numbers_stay_within_the_session_s_window(void **state)
 {
-	struct user *user = make_with(14, 20000, SYNOD_SESSION_WINDOW / 2, 0);
+	struct user *user = make_with(14, 20000, SYNOD_SESSION_WINDOW_MAX / 2, 0);
 	uint32_t turns = 0;
 
 	(void)state;
@@ -547,7 +547,10 @@ static void a_wrong_configuration_is_refused(void **state)
 	REFUSED(config.replicas = 0);
 	REFUSED(config.replicas = SYNOD_REPLICAS_MAX + 1);
 	REFUSED(config.outstanding_max = 0);
-	REFUSED(config.outstanding_max = SYNOD_SESSION_WINDOW / 2 + 1);
+	REFUSED(config.outstanding_max = SYNOD_SESSION_WINDOW_MAX / 2 + 1);
+	REFUSED(config.window_max = SYNOD_SESSION_WINDOW_MAX * 2);
+	REFUSED(config.window_max = 1000);
+	REFUSED(config.window_max = config.outstanding_max);
 	REFUSED(config.datagram_size_max = WORLD_DATAGRAM_SIZE + 1);
 	REFUSED(config.datagram_size_max = 100);
 	REFUSED(config.leader_hint = 4);

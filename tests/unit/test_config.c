@@ -83,7 +83,8 @@ static void every_key_is_taken_and_printed_back(void **state)
 {
 	static const char text[] =
 		"[cluster]\nid = 9\nreplicas = 1\nvoters = 1\nquorum_prepare = 1\n"
-		"quorum_accept = 1\nmachine = kv\nsessions = 5\npoll = spin\nmtu = 1500\n"
+		"quorum_accept = 1\nmachine = kv\nsessions = 5\nsession_window = 32\n"
+		"poll = spin\nmtu = 1500\n"
 		"memory_mb = 64\nrun_dir = /run/x\nhuge = no\ndurability = any\n"
 		"[timing]\nelection_ms = 300\nheartbeat_ms = 30\nretransmit_ms = 40\n"
 		"[clients]\nlinks = 2\nudp_port = 99\n"
@@ -101,6 +102,7 @@ static void every_key_is_taken_and_printed_back(void **state)
 	assert_int_equal(config.replica[0].core[SYNOD_STAGE_INGRESS], 0);
 	assert_int_equal(config.replica[0].door_ip, 0x0a5b0001);
 	assert_int_equal(config.replica[0].journal_poll, 1);
+	assert_int_equal(config.session_window, 32);
 	assert_int_equal(config.durability, SYNOD_WANT_ANY);
 	assert_string_equal(config.replica[0].door_interface, "veth1");
 	assert_int_equal(synod_config_cores(&config, 1), 5);
@@ -222,6 +224,11 @@ static void what_does_not_go_together_is_told(void **state)
 	refused(HEAD "[timing]\nheartbeat_ms = 75\n" TAIL, 5, "under half");
 	refused(HEAD "[timing]\nretransmit_ms = 150\n" TAIL, 5, "not under election_ms");
 	refused(HEAD "durability = none\n" TAIL "journal_poll = yes\n", 7, "no disk to poll");
+	refused(HEAD "sessions = 16384\n" TAIL, 4,
+		"write session_window = 256, or sessions = 1024");
+	refused(HEAD "session_window = 2048\nsessions = 2049\n" TAIL, 4, "is more than 4194304");
+	refused(HEAD "session_window = 100\n" TAIL, 4,
+		"no power of two; write session_window = 64");
 	refused(HEAD TAIL "journal_poll = maybe\n", 6, "none of: no, yes");
 	refused(HEAD TAIL "transport = pci\n", 6, "needs pci");
 	refused(HEAD TAIL "pci = 0000:01:00.0\n", 6, "not transport = pci");

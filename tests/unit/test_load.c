@@ -131,12 +131,41 @@ static void several_sessions_bear_more_than_one_could(void **state)
 	end(generator);
 }
 
+static void thousands_of_sessions_have_an_operation_each_in_little_memory(void **state)
+{
+	enum {
+		SESSIONS = 1500
+	};
+	struct generator *generator = make(11, 0);
+	const struct synod_load_result *result = &generator->result;
+
+	(void)state;
+	world_free(generator->world);
+	generator->world =
+		world_make_within(11, SESSIONS, SYNOD_SESSION_WINDOW_MIN, &synod_sequencer_machine);
+	generator->world->loss_percent = 1;
+	generator->config.sessions = SESSIONS;
+	generator->config.outstanding = SESSIONS;
+	generator->config.window = SYNOD_SESSION_WINDOW_MIN;
+	assert_true(synod_load_size(&generator->config) < SESSIONS * UINT64_C(12288));
+	run(generator, 0, 0);
+	assert_int_equal(result->phase, SYNOD_LOAD_DONE);
+	assert_int_equal(result->client.sessions_opened, SESSIONS);
+	assert_int_equal(result->client.sessions_evicted, 0);
+	assert_int_equal(result->acked, result->submitted);
+	assert_int_equal(result->acked, synod_apply_position(generator->world->apply));
+	assert_true(result->acked > 10 * SESSIONS);
+	assert_int_equal(result->unknown + result->refused + result->errors, 0);
+	assert_int_equal(result->client.bad_datagrams, 0);
+	end(generator);
+}
+
 static void what_its_sessions_cannot_bear_is_refused(void **state)
 {
 	struct generator *generator = make(10, 0);
 
 	(void)state;
-	generator->config.outstanding = SYNOD_SESSION_WINDOW / 2 + 1;
+	generator->config.outstanding = SYNOD_SESSION_WINDOW_MAX / 2 + 1;
 	assert_int_equal(synod_load_size(&generator->config), 0);
 	generator->config.sessions = 2;
 	assert_true(synod_load_size(&generator->config) > 0);
@@ -289,6 +318,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_closed_loop_counts_what_was_acknowledged_while_measuring),
 		cmocka_unit_test(several_sessions_bear_more_than_one_could),
+		cmocka_unit_test(thousands_of_sessions_have_an_operation_each_in_little_memory),
 		cmocka_unit_test(what_its_sessions_cannot_bear_is_refused),
 		cmocka_unit_test(every_acknowledgement_is_noted_once_with_its_position),
 		cmocka_unit_test(an_open_loop_offers_its_rate),

@@ -8,6 +8,7 @@
 
 #include "engine/base/limits.h"
 #include "engine/base/random.h"
+#include "engine/machine/session_internal.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,7 +20,7 @@
 #include <cmocka.h>
 
 enum {
-	TWIN_NUMBERS = 3 * SYNOD_SESSION_WINDOW,
+	TWIN_NUMBERS = 3 * SYNOD_SESSION_WINDOW_MAX,
 	TWIN_SESSIONS = 8
 };
 
@@ -34,16 +35,22 @@ struct twin_session {
 
 static struct twin_session twin[TWIN_SESSIONS];
 static uint32_t twin_capacity;
+static uint32_t twin_window;
 
-static struct synod_sessions *make_table(uint32_t sessions)
+static struct synod_sessions *make_table_of(uint32_t sessions, uint32_t window)
 {
-	size_t size = synod_session_table_size(sessions);
+	size_t size = synod_session_table_size(sessions, window);
 	void *memory = aligned_alloc(64, (size + 63) & ~(size_t)63);
 
 	assert_non_null(memory);
 	memset(memory, 0, size);
-	synod_session_table_init(memory, sessions);
+	synod_session_table_init(memory, sessions, window);
 	return memory;
+}
+
+static struct synod_sessions *make_table(uint32_t sessions)
+{
+	return make_table_of(sessions, SYNOD_SESSION_WINDOW_MAX);
 }
 
 /* An anonymous registration. */
@@ -142,8 +149,7 @@ static enum synod_session_verdict twin_check(uint64_t session, uint64_t number, 
 	if (number == 0)
 		return SYNOD_SESSION_TOO_OLD;
 	/* It left the window when one a whole number of windows later was executed. */
-	for (later = number + SYNOD_SESSION_WINDOW; later < TWIN_NUMBERS;
-	     later += SYNOD_SESSION_WINDOW) {
+	for (later = number + twin_window; later < TWIN_NUMBERS; later += twin_window) {
 		if (twin[place].position[later])
 			return SYNOD_SESSION_TOO_OLD;
 	}
@@ -172,8 +178,8 @@ static void do_open(struct synod_sessions *table, uint64_t *random, uint64_t slo
 static void do_command(struct synod_sessions *table, uint64_t *random, uint64_t slot,
 		       uint64_t session, uint64_t *position)
 {
-	static const uint64_t bases[] = { 0, SYNOD_SESSION_WINDOW - 8, SYNOD_SESSION_WINDOW,
-					  2 * SYNOD_SESSION_WINDOW - 4, 2 * SYNOD_SESSION_WINDOW };
+	const uint64_t bases[] = { 0, twin_window - 8, twin_window, 2 * twin_window - 4,
+				   2 * twin_window };
 	uint64_t number = bases[synod_random_below(random, 5)] + synod_random_below(random, 16);
 	struct synod_session_entry *entry = NULL;
 	struct twin_session *place = NULL;
@@ -193,9 +199,9 @@ static void do_command(struct synod_sessions *table, uint64_t *random, uint64_t 
 	}
 }
 
-static void run_against_twin(uint32_t capacity, uint64_t seed)
+static void run_against_twin(uint32_t capacity, uint32_t window, uint64_t seed)
 {
-	struct synod_sessions *table = make_table(capacity);
+	struct synod_sessions *table = make_table_of(capacity, window);
 	uint64_t random = seed;
 	uint64_t position = 0;
 	uint64_t opened[64] = { 0 };
@@ -203,6 +209,7 @@ static void run_against_twin(uint32_t capacity, uint64_t seed)
 
 	memset(twin, 0, sizeof(twin));
 	twin_capacity = capacity;
+	twin_window = window;
 	for (slot = 1; slot < 4000; slot++) {
 		uint32_t index;
 
@@ -232,7 +239,11 @@ static void random_streams_equal_the_naive_twin(void **state)
 
 	(void)state;
 	for (seed = 1; seed <= 12; seed++)
-		run_against_twin(1 + (uint32_t)(seed % TWIN_SESSIONS), seed);
+		run_against_twin(1 + (uint32_t)(seed % TWIN_SESSIONS), SYNOD_SESSION_WINDOW_MAX,
+				 seed);
+	for (seed = 13; seed <= 30; seed++)
+		run_against_twin(1 + (uint32_t)(seed % TWIN_SESSIONS),
+				 SYNOD_SESSION_WINDOW_MIN << seed % 3, seed);
 }
 
 static void an_evicted_place_is_as_new(void **state)
@@ -253,7 +264,7 @@ static void an_evicted_place_is_as_new(void **state)
 	session = open_nonce(used, 2, 3, 0, &evicted);
 	assert_int_not_equal(evicted, 0);
 	open_nonce(fresh, 2, 3, 0, &evicted);
-	assert_memory_equal(used, fresh, synod_session_table_size(1));
+	assert_memory_equal(used, fresh, synod_session_table_size(1, SYNOD_SESSION_WINDOW_MAX));
 	free(used);
 	free(fresh);
 }
@@ -280,22 +291,134 @@ static void a_full_table_finds_every_session_after_many_evictions(void **state)
 	free(table);
 }
 
-static void the_largest_table_holds_its_sessions(void **state)
+/* What the table says of one that is open, or 0: the REGISTER that finds it opens none. */
+static uint64_t find_again(struct synod_sessions *table, uint64_t nonce, uint64_t slot)
 {
-	struct synod_sessions *table = make_table(SYNOD_SESSIONS_MAX);
+	uint32_t count = synod_session_count(table);
+	uint64_t evicted;
+	uint64_t found = open_nonce(table, nonce, slot, 0, &evicted);
+
+	assert_int_equal(evicted, 0);
+	assert_int_equal(synod_session_count(table), count);
+	return found;
+}
+
+static void fill(struct synod_sessions *table, uint32_t sessions, uint32_t window)
+{
 	struct synod_session_entry *entry;
 	uint64_t evicted;
 	uint64_t slot;
 
-	(void)state;
-	for (slot = 1; slot <= SYNOD_SESSIONS_MAX; slot++) {
+	for (slot = 1; slot <= sessions; slot++) {
 		uint64_t id = open_nonce(table, slot, slot, 0, &evicted);
 
 		assert_int_equal(evicted, 0);
-		assert_int_equal(synod_session_check(table, id, SYNOD_SESSION_WINDOW - 1, &entry),
+		assert_int_equal(synod_session_check(table, id, window - 1, &entry),
 				 SYNOD_SESSION_NEW);
-		synod_session_store(table, entry, SYNOD_SESSION_WINDOW - 1, slot, 0, slot);
+		synod_session_store(table, entry, window - 1, slot, 0, slot);
 	}
+	assert_int_equal(synod_session_count(table), sessions);
+}
+
+static void the_largest_tables_hold_their_sessions(void **state)
+{
+	static const uint32_t windows[] = { SYNOD_SESSION_WINDOW_MIN, 256,
+					    SYNOD_SESSION_WINDOW_MAX };
+	uint32_t index;
+
+	(void)state;
+	for (index = 0; index < sizeof(windows) / sizeof(windows[0]); index++) {
+		uint32_t most = SYNOD_SESSION_ENTRIES_MAX / windows[index];
+		uint32_t sessions = most < SYNOD_SESSIONS_MAX ? most : SYNOD_SESSIONS_MAX;
+		struct synod_sessions *table = make_table_of(sessions, windows[index]);
+		uint64_t nonce;
+
+		fill(table, sessions, windows[index]);
+		for (nonce = 1; nonce <= sessions; nonce++)
+			assert_int_equal(find_again(table, nonce, sessions + nonce),
+					 nonce << 16 | 1);
+		free(table);
+	}
+}
+
+static void shapes_that_are_too_large_or_odd_are_none(void **state)
+{
+	(void)state;
+	assert_true(synod_session_shape_is_sane(1, 2));
+	assert_true(synod_session_shape_is_sane(SYNOD_SESSIONS_MAX, 256));
+	assert_true(synod_session_shape_is_sane(1024, SYNOD_SESSION_WINDOW_MAX));
+	assert_false(synod_session_shape_is_sane(0, 256));
+	assert_false(synod_session_shape_is_sane(SYNOD_SESSIONS_MAX + 1, 16));
+	assert_false(synod_session_shape_is_sane(8, 1));
+	assert_false(synod_session_shape_is_sane(8, SYNOD_SESSION_WINDOW_MAX * 2));
+	assert_false(synod_session_shape_is_sane(8, 257));
+	assert_false(synod_session_shape_is_sane(1025, SYNOD_SESSION_WINDOW_MAX));
+	assert_false(synod_session_shape_is_sane(SYNOD_SESSIONS_MAX, 512));
+}
+
+/* Nonces that meet in one bucket, and an identity that is the same number as a nonce. */
+static void registrations_that_collide_are_found_after_evictions_and_a_load(void **state)
+{
+	enum {
+		SESSIONS = 64,
+		LAST = 400
+	};
+	struct synod_sessions *table = make_table_of(SESSIONS, SYNOD_SESSION_WINDOW_MIN);
+	struct synod_sessions *loaded = make_table_of(SESSIONS, SYNOD_SESSION_WINDOW_MIN);
+	size_t max = synod_session_table_image_max(SESSIONS, SYNOD_SESSION_WINDOW_MIN);
+	void *image = malloc(max);
+	uint64_t ids[LAST + 1] = { 0 };
+	uint64_t evicted;
+	uint64_t slot;
+
+	(void)state;
+	assert_non_null(image);
+	for (slot = 1; slot <= LAST; slot++)
+		ids[slot] =
+			slot % 4 ? open_nonce(table, slot % 8 << 60 | slot, slot, 0, &evicted)
+				 : open_life(table, (slot + 1) % 8 << 60 | (slot + 1), 1, 1, slot);
+	assert_int_equal(synod_session_table_load(loaded, LAST, 0, image,
+						  synod_session_table_save(table, image)),
+			 0);
+	for (slot = LAST - SESSIONS + 1; slot <= LAST; slot++) {
+		uint64_t nonce = slot % 8 << 60 | slot;
+		uint64_t identity = (slot + 1) % 8 << 60 | (slot + 1);
+
+		if (slot % 4) {
+			assert_int_equal(find_again(table, nonce, LAST + slot), ids[slot]);
+			assert_int_equal(find_again(loaded, nonce, LAST + slot), ids[slot]);
+		} else {
+			assert_int_equal(open_life(table, identity, 1, 1, LAST + slot), ids[slot]);
+			assert_int_equal(open_life(loaded, identity, 1, 1, LAST + slot), ids[slot]);
+		}
+	}
+	free(image);
+	free(loaded);
+	free(table);
+}
+
+/* It may be asked for anything: it is a hint. */
+static void looking_ahead_changes_nothing(void **state)
+{
+	struct synod_sessions *table = make_table_of(64, 256);
+	struct synod_sessions *before = make_table_of(64, 256);
+	struct synod_session_ahead ahead[32];
+	uint64_t random = 7;
+	uint32_t index;
+
+	(void)state;
+	fill(table, 64, 256);
+	memcpy(before, table, synod_session_table_size(64, 256));
+	for (index = 0; index < 32; index++)
+		ahead[index] = (struct synod_session_ahead){
+			.session =
+				index < 16 ? (uint64_t)index << 16 | 1 : synod_random_next(&random),
+			.number = synod_random_next(&random),
+		};
+	synod_session_ahead(table, ahead, 32);
+	synod_session_ahead(table, ahead, 0);
+	assert_memory_equal(table, before, synod_session_table_size(64, 256));
+	free(before);
 	free(table);
 }
 
@@ -324,7 +447,7 @@ static void a_later_life_closes_the_session_of_the_former_one(void **state)
 
 static void a_delayed_registration_of_a_former_life_changes_nothing(void **state)
 {
-	size_t size = synod_session_table_size(4);
+	size_t size = synod_session_table_size(4, SYNOD_SESSION_WINDOW_MAX);
 	struct synod_sessions *table = make_table(4);
 	struct synod_sessions *before = make_table(4);
 	uint64_t later;
@@ -390,7 +513,10 @@ int main(void)
 		cmocka_unit_test(random_streams_equal_the_naive_twin),
 		cmocka_unit_test(an_evicted_place_is_as_new),
 		cmocka_unit_test(a_full_table_finds_every_session_after_many_evictions),
-		cmocka_unit_test(the_largest_table_holds_its_sessions),
+		cmocka_unit_test(the_largest_tables_hold_their_sessions),
+		cmocka_unit_test(shapes_that_are_too_large_or_odd_are_none),
+		cmocka_unit_test(registrations_that_collide_are_found_after_evictions_and_a_load),
+		cmocka_unit_test(looking_ahead_changes_nothing),
 		cmocka_unit_test(a_later_life_closes_the_session_of_the_former_one),
 		cmocka_unit_test(a_delayed_registration_of_a_former_life_changes_nothing),
 		cmocka_unit_test(within_one_life_the_greater_nonce_is_the_later_registration),
