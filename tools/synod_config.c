@@ -18,6 +18,8 @@ struct beginning {
 	uint64_t replicas;
 	uint64_t voters; /* 0: all */
 	uint64_t size;
+	uint64_t sessions; /* 0: the default, and the next */
+	uint64_t session_window;
 	const char *door;	/* prefix of interface names; NULL: no doors */
 	const char *durability; /* NULL: the default */
 	const char *link;	/* prefix of interface names; NULL: memif */
@@ -40,6 +42,10 @@ static int write_file(const struct beginning *beginning, const char *path)
 		id, beginning->replicas, beginning->machine);
 	if (beginning->voters)
 		fprintf(file, "voters = %" PRIu64 "\n", beginning->voters);
+	if (beginning->sessions)
+		fprintf(file, "sessions = %" PRIu64 "\n", beginning->sessions);
+	if (beginning->session_window)
+		fprintf(file, "session_window = %" PRIu64 "\n", beginning->session_window);
 	if (beginning->durability)
 		fprintf(file, "durability = %s\n", beginning->durability);
 	if (beginning->link) /* the kernel's usual MTU; memif lanes are for replicas on memif */
@@ -119,6 +125,10 @@ int synod_tool_config(int argc, char **argv)
 		  "init: sequencer or kv (sequencer)", 0 },
 		{ "size", SYNOD_OPTION_SIZE, &beginning.size, "BYTES", "init: of each journal (1G)",
 		  0 },
+		{ "sessions", SYNOD_OPTION_NUMBER, &beginning.sessions, "N",
+		  "init: clients that may be registered at once (128)", 0 },
+		{ "session-window", SYNOD_OPTION_NUMBER, &beginning.session_window, "N",
+		  "init: commands that each may have under way (4096)", 0 },
 		{ "durability", SYNOD_OPTION_TEXT, &beginning.durability, "WHAT",
 		  "init: direct, any or none (direct)", 0 },
 		{ "door", SYNOD_OPTION_TEXT, &beginning.door, "PREFIX",
