@@ -345,6 +345,9 @@ void synod_core_step(struct synod_core *core, const struct synod_event *event,
 	case SYNOD_EVENT_VOUCHED:
 		synod_join_on_vouched(core, fx);
 		break;
+	case SYNOD_EVENT_LOST:
+		synod_election_on_lost(core, fx, event->replica);
+		break;
 	}
 	if (core->role == SYNOD_ROLE_LEADER) {
 		synod_leader_pump(core, fx);

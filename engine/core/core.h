@@ -103,6 +103,11 @@ enum synod_event_kind {
 	SYNOD_EVENT_INSTALLED,
 	/* Peers know of no newer disk of this replica: see enum synod_standing, MUTE. */
 	SYNOD_EVENT_VOUCHED,
+	/*
+	 * replica: the transport has just lost its link to it. A hint, which may be wrong: whoever
+	 * follows it looks for another leader at once instead of after a silence.
+	 */
+	SYNOD_EVENT_LOST,
 };
 
 struct synod_event {
@@ -157,7 +162,7 @@ struct synod_effects {
 	uint32_t refused;
 	uint32_t dropped;     /* MESSAGE only: 0, or the counter (enum synod_counter) of why */
 	uint64_t deadline_ns; /* call with TICK at or after this */
-	uint32_t counts[6];   /* by enum synod_count_of: in this step */
+	uint32_t counts[7];   /* by enum synod_count_of: in this step */
 	/*
 	 * Reads up to this token are settled; 0: none in this step. With read_status 0 they may be
 	 * served once read_slot is applied here; else (NOT_LEADER) they are refused.
@@ -179,6 +184,7 @@ enum synod_count_of {
 	SYNOD_COUNT_REPAIRS,
 	SYNOD_COUNT_HANDOVERS,
 	SYNOD_COUNT_READ_ROUNDS,
+	SYNOD_COUNT_LEADERS_LOST,
 };
 
 struct synod_core_config {
@@ -310,6 +316,7 @@ struct synod_core {
 	uint64_t leader_contact_ns;
 	uint64_t heartbeat_ns_next;
 	uint64_t retry_deadline_ns; /* canvasser, candidate: repeat */
+	uint64_t canvass_wait_ns;   /* after a hint: a canvass is soon repeated; else 0 */
 	uint64_t need_deadline_ns;  /* catch-up: ask again */
 	uint64_t need_asked_ns;	    /* catch-up: when we asked last */
 	uint64_t need_through;	    /* catch-up: asked for up to here */

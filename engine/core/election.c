@@ -13,6 +13,9 @@
  * burst worth one part. What a candidate finds at a slot stays in the ring when its candidacy
  * fails: that some acceptor accepted a value at a ballot stays true, and choosing among more true
  * reports is safe.
+ *
+ * The deadline is a silence, or comes at once when the transport says that the leader's link is
+ * gone (on_lost).
  */
 #include "engine/core/internal.h"
 
@@ -55,6 +58,7 @@ void synod_election_become_follower(struct synod_core *core, struct synod_effect
 	core->answer_owed = 0;
 	core->ballot_before = 0;
 	core->retry_deadline_ns = 0;
+	core->canvass_wait_ns = 0;
 	synod_core_arm_election(core);
 }
 
@@ -72,6 +76,12 @@ static void canvass(struct synod_core *core, struct synod_effects *fx)
 		question->argument = core->promised;
 	}
 	core->retry_deadline_ns = core->now_ns + core->config.retransmit_ns;
+	if (core->canvass_wait_ns) {
+		/* Others may be told a little later what we were: until then they grant nothing. */
+		core->retry_deadline_ns = core->now_ns + core->canvass_wait_ns;
+		core->canvass_wait_ns =
+			synod_core_min(2 * core->canvass_wait_ns, core->config.retransmit_ns);
+	}
 }
 
 static void send_prepare(struct synod_core *core, struct synod_effects *fx, uint32_t to)
@@ -440,4 +450,46 @@ void synod_election_on_tick(struct synod_core *core, struct synod_effects *fx)
 		canvass(core, fx);
 	else if (core->ticket_promised <= core->ticket_durable)
 		send_prepares(core, fx);
+}
+
+/* How many of the voters other than that one are to try before us. */
+static uint32_t place_in_line(const struct synod_core *core, uint64_t lost)
+{
+	const uint8_t *priorities = core->config.priorities;
+	const uint32_t self = core->config.replica;
+	uint32_t before = 0;
+
+	synod_assert(synod_core_votes(core, self) && lost != self);
+	for (uint32_t peer = 1; peer <= core->config.voters; peer++)
+		before += peer != lost && (priorities[peer] > priorities[self] ||
+					   (priorities[peer] == priorities[self] && peer < self));
+	synod_assert_cmp(before, <, core->config.voters);
+	return before;
+}
+
+/*
+ * A process that dies takes its links with it, and those who see that need not wait for a silence.
+ * It is a hint and no more: all that is forgotten is that we hear a leader, so that we grant a
+ * canvass and begin one, each voter in turn a little later, so that two do not stand against each
+ * other. Whoever still hears the leader grants nothing; and if it lives after all, its next message
+ * makes us follow it again. Whatever is hinted, phase 1 is as always.
+ */
+void synod_election_on_lost(struct synod_core *core, struct synod_effects *fx, uint64_t replica)
+{
+	uint64_t step_ns = core->config.heartbeat_ns / 4;
+	uint64_t wait_ns = 0;
+	uint32_t place;
+
+	if (core->role != SYNOD_ROLE_FOLLOWER || core->leader == 0 || core->leader != replica ||
+	    !synod_core_votes(core, core->config.replica))
+		return;
+	synod_assert(core->leader != core->config.replica);
+	place = place_in_line(core, replica);
+	if (place)
+		wait_ns = place * step_ns + synod_random_below(&core->random, step_ns / 2 + 1);
+	fx->counts[SYNOD_COUNT_LEADERS_LOST]++;
+	core->leader = 0;
+	core->election_deadline_ns =
+		synod_core_min(core->election_deadline_ns, core->now_ns + wait_ns);
+	core->canvass_wait_ns = core->config.retransmit_ns / 64 + 1;
 }

@@ -117,6 +117,8 @@ void synod_election_on_reject(struct synod_core *core, struct synod_effects *fx,
 			      const struct synod_message *message);
 void synod_election_on_durable(struct synod_core *core, struct synod_effects *fx);
 void synod_election_on_tick(struct synod_core *core, struct synod_effects *fx);
+/* The link to a replica is gone, as the transport believes. */
+void synod_election_on_lost(struct synod_core *core, struct synod_effects *fx, uint64_t replica);
 
 /* leader.c */
 

@@ -179,6 +179,15 @@ static void on_read(struct model *model)
 	(void)model_step(model, &event);
 }
 
+static void on_hint(struct model *model)
+{
+	struct synod_event event = { .kind = SYNOD_EVENT_LOST,
+				     .now_ns = model_now_ns,
+				     .replica = model->replica.core.leader };
+
+	(void)model_step(model, &event);
+}
+
 static void carry_out_event(struct model *model, const struct model_action *action)
 {
 	struct synod_event tick = { .kind = SYNOD_EVENT_TICK, .now_ns = model_now_ns };
@@ -216,6 +225,9 @@ static void carry_out_event(struct model *model, const struct model_action *acti
 		break;
 	case MODEL_READ:
 		on_read(model);
+		break;
+	case MODEL_HINT:
+		on_hint(model);
 		break;
 	default:
 		(void)model_restart(model, action->argument, action->variant);
@@ -371,13 +383,14 @@ static uint32_t events(struct model *model, uint32_t local)
 	const struct model_bounds *bounds = &model->bounds;
 	const struct synod_core *core = &model->replica.core;
 	struct model_past past;
-	uint32_t role, handover_to, pending;
+	uint32_t role, leader, handover_to, pending;
 	uint32_t first = 0;
 	int submits, times_out, asks, forgets;
 
 	begin(model, local);
 	past = model->replica.past;
 	role = core->role;
+	leader = core->leader;
 	handover_to = core->handover_to;
 	pending = (uint32_t)model->replica.disk.pending_count;
 	submits = past.id <= bounds->submitters && may_submit(model);
@@ -390,6 +403,8 @@ static uint32_t events(struct model *model, uint32_t local)
 		crashes(model, local, pending, forget, &first);
 	if (times_out)
 		attempt(model, local, (struct model_action){ .kind = MODEL_TIMEOUT }, &first);
+	if (bounds->hints && role == SYNOD_ROLE_FOLLOWER && leader)
+		attempt(model, local, (struct model_action){ .kind = MODEL_HINT }, &first);
 	if (role == SYNOD_ROLE_LEADER)
 		leader_events(model, local, &past, handover_to, &first);
 	if (bounds->repeats && role != SYNOD_ROLE_FOLLOWER)
@@ -426,6 +441,7 @@ static const char *const verbs[] = {
 	"is to hand over to",
 	"gives its handover up",
 	"is asked for a read",
+	"is told that its leader's link is gone",
 	"crashes and restarts, keeping of its writes under way",
 };
 

@@ -82,6 +82,7 @@ struct model_bounds {
 	uint64_t heartbeats;
 	uint64_t rejects;
 	uint64_t catchup;
+	uint64_t hints;
 };
 
 struct model_record {
@@ -175,7 +176,8 @@ enum model_action_kind {
 	MODEL_HANDOVER, /* argument: to whom */
 	MODEL_LAPSE,	/* a handover took too long */
 	MODEL_READ,	/* a linearizable read is asked for */
-	MODEL_CRASH	/* and restart; argument: bit of each pending write that is kept;
+	MODEL_HINT, /* the transport says that the leader's link is gone, whether it is or not */
+	MODEL_CRASH /* and restart; argument: bit of each pending write that is kept;
 			* variant 1: no chosen slot is kept in memory */
 };
 

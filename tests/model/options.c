@@ -43,6 +43,7 @@ static const struct row rows[] = {
 	ROW(heartbeats, 0, 0, 1, "0: every HEARTBEAT is lost"),
 	ROW(rejects, 0, 0, 1, "0: every REJECT is lost"),
 	ROW(catchup, 0, 0, 1, "0: every NEED is lost"),
+	ROW(hints, 0, 0, 1, "1: followers may be told that their leader's link is gone"),
 };
 
 enum {
@@ -60,6 +61,9 @@ static const char *const quick[] = {
 	"slots=2 leaders=1 elections=1 crashes=1 forget=1 heartbeats=1 catchup=1",
 	/* a canvass by messages, and who is behind is told so */
 	"slots=1 submits=1 crashes=0 canvass=1 rejects=1",
+	/* a transport that speaks of lost links, truly or not */
+	"slots=1 submits=1 crashes=0 canvass=1 hints=1",
+	"slots=1 submitters=2 crashes=1 catchup=1 hints=1",
 	/* leadership handed over; reads that do not go through the log */
 	"slots=1 submits=1 elections=1 handovers=1 crashes=0 catchup=1",
 	"slots=1 submits=1 submitters=2 reads=1 crashes=0",

@@ -67,6 +67,7 @@ static void canonical_time(struct synod_core *core)
 	core->heartbeat_ns_next = model_now_ns + SECOND;
 	if (core->retry_deadline_ns)
 		core->retry_deadline_ns = prepare_owed ? election : model_now_ns + SECOND;
+	core->canvass_wait_ns = 0;
 	if (core->need_deadline_ns)
 		core->need_deadline_ns = model_now_ns + SECOND;
 	core->need_asked_ns = 0;

@@ -23,6 +23,7 @@
  *   wipe R                    R, which is down, gets a new disk in place of a lost one
  *   mute R                    R, which is down, is not to vote before others vouch for its disk
  *   vouch R                   they do
+ *   lost R S                  R's transport says that its link to S is gone
  *   settle                    deliver and make durable until nothing moves, without a word
  *   silently COMMAND …        the same without a word
  *   show                      role, ballot, promise and log of each replica; @: only accepted
@@ -220,6 +221,9 @@ static void on_command(const struct script *script, char **words)
 	} else if (strcmp(words[0], "handover") == 0) {
 		world_handover(world, one_up(script, words[1])->id,
 			       words[2] ? replica_of(script, words[2]) : 0);
+	} else if (strcmp(words[0], "lost") == 0) {
+		world_lost(world, one_up(script, words[1])->id,
+			   replica_of(script, words[1] ? words[2] : NULL));
 	} else if (strcmp(words[0], "read") == 0) {
 		world_read(world, one_up(script, words[1])->id);
 	} else if (strcmp(words[0], "snapshot") == 0) {

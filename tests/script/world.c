@@ -417,6 +417,12 @@ void world_vouch(struct world *world, uint32_t id)
 	run(world, &world->replicas[id], (struct synod_event){ .kind = SYNOD_EVENT_VOUCHED });
 }
 
+void world_lost(struct world *world, uint32_t id, uint32_t peer)
+{
+	run(world, &world->replicas[id],
+	    (struct synod_event){ .kind = SYNOD_EVENT_LOST, .replica = peer });
+}
+
 void world_tick(struct world *world, uint32_t id)
 {
 	if (world->replicas[id].deadline_ns > world->now_ns)

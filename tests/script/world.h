@@ -102,6 +102,7 @@ void world_wipe(struct world *world, uint32_t replica);
 /* A replica that is down is not to vote after its start until others vouch for its disk. */
 void world_mute(struct world *world, uint32_t replica);
 void world_vouch(struct world *world, uint32_t replica);
+void world_lost(struct world *world, uint32_t replica, uint32_t peer);
 /* The snapshot of one is durable at another, and loaded there. */
 void world_install(struct world *world, uint32_t replica, uint32_t from);
 /* Moves the clock to the replica's deadline, if that is ahead, and ticks. */

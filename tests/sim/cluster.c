@@ -140,6 +140,7 @@ static int is_of_process(const struct sim *sim, const struct sim_event *event)
 	case SIM_APPLY:
 	case SIM_INGRESS:
 	case SIM_LIVES:
+	case SIM_HINT:
 		return 1;
 	default:
 		return 0;
@@ -202,6 +203,9 @@ static void dispatch_replica(struct sim *sim, struct sim_replica *replica,
 		break;
 	case SIM_LIVES:
 		sim_lives_poll(sim, replica, (int)event->a);
+		break;
+	case SIM_HINT:
+		sim_replica_hint(sim, replica, (uint32_t)event->a);
 		break;
 	default:
 		break;

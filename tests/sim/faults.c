@@ -211,6 +211,24 @@ static void ask_handover(struct sim *sim, struct sim_replica *replica)
 		sim_count(sim, SIM_FAULT_HANDOVER);
 }
 
+/* Of whoever leads, mostly: a flap of one link, or of all that lead there. */
+static void hint_falsely(struct sim *sim)
+{
+	const struct sim_replica *lost = victim(sim);
+	uint32_t one = any_replica(sim)->id;
+	uint32_t all = (uint32_t)sim_below(sim, 2);
+
+	for (uint32_t id = 1; id <= sim->params.replicas; id++) {
+		struct sim_replica *replica = &sim->replicas[id];
+
+		if ((!all && id != one) || replica == lost || !replica->up ||
+		    replica->paused_until > sim->now)
+			continue;
+		sim_count(sim, SIM_FAULT_HINT_FALSE);
+		sim_replica_hint(sim, replica, lost->id);
+	}
+}
+
 void sim_faults_next(struct sim *sim, enum sim_hazard hazard)
 {
 	if (sim->phase != SIM_SAFETY)
@@ -265,6 +283,9 @@ void sim_faults_next(struct sim *sim, enum sim_hazard hazard)
 		break;
 	case SIM_HAZARD_ROLLBACK:
 		sim_lives_hazard(sim, any_replica(sim));
+		break;
+	case SIM_HAZARD_HINT:
+		hint_falsely(sim);
 		break;
 	case SIM_HAZARDS_COUNT:
 		break;

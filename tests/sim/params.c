@@ -231,7 +231,10 @@ void sim_params_draw(struct sim *sim)
 	params->hazard_mean[SIM_HAZARD_CLIENT_RESTART] = sometimes(sim, 500, 5000) * SIM_MS;
 	params->hazard_mean[SIM_HAZARD_HANDOVER] = sometimes(sim, 200, 5000) * SIM_MS;
 	params->hazard_mean[SIM_HAZARD_READ] = sometimes(sim, 5, 500) * SIM_MS;
-	params->lives = sim->seed % 4 == 1; /* as for rings */
+	params->hints = sim->seed % 4 == 2; /* as for rings */
+	if (params->hints)
+		params->hazard_mean[SIM_HAZARD_HINT] = sim_between(sim, 20, 2000) * SIM_MS;
+	params->lives = sim->seed % 4 == 1;
 	if (params->lives && params->weak_disks)
 		params->hazard_mean[SIM_HAZARD_ROLLBACK] = sim_between(sim, 50, 1000) * SIM_MS;
 }

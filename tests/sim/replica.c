@@ -195,8 +195,36 @@ static void stay_down(struct sim *sim, struct sim_replica *replica, enum sim_hal
 	sim_queue_push(sim, event);
 }
 
+void sim_replica_hint(struct sim *sim, struct sim_replica *replica, uint32_t peer)
+{
+	struct synod_event event = { .kind = SYNOD_EVENT_LOST, .replica = peer };
+
+	sim_tell(sim, "%u is told that the link to %u is gone", replica->id, peer);
+	sim_replica_step(sim, replica, &event);
+}
+
+/* Whoever dies takes its links along: most peers see it soon, some late or never. */
+static void lose_links(struct sim *sim, const struct sim_replica *lost)
+{
+	if (!sim->params.hints)
+		return;
+	for (uint32_t id = 1; id <= sim->params.replicas; id++) {
+		uint64_t most = sim_below(sim, 8) ? 5 * SIM_MS : 2 * SIM_SECOND;
+
+		if (id == lost->id || sim_below(sim, 8) == 0)
+			continue;
+		sim_count(sim, SIM_FAULT_HINT);
+		sim_queue_push(sim, (struct sim_event){ .at = sim->now + sim_below(sim, most),
+							.kind = SIM_HINT,
+							.who = (uint8_t)id,
+							.life = sim->replicas[id].life,
+							.a = lost->id });
+	}
+}
+
 void sim_replica_halt(struct sim *sim, struct sim_replica *replica, enum sim_halt halt)
 {
+	lose_links(sim, replica);
 	sim_disk_crash(sim, replica);
 	stay_down(sim, replica, halt);
 }
@@ -321,6 +349,7 @@ void sim_replica_crash(struct sim *sim, struct sim_replica *replica)
 {
 	sim_tell(sim, "%u crashes", replica->id);
 	replica->up = 0;
+	lose_links(sim, replica);
 	sim_disk_crash(sim, replica);
 	sim_queue_push(
 		sim, (struct sim_event){ .at = sim->now + sim_between(sim, SIM_MS, 2 * SIM_SECOND),

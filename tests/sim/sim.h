@@ -41,6 +41,7 @@
 #include "engine/wire/wire.h"
 #include "tests/sim/clients.h"
 #include "tests/sim/disk.h"
+#include "tests/sim/hazards.h"
 
 #include <setjmp.h>
 #include <stdint.h>
@@ -65,93 +66,6 @@ enum {
 	SIM_AREA_SIZE = 512 * 1024, /* for a snapshot, where there are any */
 };
 
-/*
- * Every kind of fault has a counter; a campaign in which one never fired fails. By group, as they
- * are printed.
- */
-#define SIM_FAULTS_NETWORK(X)                     \
-	X(LOSS, "loss")                           \
-	X(COPY, "copy")                           \
-	X(DELAY, "delay")                         \
-	X(CORRUPT, "corrupt")                     \
-	X(TRUNCATE, "truncate")                   \
-	X(OVERSIZE, "oversize")                   \
-	X(STRAY, "stray")                         \
-	X(PARTITION, "partition")                 \
-	X(PARTITION_ONE_WAY, "partition_one_way") \
-	X(PARTITION_LINK, "partition_link")       \
-	X(PARTITION_HUB, "partition_hub")         \
-	X(CLOG, "clog")                           \
-	X(SWIZZLE, "swizzle")
-
-#define SIM_FAULTS_DISK(X)                                  \
-	X(DISK_OUT_OF_ORDER, "disk_out_of_order")           \
-	X(DISK_SLOW, "disk_slow")                           \
-	X(DISK_STUCK, "disk_stuck")                         \
-	X(WRITE_DROPPED, "write_dropped")                   \
-	X(WRITE_TORN, "write_torn")                         \
-	X(WRITE_KEPT, "write_kept")                         \
-	X(WRITE_KEPT_BEHIND_HOLE, "write_kept_behind_hole") \
-	X(DISK_LOST_WRITE, "disk_lost_write")               \
-	X(DISK_MISDIRECTED, "disk_misdirected")             \
-	X(DISK_STALE, "disk_stale")                         \
-	X(DISK_ROT, "disk_rot")                             \
-	X(DISK_ROT_READ, "disk_rot_read")                   \
-	X(DISK_SNAPSHOT_ROT, "disk_snapshot_rot")           \
-	X(DISK_SNAPSHOT_REPAIRED, "disk_snapshot_repaired") \
-	X(DISK_WIPED, "disk_wiped")                         \
-	X(DISK_RECOVERED, "disk_recovered")                 \
-	X(DISK_JOINED, "disk_joined")                       \
-	X(DISK_ROLLED_BACK, "disk_rolled_back")             \
-	X(DISK_REFUSED_OLDER, "disk_refused_older")         \
-	X(DISK_EIO_READ, "disk_eio_read")                   \
-	X(DISK_EIO_WRITE, "disk_eio_write")                 \
-	X(DISK_SHORT_WRITE, "disk_short_write")             \
-	X(DISK_FULL, "disk_full")                           \
-	X(DISK_REFUSED, "disk_refused")                     \
-	X(DISK_REPAIRED, "disk_repaired")                   \
-	X(DISK_MENDED, "disk_mended")
-
-#define SIM_FAULTS_PROCESS(X)             \
-	X(CRASH, "crash")                 \
-	X(CRASH_ALL, "crash_all")         \
-	X(CRASH_SENDING, "crash_sending") \
-	X(CRASH_DURABLE, "crash_durable") \
-	X(PAUSE, "pause")                 \
-	X(PAUSE_LONG, "pause_long")       \
-	X(CLOCK_DRIFT, "clock_drift")     \
-	X(CLOCK_JUMP, "clock_jump")       \
-	X(APPLY_SLOW, "apply_slow")       \
-	X(HANDOVER, "handover")
-
-#define SIM_FAULTS_CLIENT(X)                                  \
-	X(CLIENT_RETRY, "client_retry")                       \
-	X(CLIENT_RETRY_STORM, "client_retry_storm")           \
-	X(CLIENT_DEADLINE, "client_deadline")                 \
-	X(CLIENT_SEND_REFUSED, "client_send_refused")         \
-	X(CLIENT_CORRUPT, "client_corrupt")                   \
-	X(CLIENT_TRUNCATE, "client_truncate")                 \
-	X(CLIENT_RESTART, "client_restart")                   \
-	X(CLIENT_RESTART_IDENTITY, "client_restart_identity") \
-	X(CLIENT_FORMER_LIFE, "client_former_life")           \
-	X(CLIENT_TWO_LIVES, "client_two_lives")               \
-	X(CLIENT_FENCED, "client_fenced")                     \
-	X(CLIENT_PAUSE, "client_pause")                       \
-	X(SESSION_EVICTED, "session_evicted")
-
-#define SIM_FAULTS(X)         \
-	SIM_FAULTS_NETWORK(X) \
-	SIM_FAULTS_DISK(X)    \
-	SIM_FAULTS_PROCESS(X) \
-	SIM_FAULTS_CLIENT(X)
-
-enum sim_fault {
-#define SIM_FAULT_SYMBOL(symbol, name) SIM_FAULT_##symbol,
-	SIM_FAULTS(SIM_FAULT_SYMBOL)
-#undef SIM_FAULT_SYMBOL
-	SIM_FAULTS_COUNT
-};
-
 enum sim_event_kind {
 	SIM_PACKET,	  /* at a replica or a client; a: index of the packet */
 	SIM_TICK,	  /* a: generation */
@@ -172,6 +86,7 @@ enum sim_event_kind {
 	SIM_HEAL,	/* a: generation of the partition */
 	SIM_LINK_CLOG,	/* who: from, b: to, a: until */
 	SIM_LIVES,	/* who is heard, what is due to be said of it; a: again and again */
+	SIM_HINT,	/* a: whose link is gone, as the transport says */
 };
 
 struct sim_event {
@@ -411,6 +326,7 @@ struct sim_params {
 	uint32_t ring;		  /* small logs that snapshots recycle; see snapshot.c */
 	uint32_t weak_disks;	  /* bit of each replica whose disk may lie: a minority */
 	uint32_t lives;		  /* who starts has to be vouched for; see lives.c */
+	uint32_t hints;		  /* transports tell of lost links: of crashes, and for nothing */
 	uint32_t hole;		  /* a crash keeps undurable writes one by one, not only a prefix */
 	uint32_t crash_sending;	  /* out of 100,000 */
 	uint32_t crash_durable;	  /* out of 100,000; between a completion and what it lets go */
@@ -442,30 +358,8 @@ struct sim_params {
 	uint64_t mtu;	      /* of a narrow link */
 
 	/* Mean time between; 0: never. By enum sim_hazard. */
-	uint64_t hazard_mean[16];
+	uint64_t hazard_mean[SIM_HAZARDS_COUNT];
 };
-
-enum sim_hazard {
-	SIM_HAZARD_CRASH,
-	SIM_HAZARD_CRASH_ALL,
-	SIM_HAZARD_PARTITION,
-	SIM_HAZARD_CLOG,
-	SIM_HAZARD_SWIZZLE,
-	SIM_HAZARD_NARROW,
-	SIM_HAZARD_PAUSE,
-	SIM_HAZARD_CLOCK_JUMP,
-	SIM_HAZARD_DISK_STUCK,
-	SIM_HAZARD_DISK_DAMAGE,
-	SIM_HAZARD_STORM,
-	SIM_HAZARD_CLIENT_RESTART,
-	SIM_HAZARD_CLIENT_PAUSE,
-	SIM_HAZARD_HANDOVER, /* somebody asks the leader to hand over */
-	SIM_HAZARD_READ,     /* reads come in; not a fault, but at any time */
-	SIM_HAZARD_ROLLBACK, /* a disk is copied; or the copy is restored */
-	SIM_HAZARDS_COUNT,
-};
-
-_Static_assert(SIM_HAZARDS_COUNT <= 16, "each has a mean in struct sim_params");
 
 enum sim_phase {
 	SIM_SAFETY,
@@ -566,7 +460,6 @@ static inline void sim_count(struct sim *sim, enum sim_fault fault)
 	sim->faults[fault]++;
 }
 
-/* A client got something done. */
 /* What leaders, and all, keep back of a journal's room. */
 static inline uint64_t sim_reserve_leader(const struct sim *sim)
 {
@@ -578,6 +471,7 @@ static inline uint64_t sim_reserve_follower(const struct sim *sim)
 	return sim->params.ring ? 12 * SYNOD_BATCH_SIZE_MAX : SYNOD_RESERVE_FOLLOWER;
 }
 
+/* A client got something done. */
 static inline void sim_done(struct sim *sim, enum sim_traffic traffic)
 {
 	sim->traffic[traffic]++;
@@ -677,6 +571,8 @@ void sim_replica_read_done(struct sim *sim, struct sim_replica *replica, uint64_
 uint64_t sim_replica_clock(const struct sim *sim, const struct sim_replica *replica);
 uint32_t sim_replica_handle(struct sim *sim, struct sim_replica *replica, uint32_t content);
 void sim_replica_schedule_tick(struct sim *sim, struct sim_replica *replica);
+/* Its transport says that the link to a peer is gone. */
+void sim_replica_hint(struct sim *sim, struct sim_replica *replica, uint32_t peer);
 /* What it has to do waits until then; a pause that is under way ends then. */
 void sim_replica_pause(struct sim *sim, struct sim_replica *replica, uint64_t until);
 /* Its clock goes forward at once, as after a machine was suspended. */
