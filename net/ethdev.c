@@ -36,6 +36,8 @@ enum {
 	AF_PACKET_SLACK = 128,
 };
 
+/* A peer that has ended closes its sockets within this; else it had not ended, and is believed. */
+#define ENDED_FOR_NS	    1000000000ull
 #define RETRY_REFUSED_NS    10000000ull	  /* 10 ms: nobody listens; asking costs a system call */
 #define RETRY_SILENT_NS	    60000000ull	  /* 60 ms: somebody does; a handshake takes about 15 */
 #define RETRY_SILENT_MAX_NS 4000000000ull /* doubling up to 4 s: it may be stopped or refuse us */
@@ -255,6 +257,18 @@ static int set_addresses(struct synod_port *port, const struct synod_net_port_co
 	return 0;
 }
 
+/* What both ends of a memif link call it. */
+static void name_socket(struct synod_port *port, const char *args)
+{
+	const char *name = strstr(args, "socket=");
+
+	if ((port->driver != SYNOD_PORT_MEMIF_SERVER && port->driver != SYNOD_PORT_MEMIF_CLIENT) ||
+	    !name || !strstr(args, "socket-abstract=yes"))
+		return;
+	name += strlen("socket=");
+	snprintf(port->socket, sizeof(port->socket), "%.*s", (int)strcspn(name, ","), name);
+}
+
 int synod_ethdev_open(struct synod_net *net, struct synod_port *port,
 		      const struct synod_net_port_config *config, char *error, size_t error_size)
 {
@@ -270,6 +284,7 @@ int synod_ethdev_open(struct synod_net *net, struct synod_port *port,
 		result = set_addresses(port, config, error, error_size);
 	if (result)
 		return result;
+	name_socket(port, config->args);
 
 	result = rte_eth_dev_start(port->ethdev);
 	port->started = result == 0;
@@ -315,21 +330,39 @@ static void restart(struct synod_port *port, uint64_t now_ns)
 		port->retry_wait_ns *= 2;
 }
 
+/*
+ * 1: the driver still calls the link up, and the peer has ended: what is sent there is lost. Not
+ * for long: a process may also live on without its first thread, which is what was looked at.
+ */
+static int has_ended(struct synod_port *port, int up, uint64_t now_ns)
+{
+	if (!port->ended_ns)
+		return 0;
+	if (up && now_ns - port->ended_ns < ENDED_FOR_NS)
+		return 1;
+	port->ended_ns = 0;
+	synod_living_forget(port->socket);
+	return 0;
+}
+
 void synod_ethdev_poll(struct synod_net *net, struct synod_port *port, uint64_t now_ns)
 {
 	struct rte_eth_link link = { 0 };
 	uint8_t up;
+	int ended;
 
 	if (port->started && rte_eth_link_get_nowait(port->ethdev, &link) != 0)
 		link.link_status = RTE_ETH_LINK_DOWN;
 	up = port->started && link.link_status == RTE_ETH_LINK_UP;
+	ended = has_ended(port, up, now_ns);
+	up = up && !ended;
 	if (up != port->up) {
 		synod_count(net->counters, up ? SYNOD_LINK_UP : SYNOD_LINK_DOWN, 1);
 		port->up = up;
 		port->retry_wait_ns = RETRY_SILENT_NS;
 		port->retry_at_ns = now_ns;
 	}
-	if (up || port->driver != SYNOD_PORT_MEMIF_CLIENT)
+	if (up || ended || port->driver != SYNOD_PORT_MEMIF_CLIENT)
 		return;
 	if (port->retry_at_ns == 0) /* started by open, first look */
 		port->retry_at_ns = now_ns + (port->started ? RETRY_SILENT_NS : 0);

@@ -3,6 +3,7 @@
 
 #include "engine/base/assert.h"
 #include "net/gate.h"
+#include "net/living.h"
 #include "net/port.h"
 
 #include <errno.h>
@@ -13,7 +14,8 @@
 
 /* Rounds of the interrupt thread (net/gate.h): a handshake of memif is about six of them on each
  * side. Often while a peer is missing; less while a door waits for a client, which may be for ever;
- * seldom when all links are up, where a round only finds out that somebody died. */
+ * seldom when all links are up, where a round only finds out that somebody died, which net/living.h
+ * has mostly seen before. */
 #define TURN_PEER_DOWN_NS 2000000ull
 #define TURN_DOOR_DOWN_NS 8000000ull
 #define TURN_UP_NS	  20000000ull
@@ -369,6 +371,22 @@ static uint64_t turn_interval(const struct synod_net *net)
 	return interval;
 }
 
+/* Whether one of the peers still lives: each in turn, as each look is a system call. */
+static void look_at_one(struct synod_net *net, uint64_t now_ns)
+{
+	for (uint32_t i = 0; i < net->port_count; i++) {
+		struct synod_port *port;
+
+		net->looked = net->looked + 1 < net->port_count ? net->looked + 1 : 0;
+		port = &net->ports[net->looked];
+		if (!port->up || !port->socket[0] || port->kind != SYNOD_NET_PEER)
+			continue;
+		if (synod_living_ended(port->socket))
+			port->ended_ns = now_ns;
+		return;
+	}
+}
+
 void synod_net_poll_links(struct synod_net *net, uint64_t now_ns)
 {
 	synod_port_lock(net);
@@ -376,6 +394,7 @@ void synod_net_poll_links(struct synod_net *net, uint64_t now_ns)
 		synod_gate_turn();
 		net->turn_at_ns = now_ns + turn_interval(net);
 	}
+	look_at_one(net, now_ns);
 	for (uint32_t i = 0; i < net->port_count; i++)
 		synod_ethdev_poll(net, &net->ports[i], now_ns);
 	synod_resolve_poll(net, now_ns);

@@ -8,6 +8,7 @@
 #define SYNOD_NET_PORT_H
 
 #include "net/frame.h"
+#include "net/living.h"
 #include "net/net.h"
 
 #include <sched.h>
@@ -49,6 +50,8 @@ struct synod_port {
 	uint8_t created; /* by us, so close removes it */
 	uint8_t configured;
 	uint8_t started;
+	char socket[SYNOD_LIVING_NAME_MAX]; /* memif: the link's name; "": none, or not abstract */
+	uint64_t ended_ns;	/* memif: when its peer was seen to have ended; 0: it was not */
 	uint64_t retry_at_ns;	/* memif client: not started again before this */
 	uint64_t retry_wait_ns; /* and then waited so long for the link */
 };
@@ -81,6 +84,7 @@ struct synod_net {
 	_Atomic uint8_t lock;
 
 	uint64_t turn_at_ns; /* next round of the interrupt thread */
+	uint32_t looked;     /* the port whose peer was looked at last */
 	uint8_t gated;	     /* the gate is ours */
 	uint16_t rx_descriptors;
 	uint16_t tx_descriptors;

@@ -13,12 +13,15 @@
  * the end of that connection, and the driver lets go of it on its proper path. All other threads
  * get what the kernel says.
  *
+ * Besides, net/living.h is told of these sockets, which the driver keeps to itself.
+ *
  * This stands before libc's sendmsg in every program that links net_eal_dep. Not nice (net/gate.h
  * rejected
  * as much for munmap); here nothing else is in reach: the listener is static in the driver, and
  * whether somebody is still there cannot be known before accept.
  */
 #include "net/gate.h"
+#include "net/living.h"
 
 #include <errno.h>
 #include <sys/socket.h>
@@ -35,8 +38,11 @@ void synod_gate_mark_interrupt_thread(void)
 
 ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 {
-	ssize_t size = syscall(SYS_sendmsg, fd, message, flags);
+	ssize_t size;
 
+	if (is_interrupt_thread && synod_living_note)
+		synod_living_note(fd); /* a control socket of the driver's */
+	size = syscall(SYS_sendmsg, fd, message, flags);
 	if (size >= 0 || errno == EINTR || errno == EAGAIN || !is_interrupt_thread)
 		return size;
 	size = 0;

@@ -253,6 +253,7 @@ int run_traffic(const void *argument, struct report *report)
 			synod_net_poll_links(net, now);
 			links_at = now + 1000000;
 			report->links_up = synod_counter_read(&counters, SYNOD_LINK_UP);
+			report->links_down = synod_counter_read(&counters, SYNOD_LINK_DOWN);
 			report->drops = sum_drops(&counters);
 		}
 		count = synod_net_receive(net, packets, SYNOD_NET_BURST);

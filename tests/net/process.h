@@ -18,6 +18,7 @@
 struct report {
 	_Atomic uint64_t beats; /* turns of the loop: it lives */
 	_Atomic uint64_t links_up;
+	_Atomic uint64_t links_down;
 	_Atomic uint64_t sent;
 	_Atomic uint64_t received;
 	_Atomic uint64_t received_last; /* the highest sequence number */
