@@ -99,10 +99,11 @@ static void net_flush(void *context)
 	(void)context;
 }
 
-static void net_poll_links(void *context, uint64_t at_ns)
+static uint32_t net_poll_links(void *context, uint64_t at_ns)
 {
 	(void)context;
 	(void)at_ns;
+	return 0;
 }
 
 /* ---- the wire: copies, as memif does, and nobody counts it --------------------------------- */

@@ -166,6 +166,18 @@ static json_t *describe_device(const struct synod_wire_status *status)
 			 (int)device.dma_alignment, "transfer_bytes", transfer);
 }
 
+/* On the clock that the replica has: CLOCK_MONOTONIC of its machine. */
+static json_t *describe_rise(const struct synod_wire_status *status)
+{
+	static const char *const names[SYNOD_RISES_COUNT] = { "lost_ns", "canvassed_ns", "stood_ns",
+							      "led_ns", "served_ns" };
+	json_t *rise = json_object();
+
+	for (unsigned int i = 0; i < SYNOD_RISES_COUNT; i++)
+		json_object_set_new(rise, names[i], json_integer((json_int_t)status->rise_ns[i]));
+	return rise;
+}
+
 static json_t *describe(const struct ask *ask, uint32_t id)
 {
 	const struct synod_wire_status *status = &ask->status[id - 1];
@@ -204,6 +216,7 @@ static json_t *describe(const struct ask *ask, uint32_t id)
 	json_object_set_new(all, "batch_commands_max",
 			    json_integer((json_int_t)status->batch_commands_max));
 	json_object_set_new(all, "uptime_s", json_real((double)status->uptime_ns / 1e9));
+	json_object_set_new(all, "rise", describe_rise(status));
 	json_object_set_new(all, "poll",
 			    json_string(synod_poll_name(synod_config_poll(&ask->config, id))));
 	/* Keys come with a later issue; until then every replica runs with the checksum alone. */

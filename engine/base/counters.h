@@ -65,6 +65,7 @@ extern "C" {
 	X(REPLIES, "replies", "reply datagrams sent")                                              \
 	X(RETRANSMITS, "retransmits", "messages sent again")                                       \
 	X(ELECTIONS, "elections", "candidacies started")                                           \
+	X(LEADERS_LOST, "leaders_lost", "times the link to the leader went: another is elected")   \
 	X(STEP_DOWNS, "step_downs", "leaderships given up")                                        \
 	X(HANDOVERS, "handovers", "leaderships handed over, on request or to a higher priority")   \
 	X(SLOW_DISK, "slow_disk", "times leadership was to go because the own disk is slow")       \

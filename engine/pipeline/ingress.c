@@ -326,6 +326,10 @@ static void on_replica_message(struct synod_pipeline *p, const struct synod_pack
 		rte_pktmbuf_free(packet->mbuf);
 		return;
 	}
+	/* It misses a leader: perhaps ours, and perhaps its end can be seen by now. A look is at
+	 * one peer, each in turn. */
+	if (view->header->type == SYNOD_CANVASS)
+		p->ingress.looks = p->config.replicas;
 	if (view->header->type >= SYNOD_SNAPSHOT) {
 		hand_to_transfer(p, packet, view, item);
 		return;
@@ -436,14 +440,50 @@ static void maybe_close_batch(struct synod_pipeline *p, uint64_t now_ns)
 		hand_over(p);
 }
 
+/*
+ * Links that went down since the last look. By the ring, behind whatever came over them: what the
+ * leader said before it died would else be taken for a sign that it lives. Returns 0: no room, come
+ * again.
+ */
+static int tell_lost(struct synod_pipeline *p, uint32_t peer)
+{
+	struct synod_item *item = synod_item_get(&p->items);
+
+	if (!item)
+		return 0;
+	item->kind = SYNOD_ITEM_LOST;
+	item->lost = peer;
+	if (rte_ring_enqueue(p->to_order, item) == 0)
+		return 1;
+	synod_item_put(&p->items, item);
+	return 0;
+}
+
+static void look_at_links(struct synod_pipeline *p, uint64_t now_ns)
+{
+	struct synod_ingress *ingress = &p->ingress;
+	uint32_t lost = p->config.net.poll_links(p->config.net.context, now_ns);
+	uint32_t news = lost & ~ingress->peers_lost;
+
+	ingress->peers_lost &= lost;
+	for (uint32_t peer = 1; news && peer <= SYNOD_REPLICAS_MAX; peer++)
+		if (news >> peer & 1 && (p->mending || tell_lost(p, peer)))
+			ingress->peers_lost |= 1u << peer;
+}
+
 static void every_period(struct synod_pipeline *p, uint64_t now_ns)
 {
-	if (now_ns - p->ingress.period_ns < PERIOD_NS)
+	if (now_ns - p->ingress.period_ns < PERIOD_NS) {
+		if (!p->ingress.looks)
+			return;
+		p->ingress.looks--;
+		look_at_links(p, now_ns);
 		return;
+	}
 	p->ingress.period_ns = now_ns;
 	synod_refuse_pace(p, now_ns);
 	synod_hello_poll(p, now_ns);
-	p->config.net.poll_links(p->config.net.context, now_ns);
+	look_at_links(p, now_ns);
 }
 
 int synod_ingress_poll(struct synod_pipeline *p, uint64_t now_ns)

@@ -23,6 +23,7 @@ enum synod_item_kind {
 	SYNOD_ITEM_TAIL,
 	SYNOD_ITEM_READ,
 	SYNOD_ITEM_HANDOVER,
+	SYNOD_ITEM_LOST,
 };
 
 /* Commands first..first + count - 1 of a batch came from there and are answered there. */
@@ -44,6 +45,7 @@ struct synod_item {
 	struct synod_address from;    /* TAIL, READ, HANDOVER: who asks */
 	uint64_t token;		      /* READ: its number among the linearizable ones; 0: stale */
 	uint64_t handover_to;	      /* HANDOVER: replica, or 0 */
+	uint64_t lost;		      /* LOST: replica */
 	uint64_t tail_first;	      /* TAIL: first position */
 	uint64_t tail_count;
 	uint64_t tail_last;	 /* TAIL: last position appended */

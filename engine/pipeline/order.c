@@ -89,6 +89,7 @@ static void count_step(struct synod_order *order, const struct synod_effects *fx
 	synod_count(&order->counters, SYNOD_REPAIRS_TAKEN, fx->counts[SYNOD_COUNT_REPAIRS]);
 	synod_count(&order->counters, SYNOD_HANDOVERS, fx->counts[SYNOD_COUNT_HANDOVERS]);
 	synod_count(&order->counters, SYNOD_READ_ROUNDS, fx->counts[SYNOD_COUNT_READ_ROUNDS]);
+	synod_count(&order->counters, SYNOD_LEADERS_LOST, fx->counts[SYNOD_COUNT_LEADERS_LOST]);
 	if (fx->dropped)
 		synod_count(&order->counters, (enum synod_counter)fx->dropped, 1);
 }
@@ -138,11 +139,33 @@ static void carry_out(struct synod_pipeline *p)
 	count_step(order, fx);
 }
 
+static void note_rise(struct synod_pipeline *p, enum synod_rise rise, uint64_t now_ns)
+{
+	atomic_store_explicit(&p->published.rise_ns[rise], now_ns, memory_order_relaxed);
+}
+
+/* Another role: when the steps of an election came is what says where its time went. */
+static void note_role(struct synod_pipeline *p, uint64_t now_ns)
+{
+	struct synod_order *order = &p->order;
+
+	order->role = order->core.role;
+	order->served = 0;
+	if (order->role == SYNOD_ROLE_CANVASSER)
+		note_rise(p, SYNOD_RISE_CANVASSED, now_ns);
+	else if (order->role == SYNOD_ROLE_CANDIDATE)
+		note_rise(p, SYNOD_RISE_STOOD, now_ns);
+	else if (order->role == SYNOD_ROLE_LEADER)
+		note_rise(p, SYNOD_RISE_LED, now_ns);
+}
+
 static void step(struct synod_pipeline *p, struct synod_event *event, uint64_t now_ns)
 {
 	event->now_ns = now_ns;
 	synod_core_step(&p->order.core, event, &p->order.effects);
 	carry_out(p);
+	if (p->order.core.role != p->order.role)
+		note_role(p, now_ns);
 }
 
 /* A value that may have to be written needs room in the journal; without it nothing is taken. */
@@ -186,6 +209,10 @@ static void take_batch(struct synod_pipeline *p, struct synod_item *item, uint64
 		synod_count(&p->order.counters, SYNOD_REFUSED_NOT_LEADER, item->value.count);
 	else
 		synod_count(&p->order.counters, SYNOD_BATCHES, 1);
+	if (!p->order.served && !p->order.effects.refused) {
+		p->order.served = 1;
+		note_rise(p, SYNOD_RISE_SERVED, now_ns);
+	}
 }
 
 static void take_handover(struct synod_pipeline *p, struct synod_item *item, uint64_t now_ns)
@@ -206,12 +233,25 @@ static void take_handover(struct synod_pipeline *p, struct synod_item *item, uin
 	synod_item_put(&p->items, item);
 }
 
+/* A link went down: the leader's may be it, and then nobody waits for a silence. */
+static void take_lost(struct synod_pipeline *p, struct synod_item *item, uint64_t now_ns)
+{
+	struct synod_event event = { .kind = SYNOD_EVENT_LOST, .replica = item->lost };
+
+	step(p, &event, now_ns);
+	if (p->order.effects.counts[SYNOD_COUNT_LEADERS_LOST])
+		note_rise(p, SYNOD_RISE_LOST, now_ns);
+	synod_item_put(&p->items, item);
+}
+
 static void take(struct synod_pipeline *p, struct synod_item *item, uint64_t now_ns)
 {
 	if (item->kind == SYNOD_ITEM_BATCH)
 		take_batch(p, item, now_ns);
 	else if (item->kind == SYNOD_ITEM_HANDOVER)
 		take_handover(p, item, now_ns);
+	else if (item->kind == SYNOD_ITEM_LOST)
+		take_lost(p, item, now_ns);
 	else
 		take_message(p, item, now_ns);
 }

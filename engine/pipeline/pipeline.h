@@ -150,6 +150,8 @@ struct synod_ingress {
 	uint64_t paced_ns;	  /* when that was measured last, or there was nothing to do */
 	uint64_t paced_submitted; /* published.submitted then */
 	uint64_t reads_asked;	  /* linearizable reads given to apply, and announced to order */
+	uint32_t looks;		  /* at the links, that are not to wait for the period */
+	uint32_t peers_lost;	  /* bit of each whose link is down, as order was told */
 	struct synod_lives lives; /* hello.c: who is heard, and as whom */
 };
 
@@ -165,6 +167,8 @@ struct synod_order {
 	uint64_t reads_asked;
 	struct synod_slow_disk slow_disk;
 	uint32_t vouched; /* the core was told */
+	uint32_t role;	  /* the core's, when last looked at */
+	uint32_t served;  /* a batch was taken since it leads */
 };
 
 struct synod_journal_stage {
@@ -230,8 +234,9 @@ struct synod_published {
 	_Atomic uint64_t slot_chosen;
 	_Atomic uint64_t slot_proposed;
 	_Atomic uint64_t voters;
-	_Atomic uint32_t standing;		   /* order -> ingress, status */
-	_Alignas(64) _Atomic uint64_t reads_asked; /* ingress -> order */
+	_Atomic uint64_t rise_ns[SYNOD_RISES_COUNT]; /* order -> status */
+	_Atomic uint32_t standing;		     /* order -> ingress, status */
+	_Alignas(64) _Atomic uint64_t reads_asked;   /* ingress -> order */
 	/* ingress -> order, journal: by peer, what a datagram to it carries as its boot */
 	_Atomic uint32_t boots[SYNOD_REPLICAS_MAX + 1];
 	_Atomic uint32_t vouched;    /* ingress -> order: peers know of no later life of our disk */

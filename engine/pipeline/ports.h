@@ -190,7 +190,9 @@ struct synod_net_port {
 	void (*send_peer)(void *context, uint32_t replica, struct rte_mbuf *mbuf);
 	void (*send_to)(void *context, const struct synod_address *to, struct rte_mbuf *mbuf);
 	void (*flush)(void *context);
-	void (*poll_links)(void *context, uint64_t now_ns);
+	/* Looks after the links. Returns a bit for each replica that cannot be reached now, as far
+	 * as the links tell: those that say nothing, and links of the own replica, are never in. */
+	uint32_t (*poll_links)(void *context, uint64_t now_ns);
 };
 
 #endif

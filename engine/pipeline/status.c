@@ -58,6 +58,8 @@ static void fill(struct synod_pipeline *p, struct synod_wire_status *status, uin
 	status->batch_commands_sum = p->ingress.batch_commands_sum;
 	status->batch_commands_max = p->ingress.batch_commands_max;
 	status->uptime_ns = now_ns - p->started_ns;
+	for (unsigned int i = 0; i < SYNOD_RISES_COUNT; i++)
+		status->rise_ns[i] = load(&from->rise_ns[i]);
 	sum_counters(p, status);
 }
 

@@ -225,6 +225,16 @@ enum synod_role_id {
 	SYNOD_ROLE_LEADER
 };
 
+/* The steps by which a replica came to lead, the last time that it took each. */
+enum synod_rise {
+	SYNOD_RISE_LOST, /* the link to its leader went: a hint */
+	SYNOD_RISE_CANVASSED,
+	SYNOD_RISE_STOOD, /* a quorum granted: phase 1 begins */
+	SYNOD_RISE_LED,
+	SYNOD_RISE_SERVED, /* the first batch of a client, since it led */
+	SYNOD_RISES_COUNT
+};
+
 /* The answer to a STATUS_QUERY: all numbers, in the order of the table in counters.h at the end. */
 struct synod_wire_status {
 	uint64_t role; /* enum synod_role_id */
@@ -249,6 +259,7 @@ struct synod_wire_status {
 	uint64_t batch_commands_sum;
 	uint64_t batch_commands_max;
 	uint64_t uptime_ns;
+	uint64_t rise_ns[SYNOD_RISES_COUNT]; /* on the replica's monotonic clock; 0: never */
 	/* Of each replica's disk, as known durably here, by id: engine/journal/known.h. */
 	uint64_t known_incarnation[SYNOD_REPLICAS_MAX + 1];
 	uint64_t known_life[SYNOD_REPLICAS_MAX + 1];

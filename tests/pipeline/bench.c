@@ -57,10 +57,12 @@ static void net_flush(void *context)
 	(void)context;
 }
 
-static void net_poll_links(void *context, uint64_t now_ns)
+static uint32_t net_poll_links(void *context, uint64_t now_ns)
 {
-	(void)context;
+	const struct bench *bench = context;
+
 	(void)now_ns;
+	return bench->peers_lost;
 }
 
 static int journal_write(void *context, const struct synod_journal_write *writes, unsigned int n)

@@ -54,6 +54,7 @@ struct bench {
 	uint32_t packets_end;
 	struct bench_answer *answers;
 	uint32_t answers_count;
+	uint32_t peers_lost; /* bit of each whose link is down */
 
 	/* The journal. */
 	struct bench_record *records; /* by slot */
