@@ -91,6 +91,7 @@ struct synod_fan *synod_fan_init(void *memory, const struct synod_transport *tra
 			.flush = fan_client_flush,
 			.receive = fan_receive,
 			.idle = fan_idle,
+			.lost = transport->lost,
 		};
 	}
 	return fan;

@@ -33,6 +33,7 @@ struct synod_client_memif {
 	uint32_t replicas;
 	uint32_t held_count;
 	struct rte_mbuf *held[RECEIVE_MAX]; /* what the last receive gave out */
+	uint32_t lost; /* bit of each replica whose link is down: the transport's */
 	uint64_t links_at_ns;
 	uint32_t receives; /* since the clock was last looked at */
 };
@@ -78,6 +79,10 @@ static void maybe_poll_links(struct synod_client_memif *client, uint64_t now)
 		return;
 	client->links_at_ns = now + LINKS_EVERY_NS;
 	synod_net_poll_links(client->net, now);
+	client->lost = 0;
+	for (uint32_t id = 1; id <= client->replicas; id++)
+		if (!synod_net_peer_up(client->net, id))
+			client->lost |= 1u << id;
 }
 
 static void free_held(struct synod_client_memif *client)
@@ -218,6 +223,7 @@ int synod_client_memif_open(struct synod_client_memif **out,
 	transport->flush = transport_flush;
 	transport->receive = transport_receive;
 	transport->idle = transport_idle;
+	transport->lost = &client->lost;
 	*out = client;
 	return 0;
 }

@@ -224,10 +224,10 @@ void synod_client_give_up(struct synod_client *client, uint64_t number, uint64_t
 	synod_client_complete(client, number, status, 0, now_ns);
 }
 
-/* From now on one probe at a time, to target; not faster than one in an eighth of retry_ns. */
+/* From now on one probe at a time, to target; not faster than the pace. */
 void synod_client_seek(struct synod_client *client, uint32_t target, uint64_t now_ns)
 {
-	uint64_t earliest_ns = client->probed_ns + client->retry_ns / CLIENT_TICKS_PER_RETRY;
+	uint64_t earliest_ns = client->probed_ns + client_pace_ns(client, now_ns);
 
 	synod_assert_cmp(target, >=, 1);
 	synod_assert_cmp(target, <=, client->replicas);
@@ -251,14 +251,15 @@ void synod_client_follow(struct synod_client *client)
 }
 
 /*
- * The next in turn, past the one asked just now and one that was silent a moment ago. The turn is
- * its own: counted from the target, stale hints could lead back to the same few for ever.
+ * The next in turn, past the one asked just now, one that was silent a moment ago and those whose
+ * link is down. The turn is its own: counted from the target, stale hints could lead back to the
+ * same few for ever.
  */
 uint32_t synod_client_next_replica(struct synod_client *client, uint64_t now_ns)
 {
 	for (uint32_t i = 0; i < client->replicas; i++) {
 		client->turn = client->turn % client->replicas + 1;
-		if (client->turn != client->target &&
+		if (client->turn != client->target && !client_is_lost(client, client->turn) &&
 		    (client->turn != client->silent || now_ns >= client->silent_until_ns))
 			break;
 	}
@@ -271,12 +272,26 @@ void synod_client_flush(struct synod_client *client, uint64_t now_ns)
 	client->transport->flush(client->transport->context);
 }
 
+/*
+ * The transport says that the leader's link is down: no need to wait until its silence is long
+ * enough. Who follows it is looked for in a hurry, for as long as an election that begins so takes.
+ */
+static void lose_leader(struct synod_client *client, uint64_t now_ns)
+{
+	client->silent = client->target;
+	client->silent_until_ns = now_ns + CLIENT_SILENT_RETRIES * client->retry_ns;
+	client->hurry_ns = client->silent_until_ns;
+	synod_client_seek(client, synod_client_next_replica(client, now_ns), now_ns);
+}
+
 uint32_t synod_client_poll(struct synod_client *client, struct synod_client_op *ops[], uint32_t max,
 			   uint64_t now_ns)
 {
 	uint32_t count = 0;
 
 	synod_client_receive(client, now_ns);
+	if (!client->seeking && client_is_lost(client, client->target))
+		lose_leader(client, now_ns);
 	if (now_ns >= client->tick_ns)
 		synod_client_tick(client, now_ns);
 	synod_client_flush(client, now_ns);

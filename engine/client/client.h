@@ -26,8 +26,8 @@
  *           │ seeking │                                              │ following │
  *           └─────────┘ ◄─────────────────────────────────────────── └───────────┘
  *            │      ▲    NOT_LEADER (ask whom it names); silence for retry_ns
- *            └──────┘    (ask the next replica); session evicted (register again)
- *           NOT_LEADER, HALTED, silence: ask another
+ *            └──────┘    (ask the next replica); session evicted (register again);
+ *           NOT_LEADER, HALTED, silence: ask another      the transport lost the leader's link
  *
  * BUSY says when to come again, as the replica reckons from what it has under way; without such a
  * hint, and after FULL, an operation waits retry_ns/8 times 1, 2, 4, 8.

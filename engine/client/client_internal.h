@@ -32,6 +32,7 @@ enum {
 	CLIENT_PARTS_FIRST = 8,	       /* parts of a large operation under way, at first … */
 	CLIENT_PARTS_MAX = 32,	       /* … and at most */
 	CLIENT_SILENT_RETRIES = 2,     /* a silent replica is not asked on hearsay for so long */
+	CLIENT_HURRIES_PER_RETRY = 64, /* probes in a retry_ns where the leader's link was lost */
 	CLIENT_RETRY_NS_DEFAULT = 20 * 1000 * 1000,
 };
 
@@ -94,6 +95,7 @@ struct synod_client {
 	uint64_t silent_until_ns;
 	uint64_t probe_ns;  /* when to probe, or to give up on the probe */
 	uint64_t probed_ns; /* when the last probe left */
+	uint64_t hurry_ns;  /* until then another leader is looked for at a quicker pace */
 	uint64_t asked_ns;  /* the first sending to target since it was last heard; 0: none */
 	uint64_t tick_ns;   /* when timers are looked at next */
 
@@ -137,6 +139,19 @@ static inline uint64_t client_sendable_end(const struct synod_client *client)
 static inline int client_is_stale(const struct client_slot *slot)
 {
 	return slot->op && slot->op->sort == SYNOD_CLIENT_READ_STALE;
+}
+
+/* 1: the transport knows that nothing reaches this replica. */
+static inline int client_is_lost(const struct synod_client *client, uint32_t replica)
+{
+	return client->transport->lost && *client->transport->lost >> replica & 1;
+}
+
+/* The least time between two probes. */
+static inline uint64_t client_pace_ns(const struct synod_client *client, uint64_t now_ns)
+{
+	return client->retry_ns /
+	       (now_ns < client->hurry_ns ? CLIENT_HURRIES_PER_RETRY : CLIENT_TICKS_PER_RETRY);
 }
 
 /* client_stale.c */

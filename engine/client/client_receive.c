@@ -29,6 +29,7 @@ static void on_not_leader(struct synod_client *client, const struct reply *reply
 	if (!is_target(client, reply))
 		return; /* old news */
 	if (named < 1 || named > client->replicas || named == client->target ||
+	    client_is_lost(client, (uint32_t)named) ||
 	    (named == client->silent && reply->now_ns < client->silent_until_ns))
 		named = synod_client_next_replica(client, reply->now_ns);
 	synod_client_seek(client, (uint32_t)named, reply->now_ns);

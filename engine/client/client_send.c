@@ -176,10 +176,21 @@ static uint32_t send_oldest(struct synod_client *client, uint64_t now_ns)
 	return count;
 }
 
+/* When to probe next: not before an answer may have come, unless none can come. */
+static uint64_t probe_due_ns(const struct synod_client *client, uint64_t now_ns)
+{
+	uint64_t soon_ns = client->probed_ns + client_pace_ns(client, now_ns);
+
+	if (client->probe_out && soon_ns < client->probe_ns &&
+	    client_is_lost(client, client->target))
+		return soon_ns;
+	return client->probe_ns;
+}
+
 /* Asks target, or gives up on it and asks another. */
 static void probe(struct synod_client *client, uint64_t now_ns)
 {
-	if (now_ns < client->probe_ns || client->fenced)
+	if (now_ns < probe_due_ns(client, now_ns) || client->fenced)
 		return;
 	if (client->session && !synod_client_asks_leader(client) &&
 	    !synod_client_doubts(client, now_ns)) {
@@ -187,7 +198,7 @@ static void probe(struct synod_client *client, uint64_t now_ns)
 		return;
 	}
 	if (client->probe_out) {
-		client->counters.silences++;
+		client->counters.silences += now_ns >= client->probe_ns;
 		client->silent = client->target;
 		client->silent_until_ns = now_ns + CLIENT_SILENT_RETRIES * client->retry_ns;
 		client->target = synod_client_next_replica(client, now_ns);

@@ -50,6 +50,13 @@ struct synod_transport {
 	 * for no reason. A transport that spins may do nothing. Flush first: it may sleep.
 	 */
 	void (*idle)(void *context, uint64_t timeout_ns);
+
+	/*
+	 * A word of the transport's, which its verbs keep true: bit of each replica (1..replicas)
+	 * to which the link is down, so that nothing that is sent arrives. A hint that saves a
+	 * silence. NULL: it cannot tell.
+	 */
+	const uint32_t *lost;
 };
 
 #ifdef __cplusplus

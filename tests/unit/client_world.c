@@ -343,6 +343,7 @@ struct world *world_make_within(uint64_t seed, uint32_t sessions, uint32_t windo
 		.flush = world_flush,
 		.receive = world_receive,
 		.idle = world_idle,
+		.lost = &world->lost,
 	};
 	return world;
 }

@@ -42,6 +42,7 @@ struct world {
 	uint32_t leader; /* 0: nobody leads */
 	uint32_t hint;	 /* what the others say who leads; 0: they do not know */
 	uint32_t dead;	 /* bit mask by replica */
+	uint32_t lost;	 /* bit mask by replica: as the transport tells */
 	uint32_t busy_percent;
 	uint32_t boot;		/* of the replicas; requests with another are refused */
 	uint32_t refused_boot;	/* datagrams */

@@ -116,6 +116,59 @@ static void a_new_leader_gets_everything_unanswered_within_a_few_retries(void **
 	destroy(user);
 }
 
+/* No silence has to be waited for, and the next leader is asked soon after it begins to lead. */
+static void a_leader_whose_link_is_lost_is_left_at_once(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 20; seed++) {
+		struct user *user = make(seed, 5000);
+		uint32_t turns = 0;
+		uint32_t before;
+
+		while (user->completed < 2000)
+			turn(user);
+		user->world->dead = user->world->lost = 1u << 1;
+		user->world->leader = 0;
+		user->world->hint =
+			seed % 2 ? 0 : 1; /* they do not know yet, or think that 1 lives */
+		turn(user);
+		assert_int_equal(synod_client_leader(user->client), 0);
+		run(user, (uint32_t)(seed * RETRY_NS / TURN_NS / 20));
+		user->world->leader = 3;
+		user->world->hint = 3;
+		before = user->completed;
+		while (user->completed == before) {
+			turn(user);
+			assert_true(++turns < RETRY_NS / TURN_NS / 2);
+		}
+		run(user, 100000);
+		check_all_done_once(user);
+		assert_int_equal(synod_client_leader(user->client), 3);
+		destroy(user);
+	}
+}
+
+/* A hint that is wrong costs a look elsewhere; one for all of them is none. */
+static void links_that_only_seem_lost_keep_nothing_from_being_done(void **state)
+{
+	struct user *user = make(9, 5000);
+	uint64_t sent;
+
+	(void)state;
+	for (uint32_t turns = 0; user->completed < 5000 && turns < 100000; turns++) {
+		user->world->lost = turns / 7 % 4 == 3 ? 0xe : turns / 7 % 2 ? 1u << 1 : 0;
+		turn(user);
+	}
+	check_all_done_once(user);
+	user->world->dead = user->world->lost = 0xe;
+	user->world->leader = 0;
+	user->wanted++;
+	sent = synod_client_counters(user->client)->datagrams_sent;
+	run(user, 8 * RETRY_NS / TURN_NS);
+	assert_in_range(synod_client_counters(user->client)->datagrams_sent - sent, 8, 130);
+	destroy(user);
+}
+
 /* engine/journal/lives.h: what carries another boot was meant for a former life. */
 static void a_leader_in_another_life_is_addressed_anew(void **state)
 {
@@ -569,6 +622,8 @@ int main(void)
 		cmocka_unit_test(the_leader_is_found_without_hints_and_past_a_dead_replica),
 		cmocka_unit_test(stale_hints_do_not_keep_the_client_from_asking_everybody),
 		cmocka_unit_test(a_new_leader_gets_everything_unanswered_within_a_few_retries),
+		cmocka_unit_test(a_leader_whose_link_is_lost_is_left_at_once),
+		cmocka_unit_test(links_that_only_seem_lost_keep_nothing_from_being_done),
 		cmocka_unit_test(a_leader_in_another_life_is_addressed_anew),
 		cmocka_unit_test(leaders_that_come_and_go_leave_every_operation_executed_once),
 		cmocka_unit_test(while_it_seeks_a_leader_one_datagram_is_out),
