@@ -379,6 +379,23 @@ static void note_gap(struct synod_load *load, uint64_t now_ns)
 	result->gaps_count++;
 }
 
+/* By when they were acknowledged, whatever the phase. */
+static void note_bucket(struct synod_load *load, uint64_t now_ns)
+{
+	struct synod_load_result *result = &load->result;
+	uint64_t bucket;
+
+	if (!load->config.bucket_ns)
+		return;
+	if (!result->buckets_ns)
+		result->buckets_ns = now_ns;
+	bucket = (now_ns - result->buckets_ns) / load->config.bucket_ns;
+	if (bucket >= SYNOD_LOAD_BUCKETS_MAX)
+		return;
+	result->buckets[bucket]++;
+	result->buckets_count = (uint32_t)bucket;
+}
+
 /* The machine spoke: a command was executed, or a read was served (perhaps before position 1). */
 static int answered(const struct synod_client_op *op)
 {
@@ -401,6 +418,7 @@ static void account(struct synod_load *load, const struct load_op *op, uint64_t 
 	}
 	result->acked++;
 	result->acked_measured += load->phase == SYNOD_LOAD_MEASURING;
+	note_bucket(load, now_ns);
 	if (op->measured)
 		synod_histogram_record(&load->latency, now_ns - op->due_ns);
 	if (!load->config.acked || op->op.sort != SYNOD_CLIENT_COMMAND)

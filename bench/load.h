@@ -40,6 +40,7 @@
 enum {
 	SYNOD_LOAD_GAPS_MAX = 256,
 	SYNOD_LOAD_CONNECTING_MAX = 64,
+	SYNOD_LOAD_BUCKETS_MAX = 12000, /* a minute of 5 ms; what comes later is not counted */
 };
 
 struct synod_load_config {
@@ -64,6 +65,7 @@ struct synod_load_config {
 	uint64_t retry_ns;    /* 0: the client's default */
 	uint64_t deadline_ns; /* an operation's; also how long connecting and draining may take */
 	uint64_t gap_ns;      /* silences at least so long are listed; 0: 20 ms */
+	uint64_t bucket_ns;   /* acknowledgements are counted by times so long; 0: they are not */
 	struct synod_acked *acked; /* where acknowledgements are noted until taken; NULL: nowhere */
 	uint64_t acked_max; /* records there; twice `outstanding` suffice if taken each turn */
 	struct synod_history *history; /* what each client saw; NULL: nowhere. Has more room than
@@ -103,6 +105,9 @@ struct synod_load_result {
 	struct synod_load_gap gap_max;
 	uint32_t gaps_count; /* may exceed what gaps holds */
 	struct synod_load_gap gaps[SYNOD_LOAD_GAPS_MAX];
+	uint64_t buckets_ns;	/* when the first bucket began */
+	uint32_t buckets_count; /* before that of the last acknowledgement, which is not whole */
+	uint32_t buckets[SYNOD_LOAD_BUCKETS_MAX];
 	const struct synod_histogram *latency; /* valid as long as the generator */
 	const struct synod_histogram *lag;     /* open loop */
 	struct synod_client_counters client;   /* of all together */

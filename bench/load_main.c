@@ -56,6 +56,8 @@ struct main_options {
 	uint64_t rate;
 	uint64_t seed;
 	uint64_t retry_ms;
+	uint64_t bucket_ms;
+	uint64_t gap_ms;
 	uint64_t deadline_ms;
 	int constant;
 	int progress;
@@ -76,6 +78,7 @@ static struct main_options options = {
 	.seed = 1,
 	.retry_ms = 20,
 	.deadline_ms = 10000,
+	.gap_ms = 20,
 };
 
 /* tidy: allow volatile: what C gives a signal handler; no other thread reads it */
@@ -130,6 +133,10 @@ static int parse(int argc, char **argv)
 		{ "first-client", SYNOD_OPTION_NUMBER, &options.first_client, "N",
 		  "number of the history's first client (1)", 0 },
 		{ "json", SYNOD_OPTION_TEXT, &options.json, "FILE", "write the result there", 0 },
+		{ "bucket-ms", SYNOD_OPTION_NUMBER, &options.bucket_ms, "N",
+		  "count acknowledgements by times of N ms, in the result (0: do not)", 0 },
+		{ "gap-ms", SYNOD_OPTION_NUMBER, &options.gap_ms, "N",
+		  "list silences that are at least so long (20)", 0 },
 		{ "progress", SYNOD_OPTION_FLAG, &options.progress, NULL,
 		  "a line a second to standard error", 0 },
 		{ "udp", SYNOD_OPTION_FLAG, &options.udp, NULL,
@@ -230,6 +237,10 @@ static int check_options(void)
 		wrong = check_range("rate", options.rate, 0, 100000000);
 	if (!wrong)
 		wrong = check_range("retry-ms", options.retry_ms, 1, 60000);
+	if (!wrong)
+		wrong = check_range("bucket-ms", options.bucket_ms, 0, 60000);
+	if (!wrong)
+		wrong = check_range("gap-ms", options.gap_ms, 1, 60000);
 	return wrong ? wrong : check_range("deadline-ms", options.deadline_ms, 1, 3600000);
 }
 
@@ -264,6 +275,8 @@ static struct synod_load_config load_config(const struct synod_config *config,
 		.duration_ns = options.seconds * SECOND_NS,
 		.retry_ns = options.retry_ms * 1000000,
 		.deadline_ns = options.deadline_ms * 1000000,
+		.gap_ns = options.gap_ms * 1000000,
+		.bucket_ns = options.bucket_ms * 1000000,
 		.acked = options.acked ? notes : NULL,
 		.acked_max = notes_max(),
 		.history_client = options.first_client,

@@ -77,6 +77,18 @@ static json_t *gaps_of(const struct synod_load_result *result)
 	return gaps;
 }
 
+static json_t *buckets_of(const struct synod_load_config *config,
+			  const struct synod_load_result *result)
+{
+	json_t *acked = json_array();
+	uint32_t index;
+
+	for (index = 0; index < result->buckets_count; index++)
+		json_array_append_new(acked, json_integer(result->buckets[index]));
+	return json_pack("{s:I, s:I, s:o}", "begin_ns", (json_int_t)result->buckets_ns, "bucket_ns",
+			 (json_int_t)config->bucket_ns, "acked", acked);
+}
+
 static json_t *client_of(const struct synod_client_counters *client)
 {
 	const struct {
@@ -135,6 +147,8 @@ json_t *synod_load_report(const struct synod_load_config *config,
 		gaps_of(result), "lag_us", percentiles(result->lag), "client",
 		client_of(&result->client));
 
+	if (report && config->bucket_ns)
+		json_object_set_new(report, "buckets", buckets_of(config, result));
 	if (report)
 		json_object_set_new(report, "sessions", json_integer(config->sessions));
 	if (report)

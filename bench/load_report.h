@@ -15,7 +15,8 @@
  * The members: status ("valid", "invalid", "failed"), reasons, mode, workload, outstanding,
  * rate_per_s, payload_bytes, replicas, seconds, ops_per_s, latency_us, acked, acked_measured,
  * submitted, unknown, refused, errors, blocked, notes_lost, max_gap_ms, gaps [{begin_ns, end_ns}]
- * (monotonic clock), lag_us, client {counters}. A new reference, or NULL: out of memory.
+ * (monotonic clock), lag_us, client {counters}; where wanted buckets {begin_ns, bucket_ns, acked
+ * [acknowledgements in each]}. A new reference, or NULL: out of memory.
  *
  * failed: nothing was acknowledged. invalid: some operation's fate is unknown or an error, or the
  * generator itself was late (open loop: p99.9 of its lag above 10 % of the median latency), or

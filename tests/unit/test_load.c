@@ -253,6 +253,27 @@ static void a_silence_is_listed_with_its_begin_and_end(void **state)
 	end(generator);
 }
 
+static void acknowledgements_are_counted_by_when_they_came(void **state)
+{
+	struct generator *generator = make(5, 0);
+	const struct synod_load_result *result = &generator->result;
+	uint64_t sum = 0;
+	uint32_t empty = 0;
+
+	(void)state;
+	generator->config.bucket_ns = MS;
+	run(generator, 40, 20);
+	for (uint32_t i = 0; i < result->buckets_count; i++) {
+		sum += result->buckets[i];
+		empty += result->buckets[i] == 0;
+		assert_true(result->buckets[i] || (i >= 38 && i < 70));
+	}
+	assert_in_range(result->buckets_count, 90, 110);
+	assert_in_range(empty, 18, 30);
+	assert_int_equal(sum + result->buckets[result->buckets_count], result->acked);
+	end(generator);
+}
+
 static void without_a_replica_it_ends_unconnected(void **state)
 {
 	struct generator *generator = make(6, 0);
@@ -324,6 +345,7 @@ int main(void)
 		cmocka_unit_test(an_open_loop_offers_its_rate),
 		cmocka_unit_test(a_stall_is_seen_by_every_operation_that_was_due_in_it),
 		cmocka_unit_test(a_silence_is_listed_with_its_begin_and_end),
+		cmocka_unit_test(acknowledgements_are_counted_by_when_they_came),
 		cmocka_unit_test(without_a_replica_it_ends_unconnected),
 		cmocka_unit_test(what_is_never_answered_is_unknown),
 		cmocka_unit_test(payloads_check_themselves_at_every_size),

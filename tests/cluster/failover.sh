@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+#
+# kill -9 of the leader: another acknowledges well before an election time is over, since its links
+# tell of its death. The shortest of a few is judged: a busy machine delays any of them.
+
+# shellcheck source=tests/cluster/common.sh
+source "$(dirname "$0")/common.sh"
+
+limit_ms=100 # two thirds of election_ms, the least that a silence takes
+kills=5
+
+cluster up >/dev/null
+for ((kill = 1; kill <= kills; kill++)); do
+	"$synod" status --config "$config" --until equal --timeout 60 --quiet
+	"$SYNOD_BUILD/bench/synod-load" --config "$config" --seconds 2 --rate 2000 \
+		--json "$data/load.json" >/dev/null &
+	load=$!
+	sleep 1
+	leader=$("$synod" status --config "$config" --print leader)
+	cluster kill "$leader"
+	wait "$load"
+	gap=$(sed -n 's/.*"max_gap_ms": *\([0-9]*\).*/\1/p' "$data/load.json")
+	lost=0
+	for id in 1 2 3; do
+		[[ $id == "$leader" ]] || lost=$((lost + $(status_of "$id" leaders_lost)))
+	done
+	echo "replica $leader killed: $gap ms without an acknowledgement; $lost saw it go"
+	((lost > 0)) || fail 'nobody noticed that a link to the leader went'
+	echo "$gap" >>"$data/gaps"
+	cluster restart "$leader"
+done
+best=$(sort -n "$data/gaps" | head -n 1)
+((best < limit_ms)) || fail "$best ms at best"
+verified
