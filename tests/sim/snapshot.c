@@ -160,8 +160,9 @@ void sim_snapshot_offer(struct sim *sim, struct sim_replica *replica, uint32_t t
 	sent[to].slot = snapshot->slot_settled;
 	sent[to].size = snapshot->size_settled;
 	sent[to].checksum = snapshot->checksum_settled;
+	/* At its end, where no half of it is: pieces that are taken are as they were sent. */
 	if (sim->phase == SIM_SAFETY && sim_below(sim, 4) == 0)
-		sent[to].bytes[sim_below(sim, sent[to].size)] ^= 4;
+		sent[to].bytes[sent[to].size - 1 - sim_below(sim, 8)] ^= 4;
 	sim_queue_push(sim, (struct sim_event){ .at = sim->now + delay,
 						.kind = SIM_SNAPSHOT,
 						.who = (uint8_t)to });
