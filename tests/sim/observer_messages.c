@@ -64,8 +64,11 @@ static void check_promise_entry(struct sim *sim, const struct sim_replica *repli
 			  "I1: replica %u tells slot %llu as chosen", replica->id,
 			  (unsigned long long)message->value_slot);
 	else
+		/* A snapshot that is durable and not installed yet stands for the same value. */
 		sim_check(sim,
-			  record->content == content && record->ballot == message->value_ballot,
+			  record->content == content &&
+				  (record->ballot == message->value_ballot ||
+				   message->value_slot <= replica->disk.snapshot_slot),
 			  "I4: replica %u tells slot %llu at " BALLOT_FORMAT
 			  ", durable at " BALLOT_FORMAT,
 			  replica->id, (unsigned long long)message->value_slot,
