@@ -12,7 +12,8 @@
  *
  * What was accepted beyond the snapshot's slot stays: it may have been told to a leader. What was
  * accepted up to it is forgotten without harm: whoever asks for such a slot is answered BEHIND, or
- * with the snapshot.
+ * with the snapshot. (The journal knows of no record of these slots any more, though votes for them
+ * may stand in its log: another value may have been chosen than was accepted here.)
  */
 #include "engine/core/internal.h"
 

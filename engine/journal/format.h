@@ -131,7 +131,13 @@ struct synod_format_superblock {
 	uint32_t partial_checksum; /* of the whole, as it was offered */
 	uint32_t partial_crc;
 
-	uint8_t reserved[4096 - 348]; /* 0 */
+	/*
+	 * The last snapshot that was a peer's: what the log has of slots up to it may be a vote for
+	 * another value than the one that is in the snapshot, and is no record any more. 0: none.
+	 */
+	uint64_t foreign_slot;
+
+	uint8_t reserved[4096 - 356]; /* 0 */
 	uint32_t checksum;	      /* CRC32C of all before it, from 0 */
 };
 
@@ -218,7 +224,8 @@ SYNOD_FORMAT_AT(superblock, partial_slot, 312);
 SYNOD_FORMAT_AT(superblock, partial_received, 328);
 SYNOD_FORMAT_AT(superblock, partial_checksum, 336);
 SYNOD_FORMAT_AT(superblock, partial_crc, 340);
-SYNOD_FORMAT_AT(superblock, reserved, 344);
+SYNOD_FORMAT_AT(superblock, foreign_slot, 344);
+SYNOD_FORMAT_AT(superblock, reserved, 352);
 SYNOD_FORMAT_AT(superblock, checksum, 4092);
 _Static_assert(sizeof(struct synod_format_superblock) == 4096, "one sector, no padding");
 

@@ -52,7 +52,8 @@ uint64_t synod_index_offset(const struct synod_index *index, uint64_t slot)
 
 	synod_assert(index->slots > 0);
 	synod_assert(index->entries != NULL);
-	if (slot == 0 || slot > index->slot_last || slot + index->slots < index->slot_last)
+	if (slot <= index->foreign || slot > index->slot_last ||
+	    slot + index->slots < index->slot_last)
 		return 0;
 	place = entry_of(index, slot)->place & ~7ull;
 	return place >= index->floor ? place : 0;

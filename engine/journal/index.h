@@ -20,13 +20,14 @@ struct synod_index {
 	uint64_t slot_last;  /* highest with a record; 0: none */
 	uint64_t floor;	     /* virtual offset: what stood before it is written over */
 	uint64_t slot_first; /* every slot before it is gone: see synod_index_first */
+	uint64_t foreign;    /* slots up to it are told by a snapshot alone: format.h */
 };
 
 /* A record at that offset, later than all before it: does it count for its slot? */
 void synod_index_put(struct synod_index *index, const struct synod_wire_entry *entry,
 		     uint64_t offset);
 
-/* Its virtual offset; 0: there is none. */
+/* Its virtual offset; 0: there is none, or none that is known to be of what was chosen. */
 uint64_t synod_index_offset(const struct synod_index *index, uint64_t slot);
 
 /* Does the record that counts say that its value is chosen? */

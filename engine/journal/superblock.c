@@ -87,6 +87,8 @@ static int snapshot_valid(const struct synod_format_superblock *sector)
 
 	synod_assert(sector->log_begin >= SYNOD_FORMAT_AREAS_BEGIN);
 	synod_assert(sector->magic == SYNOD_FORMAT_SUPERBLOCK_MAGIC);
+	if (sector->foreign_slot > sector->snapshot_slot)
+		return 0;
 	if (sector->snapshot_slot == 0)
 		return sector->snapshot_offset == 0 && sector->snapshot_size == 0;
 	return sector->snapshot_slot < SYNOD_FORMAT_NUMBER_END && sector->snapshot_size > 0 &&

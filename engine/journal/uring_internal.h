@@ -324,6 +324,8 @@ void synod_uring_read_done(struct synod_journal *journal, uint32_t index, int re
 uint64_t synod_uring_slot_first(void *context);
 int synod_uring_snapshot_wanted(void *context);
 int synod_uring_snapshot_write(void *context, uint64_t slot, const void *image, uint64_t size);
+int synod_uring_snapshot_write_foreign(void *context, uint64_t slot, const void *image,
+				       uint64_t size);
 int synod_uring_snapshot_busy(void *context);
 void synod_uring_snapshot_partial(void *context, const struct synod_journal_snapshot *of,
 				  const void *image, uint64_t received);

@@ -186,6 +186,7 @@ static int take_memory(struct opening *opening)
 	synod_assert(journal->opened.log_end > journal->opened.log_begin);
 	journal->index.slots =
 		(journal->opened.log_end - journal->opened.log_begin) / SYNOD_JOURNAL_SLOT_BYTES;
+	journal->index.foreign = journal->opened.foreign_slot;
 	journal->index.entries = synod_uring_map(index_size(journal));
 	if (!journal->index.entries)
 		return no_memory(opening);

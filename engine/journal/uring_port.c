@@ -67,6 +67,7 @@ struct synod_journal_port synod_journal_port(struct synod_journal *journal)
 		.slot_first = synod_uring_slot_first,
 		.snapshot_wanted = synod_uring_snapshot_wanted,
 		.snapshot_write = synod_uring_snapshot_write,
+		.snapshot_write_foreign = synod_uring_snapshot_write_foreign,
 		.snapshot_busy = synod_uring_snapshot_busy,
 		.snapshot_partial = synod_uring_snapshot_partial,
 		.snapshot = synod_uring_snapshot,

@@ -38,6 +38,18 @@ int synod_uring_snapshot_write(void *context, uint64_t slot, const void *image, 
 	return synod_writer_snapshot(&journal->writer, slot, image, size);
 }
 
+int synod_uring_snapshot_write_foreign(void *context, uint64_t slot, const void *image,
+				       uint64_t size)
+{
+	struct synod_journal *journal = context;
+
+	synod_assert(!journal->read_only);
+	synod_assert(image != NULL);
+	if (journal->failed)
+		return journal->failed;
+	return synod_writer_snapshot_foreign(&journal->writer, slot, image, size);
+}
+
 int synod_uring_snapshot_busy(void *context)
 {
 	const struct synod_journal *journal = context;

@@ -127,7 +127,7 @@ struct synod_writer_snapshot {
 	uint64_t area_settled;
 	uint64_t size_settled;
 	uint32_t checksum_settled;
-	uint32_t reserved;
+	uint32_t foreign;     /* 1: the one under way is a peer's */
 	uint64_t tail_before; /* where the log ended when the last one was begun */
 };
 
@@ -241,6 +241,12 @@ uint64_t synod_writer_deadline_ns(const struct synod_writer *writer);
  */
 int synod_writer_snapshot(struct synod_writer *writer, uint64_t slot, const void *image,
 			  uint64_t size) __attribute__((warn_unused_result));
+/*
+ * The same of a peer's. From the superblock on that names it no slot up to it has a record: a vote
+ * that stands in the log may be for another value than was chosen and is in the snapshot.
+ */
+int synod_writer_snapshot_foreign(struct synod_writer *writer, uint64_t slot, const void *image,
+				  uint64_t size) __attribute__((warn_unused_result));
 static inline int synod_writer_snapshot_busy(const struct synod_writer *writer)
 {
 	return writer->snapshot.phase != SYNOD_WRITER_SNAPSHOT_IDLE;

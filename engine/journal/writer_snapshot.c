@@ -91,6 +91,18 @@ int synod_writer_snapshot(struct synod_writer *writer, uint64_t slot, const void
 	return 0;
 }
 
+int synod_writer_snapshot_foreign(struct synod_writer *writer, uint64_t slot, const void *image,
+				  uint64_t size)
+{
+	const int result = synod_writer_snapshot(writer, slot, image, size);
+
+	synod_assert_implies(result == 0, !writer->snapshot.foreign);
+	synod_assert_implies(result == 0, slot > writer->index->foreign);
+	if (result == 0)
+		writer->snapshot.foreign = 1;
+	return result;
+}
+
 uint32_t synod_writer_snapshot_piece(struct synod_writer *writer, const uint8_t *bytes,
 				     uint32_t size, uint64_t offset, uint32_t crc)
 {
@@ -143,6 +155,8 @@ static void commit(struct synod_writer *writer)
 	want->snapshot_offset = snapshot->area;
 	want->snapshot_size = snapshot->size;
 	want->snapshot_checksum = snapshot->checksum;
+	if (snapshot->foreign)
+		want->foreign_slot = snapshot->slot;
 	/* The other area is the free one from now on, and holds the snapshot before this. */
 	want->partial_slot = want->partial_total = want->partial_received = 0;
 	want->partial_checksum = want->partial_crc = 0;
@@ -178,6 +192,9 @@ void synod_writer_snapshot_progress(struct synod_writer *writer)
 		log_size(writer);
 	synod_heads_drop(&writer->heads, want->head_group);
 	settle(snapshot, want);
+	/* Before anybody is told that it is here, and asks for these slots as for chosen ones. */
+	writer->index->foreign = want->foreign_slot;
+	snapshot->foreign = 0;
 	snapshot->image = NULL;
 	snapshot->phase = SYNOD_WRITER_SNAPSHOT_IDLE;
 }

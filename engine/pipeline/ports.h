@@ -138,6 +138,12 @@ struct synod_journal_port {
 	 * (one is under way), -EFBIG (more than the journal has room for), or -errno: failed.
 	 */
 	int (*snapshot_write)(void *context, uint64_t slot, const void *image, uint64_t size);
+	/*
+	 * The same of a peer's. Once it is durable nothing is read of slots up to it: what was
+	 * voted for them here may be other values than were chosen.
+	 */
+	int (*snapshot_write_foreign)(void *context, uint64_t slot, const void *image,
+				      uint64_t size);
 	int (*snapshot_busy)(void *context);
 
 	/*

@@ -277,7 +277,8 @@ static int write_received(struct synod_pipeline *p)
 	p->image.size = image.total;
 	if (image.slot <= port->snapshot(port->context).slot)
 		return 0;
-	error = port->snapshot_write(port->context, image.slot, p->image.bytes, image.total);
+	error = port->snapshot_write_foreign(port->context, image.slot, p->image.bytes,
+					     image.total);
 	if (error == 0)
 		transfer->phase = SYNOD_TRANSFER_WRITING_RECEIVED;
 	if (error == -EFBIG)

@@ -182,6 +182,38 @@ static void a_rotten_snapshot_is_named_and_nothing_changed(void **state)
 	free(found);
 }
 
+/*
+ * Found by the simulator: a vote for slot 5 stood in the log, another value was chosen and came in
+ * a peer's snapshot, and whoever asked for slot 5 was taught the vote as chosen.
+ */
+static void a_peers_snapshot_ends_what_the_log_has_of_its_slots(void **state)
+{
+	struct fixture *fixture = *state;
+	const struct synod_journal_port *port = &fixture->port;
+	uint64_t size;
+	uint8_t *image = image_of(10, &size);
+
+	format_ring(fixture);
+	fixture_open(fixture);
+	for (uint64_t slot = 1; slot <= 20; slot++)
+		fixture_write(fixture, slot, BALLOT, 0);
+	fixture_wait(fixture);
+	assert_int_equal(port->read(fixture->journal, 5, 1), 0);
+	assert_int_equal(port->snapshot_write_foreign(fixture->journal, 10, image, size), 0);
+	while (port->snapshot_busy(fixture->journal))
+		fixture_poll(fixture);
+	for (int life = 0; life < 2; life++) {
+		assert_int_equal(port->slot_first(fixture->journal), 11);
+		assert_int_equal(port->read(fixture->journal, 5, 1), -ENOENT);
+		assert_int_equal(port->read(fixture->journal, 10, 1), -ENOENT);
+		assert_int_equal(port->read(fixture->journal, 11, 2), 0);
+		fixture_check(fixture, 15, BALLOT);
+		fixture_close(fixture);
+		fixture_open(fixture);
+	}
+	free(image);
+}
+
 enum {
 	LARGE = 2 * SYNOD_PARTIAL_STEP + 1000 * 8, /* bytes of a snapshot that is received */
 	HALF = SYNOD_PARTIAL_STEP + SYNOD_PARTIAL_STEP / 2,
@@ -281,6 +313,7 @@ int main(void)
 		TEST(a_log_of_many_turns_keeps_snapshot_and_suffix),
 		TEST(a_snapshot_is_read_in_pieces_while_the_log_is_written),
 		TEST(a_rotten_snapshot_is_named_and_nothing_changed),
+		TEST(a_peers_snapshot_ends_what_the_log_has_of_its_slots),
 		TEST(half_of_one_is_there_after_a_restart_and_the_rest_is_written_behind_it),
 		TEST(half_of_one_that_is_not_what_it_was_begins_anew),
 	};

@@ -284,6 +284,7 @@ static void make_pipeline(struct bench *bench)
 			     .slot_first = journal_slot_first,
 			     .snapshot_wanted = journal_snapshot_wanted,
 			     .snapshot_write = journal_snapshot_write,
+			     .snapshot_write_foreign = journal_snapshot_write,
 			     .snapshot_busy = journal_snapshot_busy,
 			     .snapshot_partial = journal_snapshot_partial,
 			     .snapshot = journal_snapshot,

@@ -275,6 +275,7 @@ static void forget_index(struct sim_found *found)
 	index->slot_last = 0;
 	index->slot_first = 0;
 	index->floor = 0;
+	index->foreign = found->opened.foreign_slot;
 }
 
 /* One look with a bit of it wrong; the medium is as it was. */

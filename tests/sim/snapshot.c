@@ -242,7 +242,7 @@ void sim_snapshot_arrived(struct sim *sim, struct sim_replica *replica)
 		give_up(replica);
 		return;
 	}
-	sim_check(sim, synod_writer_snapshot(writer, slot, images[id], size) == 0,
+	sim_check(sim, synod_writer_snapshot_foreign(writer, slot, images[id], size) == 0,
 		  "replica %u cannot write another's snapshot", id);
 	receiving[id].of.slot = 0;
 	replica->installing = slot;

@@ -154,6 +154,9 @@ static void half_a_snapshot_fits_its_area_and_is_not_whole(void **state)
 	sector = first;
 	sector.partial_slot = 0;
 	assert_false(valid_again(&sector));
+	sector = first;
+	sector.foreign_slot = 1; /* a peer's snapshot, and there is none */
+	assert_false(valid_again(&sector));
 	/* The area is the one that no snapshot has. */
 	assert_int_equal(synod_format_area_free(&first), SYNOD_FORMAT_AREAS_BEGIN);
 	first.snapshot_slot = 40;
