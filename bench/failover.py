@@ -122,8 +122,9 @@ def main():
     parser.add_argument('results', nargs='+')
     options = parser.parse_args()
     if options.signal:
-        print(time.monotonic_ns())
+        print(time.monotonic_ns(), flush=True)
         os.kill(int(options.results[0]), signal.Signals[options.signal])
+        time.sleep(0.5)  # to end is work, on a core that the survivors need now
         return 0
     return tell(options) if options.name else summarize(options)
 

@@ -38,7 +38,7 @@
 #include <stdint.h>
 
 enum {
-	SYNOD_LOAD_GAPS_MAX = 256,
+	SYNOD_LOAD_GAPS_MAX = 2048,
 	SYNOD_LOAD_CONNECTING_MAX = 64,
 	SYNOD_LOAD_BUCKETS_MAX = 12000, /* a minute of 5 ms; what comes later is not counted */
 };

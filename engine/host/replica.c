@@ -91,26 +91,16 @@ static int open_journal(struct synod_replica *replica, struct synod_replica_open
 	return 0;
 }
 
-/* Populated now, so that the process is as large on its first day as on its last (I14). */
-static void *take_pages(size_t size)
-{
-	return mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE,
-		    -1, 0);
-}
-
 /* An index of all slots that the journal can, and the one after them. */
 static int take_positions(struct synod_positions_memory *positions, uint64_t slots_max)
 {
 	positions->slots_max = slots_max + 2;
 	positions->skips_max = SYNOD_PIPELINE_SKIPS_MAX;
 	positions->parts_max = SYNOD_PIPELINE_PARTS_MAX;
-	positions->slots = take_pages(positions->slots_max * sizeof(*positions->slots));
-	positions->skips = take_pages(positions->skips_max * sizeof(*positions->skips));
-	positions->parts = take_pages(positions->parts_max * sizeof(*positions->parts));
-	return positions->slots == MAP_FAILED || positions->skips == MAP_FAILED ||
-			       positions->parts == MAP_FAILED
-		       ? -ENOMEM
-		       : 0;
+	positions->slots = synod_uring_map(positions->slots_max * sizeof(*positions->slots));
+	positions->skips = synod_uring_map(positions->skips_max * sizeof(*positions->skips));
+	positions->parts = synod_uring_map(positions->parts_max * sizeof(*positions->parts));
+	return positions->slots && positions->skips && positions->parts ? 0 : -ENOMEM;
 }
 
 /* For the largest snapshot that may be taken, and for the one that is there. */
@@ -124,13 +114,13 @@ static int take_image(struct synod_replica *replica, const struct synod_machine 
 	if (room < replica->recovery.snapshot_size)
 		room = replica->recovery.snapshot_size;
 	replica->image_room = (room + SYNOD_BLOCK_SIZE - 1) & ~(uint64_t)(SYNOD_BLOCK_SIZE - 1);
-	replica->image = take_pages(replica->image_room);
-	return replica->image == MAP_FAILED ? -ENOMEM : 0;
+	replica->image = synod_uring_map(replica->image_room);
+	return replica->image ? 0 : -ENOMEM;
 }
 
 static void give_pages(void *pages, size_t size)
 {
-	if (pages && pages != MAP_FAILED)
+	if (pages)
 		munmap(pages, size);
 }
 

@@ -171,4 +171,12 @@ void synod_journal_status(const struct synod_journal *journal, struct synod_jour
 /* "" while all is well; else what failed: file, offset, error. */
 const char *synod_journal_error(const struct synod_journal *journal);
 
+/*
+ * Zeroed memory for good, of any thread's: all of it there when this returns, so that a process is
+ * as large on its first day as on its last (I14). In huge pages where the kernel gives them (THP,
+ * madvise): it is sooner there, and a killed replica's is sooner gone, which is work on a core that
+ * its survivors need just then. Given back by munmap. NULL: there is not so much.
+ */
+void *synod_uring_map(size_t size);
+
 #endif

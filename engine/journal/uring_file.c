@@ -139,14 +139,19 @@ int synod_uring_write_all(int fd, const void *bytes, size_t size, uint64_t offse
 	return 0;
 }
 
-/* Populated: memory is taken now or not at all. */
 void *synod_uring_map(size_t size)
 {
-	void *memory;
+	uint8_t *memory;
 
 	synod_assert_cmp(size, <=, (size_t)INT64_MAX);
 	synod_assert(size > 0);
-	memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
-		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-	return memory == MAP_FAILED ? NULL : memory;
+	memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (memory == MAP_FAILED)
+		return NULL;
+	(void)madvise(memory, size, MADV_HUGEPAGE); /* refused: small ones */
+	if (madvise(memory, size, MADV_POPULATE_WRITE) == 0)
+		return memory;
+	for (size_t at = 0; at < size; at += 4096) /* Linux before 5.14 */
+		memory[at] = 0;
+	return memory;
 }

@@ -185,7 +185,6 @@ void synod_uring_unlock(int fd);
 /* Reads or writes all of it: 0, -EIO where the file ends, or -errno. */
 int synod_uring_read_all(int fd, void *bytes, size_t size, uint64_t offset);
 int synod_uring_write_all(int fd, const void *bytes, size_t size, uint64_t offset);
-void *synod_uring_map(size_t size);
 int synod_uring_say(char *error, size_t error_size, int result, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
 
