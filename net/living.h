@@ -5,7 +5,7 @@
  * A process that is killed gives back its memory first, and closes its sockets only then: with the
  * quarter of a GiB that a replica has in small pages that takes the kernel 20 to 30 ms, in which
  * nothing tells the peers. But from the first moment on /proc/<pid>/statm says that it has no
- * memory. That is looked at.
+ * memory. That is looked at, of peers that are silent.
  *
  *     SIGKILL   memory is given back ..................... sockets closed: memif's link goes down
  *             └ statm: 0                                   │

@@ -199,6 +199,7 @@ static uint32_t receive_port(struct synod_net *net, uint32_t index,
 
 	if (got == 0)
 		return 0;
+	net->ports[index].heard = 1;
 	for (uint16_t i = 0; i < got; i++) {
 		if (i + 1 < got)
 			rte_prefetch0(rte_pktmbuf_mtod(mbufs[i + 1], void *));
@@ -371,19 +372,17 @@ static uint64_t turn_interval(const struct synod_net *net)
 	return interval;
 }
 
-/* Whether one of the peers still lives: each in turn, as each look is a system call. */
-static void look_at_one(struct synod_net *net, uint64_t now_ns)
+/* Whether peers still live who said nothing since the last look: each a system call. */
+static void look_at_silent(struct synod_net *net, uint64_t now_ns)
 {
 	for (uint32_t i = 0; i < net->port_count; i++) {
-		struct synod_port *port;
+		struct synod_port *port = &net->ports[i];
+		int silent = !port->heard;
 
-		net->looked = net->looked + 1 < net->port_count ? net->looked + 1 : 0;
-		port = &net->ports[net->looked];
-		if (!port->up || !port->socket[0] || port->kind != SYNOD_NET_PEER)
-			continue;
-		if (synod_living_ended(port->socket))
+		port->heard = 0;
+		if (silent && port->up && port->socket[0] && port->kind == SYNOD_NET_PEER &&
+		    synod_living_ended(port->socket))
 			port->ended_ns = now_ns;
-		return;
 	}
 }
 
@@ -394,7 +393,7 @@ void synod_net_poll_links(struct synod_net *net, uint64_t now_ns)
 		synod_gate_turn();
 		net->turn_at_ns = now_ns + turn_interval(net);
 	}
-	look_at_one(net, now_ns);
+	look_at_silent(net, now_ns);
 	for (uint32_t i = 0; i < net->port_count; i++)
 		synod_ethdev_poll(net, &net->ports[i], now_ns);
 	synod_resolve_poll(net, now_ns);

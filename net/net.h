@@ -148,10 +148,10 @@ void synod_net_flush(struct synod_net *net);
 
 /*
  * Looks at the links, brings back those that do not come back alone, asks for addresses that are
- * missing. Call it every 1 to 10 ms, with the monotonic time in ns. Costs a few loads and, with
- * memif peers, a system call when nothing happens. That a memif peer has died is noticed within as
- * many calls as there are peers in programs that link net_eal_dep (net/living.h); else, and on
- * doors, when the kernel has cleared it away and within 20 ms.
+ * missing. Call it every 1 to 10 ms, with the monotonic time in ns. Costs a few loads and, for
+ * each memif peer from whom nothing came since the last call, a system call. In programs that link
+ * net_eal_dep the end of a memif peer's process is noticed at the next such call (net/living.h);
+ * else, and on doors, when the kernel has cleared it away and within 20 ms.
  */
 void synod_net_poll_links(struct synod_net *net, uint64_t now_ns);
 

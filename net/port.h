@@ -34,6 +34,7 @@ struct synod_port {
 	uint16_t ethdev;
 	uint8_t up;
 	uint8_t multi_segments;
+	uint8_t heard; /* a frame came since poll_links looked last */
 	enum synod_port_checksum checksum;
 	uint32_t peer; /* PEER: the replica; else 0 */
 	uint32_t frame_size_max;
@@ -84,7 +85,6 @@ struct synod_net {
 	_Atomic uint8_t lock;
 
 	uint64_t turn_at_ns; /* next round of the interrupt thread */
-	uint32_t looked;     /* the port whose peer was looked at last */
 	uint8_t gated;	     /* the gate is ours */
 	uint16_t rx_descriptors;
 	uint16_t tx_descriptors;

@@ -326,10 +326,10 @@ static void on_replica_message(struct synod_pipeline *p, const struct synod_pack
 		rte_pktmbuf_free(packet->mbuf);
 		return;
 	}
-	/* It misses a leader: perhaps ours, and perhaps its end can be seen by now. A look is at
-	 * one peer, each in turn. */
+	/* It misses a leader: perhaps ours, and perhaps its end can be seen by now. Twice: at whom
+	 * something came from just before the first look only the second looks. */
 	if (view->header->type == SYNOD_CANVASS)
-		p->ingress.looks = p->config.replicas;
+		p->ingress.looks = 2;
 	if (view->header->type >= SYNOD_SNAPSHOT) {
 		hand_to_transfer(p, packet, view, item);
 		return;
