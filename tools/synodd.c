@@ -28,7 +28,9 @@
 
 enum {
 	IDLE_YIELD_NS = 1000000, /* without work before the first nap */
-	IDLE_NAP_NS = 50000
+	IDLE_NAP_NS = 50000,
+	HOGGED_NS = 500000,	  /* a yield that took so long gave the core to one who keeps it */
+	HOGGED_FOR_NS = 20000000, /* and for so long naps take its place */
 };
 
 static _Atomic int stopping;
@@ -40,7 +42,9 @@ struct loop {
 	int failed;
 	uint32_t id;
 	uint32_t repairs_said;
-	int mends; /* the first core's, while the journal is mended */
+	int mends;		/* the first core's, while the journal is mended */
+	uint64_t idle_since_ns; /* 0: the last turn had work */
+	uint64_t hogged_until_ns;
 };
 
 static void on_signal(int number)
@@ -58,17 +62,29 @@ static int usage(FILE *to, int status)
 	return status;
 }
 
+static uint64_t clock_now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
+}
+
 /*
  * A turn that found nothing. Yielding alone is not enough: threads that only yield to one another
  * can keep kernel threads of that core from running for seconds (seen on 6.18 with autogroups: two
  * loops on one core, and the disk's completions waited behind them until no leader was to be had).
  * So who has had nothing to do for a while sleeps a little between turns.
+ *
+ * And who yields to a thread that does not yield back waits for a whole slice, each time; who wakes
+ * up is let in at once. A replica that is killed is such a thread, for the milliseconds in which
+ * the kernel gives its memory back, just when the others elect another leader.
  */
-static void rest(const struct loop *loop, uint64_t *idle_since_ns)
+static void rest(struct loop *loop)
 {
 	const struct timespec nap = { .tv_nsec = IDLE_NAP_NS };
-	struct timespec now;
-	uint64_t now_ns;
+	uint64_t before_ns;
+	uint64_t after_ns;
 
 	if (loop->poll == SYNOD_POLL_SPIN)
 		return;
@@ -76,14 +92,17 @@ static void rest(const struct loop *loop, uint64_t *idle_since_ns)
 		rte_pause();
 		return;
 	}
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	now_ns = (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
-	if (!*idle_since_ns)
-		*idle_since_ns = now_ns;
-	if (now_ns - *idle_since_ns < IDLE_YIELD_NS)
-		sched_yield();
-	else
+	before_ns = clock_now_ns();
+	if (!loop->idle_since_ns)
+		loop->idle_since_ns = before_ns;
+	if (before_ns - loop->idle_since_ns >= IDLE_YIELD_NS || before_ns < loop->hogged_until_ns) {
 		nanosleep(&nap, NULL);
+		return;
+	}
+	sched_yield();
+	after_ns = clock_now_ns();
+	if (after_ns - before_ns >= HOGGED_NS)
+		loop->hogged_until_ns = after_ns + HOGGED_FOR_NS;
 }
 
 /* A line a slot, as many as are durable by now. */
@@ -105,7 +124,6 @@ static void say_repaired(struct loop *loop)
 static int run(void *argument)
 {
 	struct loop *loop = argument;
-	uint64_t idle_since_ns = 0;
 
 	prctl(PR_SET_TIMERSLACK, 1000ul, 0ul, 0ul, 0ul); /* ns; else a nap is twice as long */
 
@@ -121,9 +139,9 @@ static int run(void *argument)
 			break;
 		}
 		if (work > 0)
-			idle_since_ns = 0;
+			loop->idle_since_ns = 0;
 		else
-			rest(loop, &idle_since_ns);
+			rest(loop);
 	}
 	return loop->failed;
 }
