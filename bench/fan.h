@@ -11,6 +11,10 @@
  * has not received by the next take is lost to it, as datagrams may be. A client's flush does
  * nothing: synod_fan_flush lets all that a turn sent leave at once.
  *
+ * Shared, it carries the requests of different clients in common datagrams (SYNOD_FLAG_SHARED) and
+ * asks for answers alike, which it takes apart: clients see datagrams of their own both ways. Ten
+ * thousand clients with an operation each send a hundred datagrams then, and not ten thousand.
+ *
  * Nothing here costs more a datagram where there are more clients.
  */
 #ifndef SYNOD_BENCH_FAN_H
@@ -25,9 +29,23 @@
 enum {
 	SYNOD_FAN_CLIENTS_MAX = SYNOD_SESSIONS_MAX,
 	SYNOD_FAN_BURST = 64,
+	/* Datagrams of a hundred clients each: a few hundred answers a turn are enough, or the
+	 * replicas run dry meanwhile. */
+	SYNOD_FAN_BURST_SHARED = 4,
+	/* What one take deals out at most: a datagram of nothing but results has some 370. */
+	SYNOD_FAN_PIECES_MAX = SYNOD_FAN_BURST * 384,
+	/* Bytes of datagrams taken apart in one take: each result gets a header of its own. */
+	SYNOD_FAN_ARENA_SIZE = SYNOD_FAN_BURST * 32 * 1024,
 };
 
 struct synod_fan;
+
+/* A datagram of a client: as it came, or taken out of one. */
+struct synod_fan_piece {
+	struct synod_datagram datagram;
+	uint32_t next; /* of the same client: + 1; 0: the last */
+	uint32_t reserved;
+};
 
 /* A client's share: the context of its transport. */
 struct synod_fan_share {
@@ -35,9 +53,9 @@ struct synod_fan_share {
 	const struct synod_client *client; /* NULL until the caller has made it */
 	uint64_t session;		   /* as noted last, 0: none */
 	uint64_t nonce;
-	uint32_t count;
-	uint32_t taken;
-	uint8_t index[SYNOD_FAN_BURST]; /* of the datagrams that are its own */
+	uint32_t first; /* piece that it receives next, + 1; 0: none */
+	uint32_t last;
+	uint32_t dealt; /* 1: it is among those dealt to */
 	struct synod_transport transport;
 };
 
@@ -48,24 +66,42 @@ struct synod_fan_name {
 	uint32_t reserved;
 };
 
+/* Requests of different clients that leave together. */
+struct synod_fan_pack {
+	_Alignas(64) uint8_t bytes[SYNOD_FRAME_SIZE_MAX];
+	uint32_t size; /* of the commands in it; 0: empty, and bytes' header is not set */
+};
+
+struct synod_fan_counters {
+	uint64_t sent; /* datagrams to the transport */
+	uint64_t received;
+	uint64_t failures; /* the transport took no more: lost, to the clients */
+};
+
 struct synod_fan {
 	const struct synod_transport *transport; /* the caller's, must outlive it */
 	uint32_t clients;
+	uint32_t shared;     /* 1: datagrams are */
 	uint32_t names_mask; /* of the table of names, open-addressed */
 	uint32_t names_used;
+	uint32_t pieces_used;
+	uint32_t arena_used;
 	uint32_t dealt_count;
 	uint32_t *dealt; /* whom the last take dealt something, each once */
 	struct synod_fan_share *shares;
 	struct synod_fan_name *names;
-	struct synod_datagram datagrams[SYNOD_FAN_BURST];
+	struct synod_fan_piece *pieces;
+	uint8_t *arena;
+	struct synod_fan_pack *packs; /* by replica, 1.. */
+	struct synod_fan_counters counters;
 };
 
 /* Bytes of memory, 64-byte aligned, for that many clients: 1..SYNOD_FAN_CLIENTS_MAX. */
 size_t synod_fan_size(uint32_t clients);
 
-/* Makes one there. Returns it, typed. */
+/* Makes one there, whose datagrams are shared (1) or not (0). Returns it, typed. */
 struct synod_fan *synod_fan_init(void *memory, const struct synod_transport *transport,
-				 uint32_t clients);
+				 uint32_t clients, uint32_t shared);
 
 /* What client i is to be given as its transport. */
 const struct synod_transport *synod_fan_transport(const struct synod_fan *fan, uint32_t i);
@@ -80,6 +116,6 @@ void synod_fan_note(struct synod_fan *fan, uint32_t i);
 uint32_t synod_fan_take(struct synod_fan *fan);
 
 /* Lets everything that clients sent leave. */
-void synod_fan_flush(const struct synod_fan *fan);
+void synod_fan_flush(struct synod_fan *fan);
 
 #endif

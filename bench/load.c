@@ -107,8 +107,7 @@ static uint32_t window_of(const struct synod_load_config *config)
 static int config_sane(const struct synod_load_config *config)
 {
 	return config->sessions >= 1 && config->sessions <= SYNOD_FAN_CLIENTS_MAX &&
-	       window_of(config) <= SYNOD_SESSION_WINDOW_MAX &&
-	       config->outstanding >= config->sessions &&
+	       window_of(config) <= SYNOD_SESSION_WINDOW_MAX && config->outstanding >= 1 &&
 	       config->outstanding <= config->sessions * (window_of(config) / 2) &&
 	       config->rate_per_s >= 0 && config->deadline_ns > 0 && config->duration_ns > 0;
 }
@@ -222,7 +221,7 @@ static int make_clients(struct synod_load *load, uint8_t **at,
 	uint32_t i;
 
 	load->fan = synod_fan_init(take(at, synod_fan_size(config->sessions)), transport,
-				   config->sessions);
+				   config->sessions, config->shared);
 	load->client_max = made.outstanding_max;
 	load->clients = take(at, config->sessions * sizeof(*load->clients));
 	load->room = take(at, config->sessions * sizeof(*load->room));
@@ -733,6 +732,7 @@ void synod_load_result(const struct synod_load *load, struct synod_load_result *
 						: 0;
 	result->latency = &load->latency;
 	result->lag = &load->lag;
+	result->datagrams = load->fan->counters;
 	memset(&result->client, 0, sizeof(result->client));
 	for (i = 0; i < load->config.sessions; i++)
 		add_counters(&result->client, synod_client_counters(load->clients[i].client));

@@ -48,8 +48,10 @@ struct synod_load_config {
 	uint32_t replicas;
 	uint32_t sessions;    /* clients, each with a session: 1..SYNOD_FAN_CLIENTS_MAX */
 	uint32_t window;      /* of a session, as the cluster has it; 0: SYNOD_SESSION_WINDOW_MAX */
-	uint32_t outstanding; /* of all together: sessions..sessions * window / 2 */
-	uint32_t datagram_size_max; /* bytes of a request; 0: what the transport takes */
+	uint32_t outstanding; /* of all together: 1..sessions * window / 2; fewer than sessions:
+			       * they take turns */
+	uint32_t datagram_size_max; /* bytes of a client's request; 0: what the transport takes */
+	uint32_t shared;	    /* 1: requests of several clients share datagrams */
 	enum synod_workload_kind workload;
 	uint32_t payload_size; /* bytes; kv: of a value */
 	uint32_t keys;	       /* kv, as the next two: see workload.h */
@@ -111,6 +113,7 @@ struct synod_load_result {
 	const struct synod_histogram *latency; /* valid as long as the generator */
 	const struct synod_histogram *lag;     /* open loop */
 	struct synod_client_counters client;   /* of all together */
+	struct synod_fan_counters datagrams;   /* as they left and came: several clients' in one */
 };
 
 struct synod_load;

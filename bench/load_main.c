@@ -62,6 +62,7 @@ struct main_options {
 	int constant;
 	int progress;
 	int udp;
+	int share;
 };
 
 static struct main_options options = {
@@ -116,6 +117,8 @@ static int parse(int argc, char **argv)
 		  "clients with a session each (as few as bear the outstanding)", 0 },
 		{ "datagram", SYNOD_OPTION_NUMBER, &options.datagram, "BYTES",
 		  "of a request, at most (what the way there takes)", 0 },
+		{ "share", SYNOD_OPTION_FLAG, &options.share, NULL,
+		  "sessions share datagrams, as behind a gateway", 0 },
 		{ "rate", SYNOD_OPTION_NUMBER, &options.rate, "OPS",
 		  "open loop at so many a second; without it closed loop", 0 },
 		{ "constant", SYNOD_OPTION_FLAG, &options.constant, NULL,
@@ -215,12 +218,10 @@ static int check_sessions(const struct synod_config *config)
 	uint64_t each = config->session_window / 2;
 	int wrong = check_range("outstanding", options.outstanding, 1, config->sessions * each);
 	uint64_t least = (options.outstanding + each - 1) / each;
-	uint64_t most =
-		options.outstanding < config->sessions ? options.outstanding : config->sessions;
 
 	if (!options.sessions)
 		options.sessions = least;
-	return wrong ? wrong : check_range("sessions", options.sessions, least, most);
+	return wrong ? wrong : check_range("sessions", options.sessions, least, config->sessions);
 }
 
 static int check_options(void)
@@ -260,6 +261,7 @@ static struct synod_load_config load_config(const struct synod_config *config,
 		.window = config->session_window,
 		.outstanding = (uint32_t)options.outstanding,
 		.datagram_size_max = (uint32_t)options.datagram,
+		.shared = (uint32_t)options.share,
 		.workload =
 			strcmp(options.workload, "kv") ? SYNOD_WORKLOAD_APPEND : SYNOD_WORKLOAD_KV,
 		.payload_size = (uint32_t)options.payload,

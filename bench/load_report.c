@@ -152,6 +152,12 @@ json_t *synod_load_report(const struct synod_load_config *config,
 	if (report)
 		json_object_set_new(report, "sessions", json_integer(config->sessions));
 	if (report)
+		json_object_set_new(report, "datagrams",
+				    json_pack("{s:b, s:I, s:I, s:I}", "shared", (int)config->shared,
+					      "sent", (json_int_t)result->datagrams.sent,
+					      "received", (json_int_t)result->datagrams.received,
+					      "failures", (json_int_t)result->datagrams.failures));
+	if (report)
 		json_object_set_new(report, "connect_s",
 				    json_real((double)result->connect_ns / 1e9));
 	if (report)

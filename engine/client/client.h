@@ -41,7 +41,8 @@
  * opened, and which tells its window); one result for each command answered or refused; with
  * NOT_LEADER, header.argument is the leader, or 0. header.boot is the replica's
  * (engine/journal/lives.h): requests to it carry it from then on, and one without it is answered
- * BUSY.
+ * BUSY. (Datagrams of several sessions, SYNOD_FLAG_SHARED, are for whoever carries several clients'
+ * traffic, as bench/fan.h does; a client neither sends nor takes them.)
  *
  * Rules from engine/DESIGN.md, "Sessions"; errors from enum synod_status in engine/wire/wire.h.
  */

@@ -352,7 +352,8 @@ static void on_datagram(struct synod_client *client, const struct synod_datagram
 
 	client->counters.datagrams_received++;
 	if (synod_wire_decode(datagram->data, datagram->size, client->cluster, 0, &view) != 0 ||
-	    view.header->type != SYNOD_REPLY || view.header->sender > client->replicas ||
+	    view.header->type != SYNOD_REPLY || view.header->flags & SYNOD_FLAG_SHARED ||
+	    view.header->sender > client->replicas ||
 	    (datagram->replica && datagram->replica != view.header->sender)) {
 		client->counters.bad_datagrams++;
 		return;

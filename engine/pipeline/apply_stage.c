@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Apply: executes the chosen slots in order and answers the clients whose commands were gathered
- * here. Results of one client that stand together leave in one datagram.
+ * here. Results of one client that stand together leave in one datagram; those of several that
+ * asked in one (SYNOD_FLAG_SHARED) too.
  */
 #include "engine/pipeline/pipeline.h"
 
@@ -18,6 +19,12 @@ static void send_reply(struct synod_pipeline *p)
 	stage->reply = NULL;
 }
 
+/* What a reply is of, as reply_session has it. */
+static uint64_t reply_of(const struct synod_origin *origin, uint64_t session)
+{
+	return origin->shared ? UINT64_MAX : session;
+}
+
 static int begin_reply(struct synod_pipeline *p, const struct synod_origin *origin,
 		       uint64_t session)
 {
@@ -28,10 +35,11 @@ static int begin_reply(struct synod_pipeline *p, const struct synod_origin *orig
 	if (!stage->reply)
 		return -1;
 	stage->reply_to = origin->from;
-	stage->reply_session = session;
+	stage->reply_session = reply_of(origin, session);
 	header = rte_pktmbuf_mtod(stage->reply, struct synod_wire_header *);
 	header->type = SYNOD_REPLY;
-	header->slot = session;
+	header->slot = origin->shared ? 0 : session;
+	header->flags = origin->shared ? SYNOD_FLAG_SHARED : 0;
 	header->argument = atomic_load_explicit(&p->published.leader, memory_order_relaxed);
 	return 0;
 }
@@ -41,7 +49,8 @@ void synod_apply_stage_answer(struct synod_pipeline *p, const struct synod_origi
 {
 	struct synod_apply_stage *stage = &p->apply;
 	uint32_t padded = SYNOD_WIRE_ALIGN(result->size);
-	uint32_t size = (uint32_t)sizeof(struct synod_wire_result) + padded;
+	uint32_t before = origin->shared ? sizeof(result->session) : 0;
+	uint32_t size = before + (uint32_t)sizeof(struct synod_wire_result) + padded;
 	struct synod_wire_result wire = {
 		.number = result->number,
 		.position = result->position,
@@ -52,7 +61,7 @@ void synod_apply_stage_answer(struct synod_pipeline *p, const struct synod_origi
 	};
 	char *to;
 
-	if (stage->reply && (stage->reply_session != result->session ||
+	if (stage->reply && (stage->reply_session != reply_of(origin, result->session) ||
 			     memcmp(&stage->reply_to, &origin->from, sizeof(origin->from)) != 0 ||
 			     stage->reply->data_len + size > origin->reply_size_max))
 		send_reply(p);
@@ -60,10 +69,12 @@ void synod_apply_stage_answer(struct synod_pipeline *p, const struct synod_origi
 		return; /* counted; the client asks again */
 	to = rte_pktmbuf_append(stage->reply, (uint16_t)size);
 	synod_assert(to != NULL);
-	memcpy(to, &wire, sizeof(wire));
+	if (before)
+		memcpy(to, &result->session, sizeof(result->session));
+	memcpy(to + before, &wire, sizeof(wire));
 	if (padded) {
 		memset(to + size - 8, 0, 8);
-		memcpy(to + sizeof(wire), result->data, result->size);
+		memcpy(to + before + sizeof(wire), result->data, result->size);
 	}
 }
 

@@ -66,10 +66,26 @@ static int open_batch(struct synod_pipeline *p)
 	return 0;
 }
 
-static void refuse(struct synod_pipeline *p, const struct synod_wire_view *view,
-		   const struct synod_address *from, uint16_t status, uint64_t now_ns)
+/*
+ * Who asks, and how it wants to be answered: in datagrams of several sessions only if it sent as
+ * many bytes as a refusal of all its commands takes. REGISTERs are of one session anyway, none.
+ */
+static struct synod_origin origin_of(const struct synod_wire_view *view, int count,
+				     const struct synod_address *from)
 {
-	synod_refuse_commands(p, view->body, view->body_size, from, status, now_ns);
+	const uint32_t each = sizeof(uint64_t) + sizeof(struct synod_wire_result);
+
+	return (struct synod_origin){
+		.from = *from,
+		.shared = view->header->flags & SYNOD_FLAG_SHARED && count > 0 &&
+			  view->body_size >= (uint32_t)count * each,
+	};
+}
+
+static void refuse(struct synod_pipeline *p, const struct synod_wire_view *view,
+		   const struct synod_origin *asks, uint16_t status, uint64_t now_ns)
+{
+	synod_refuse_commands(p, view->body, view->body_size, asks, status, now_ns);
 }
 
 /* A place in the open batch for a request of that size, or NULL: the log is behind, BUSY. */
@@ -90,16 +106,18 @@ static struct synod_item *batch_for(struct synod_pipeline *p, uint32_t size)
 }
 
 static void gather(struct synod_item *batch, const struct synod_wire_view *view, uint32_t count,
-		   const struct synod_address *from)
+		   const struct synod_origin *asks)
 {
 	struct synod_origin *last =
 		batch->origins_count ? &batch->origins[batch->origins_count - 1] : NULL;
 	uint32_t size = SYNOD_HEADER_SIZE + view->body_size;
 
-	if (!last || memcmp(&last->from, from, sizeof(*from)) != 0) {
+	if (!last || memcmp(&last->from, &asks->from, sizeof(asks->from)) != 0 ||
+	    last->shared != asks->shared) {
 		last = &batch->origins[batch->origins_count++];
 		*last = (struct synod_origin){
-			.from = *from,
+			.from = asks->from,
+			.shared = asks->shared,
 			.first = (uint16_t)batch->value.count,
 			.reply_size_max = SYNOD_PIPELINE_REPLY_SIZE_MIN,
 		};
@@ -114,17 +132,17 @@ static void gather(struct synod_item *batch, const struct synod_wire_view *view,
 
 /* Commands that fit one batch: into one, or refused. */
 static void take(struct synod_pipeline *p, const struct synod_wire_view *view, uint32_t count,
-		 const struct synod_address *from, uint64_t now_ns)
+		 const struct synod_origin *asks, uint64_t now_ns)
 {
 	struct synod_counters *counters = &p->ingress.counters;
 	struct synod_item *batch = batch_for(p, view->body_size);
 
 	if (!batch) {
 		synod_count(counters, SYNOD_REFUSED_BUSY, count);
-		refuse(p, view, from, SYNOD_BUSY, now_ns);
+		refuse(p, view, asks, SYNOD_BUSY, now_ns);
 		return;
 	}
-	gather(batch, view, count, from);
+	gather(batch, view, count, asks);
 	synod_count(counters, SYNOD_COMMANDS, count);
 }
 
@@ -133,7 +151,7 @@ static void take(struct synod_pipeline *p, const struct synod_wire_view *view, u
  * among each other: whole commands into batches, and only one that fits none is refused.
  */
 static void take_parts(struct synod_pipeline *p, const struct synod_wire_view *view,
-		       const struct synod_address *from, uint64_t now_ns)
+		       const struct synod_origin *asks, uint64_t now_ns)
 {
 	struct synod_wire_view part = *view;
 	uint32_t at = 0;
@@ -154,18 +172,18 @@ static void take_parts(struct synod_pipeline *p, const struct synod_wire_view *v
 			count++;
 		}
 		if (count) {
-			take(p, &part, count, from, now_ns);
+			take(p, &part, count, asks, now_ns);
 			continue;
 		}
 		part.body_size = synod_wire_command_size(&command);
 		at += part.body_size;
-		refuse(p, &part, from, SYNOD_TOO_LARGE, now_ns);
+		refuse(p, &part, asks, SYNOD_TOO_LARGE, now_ns);
 	}
 }
 
 /* Reads go past the log, to apply; their bytes are copied, as they are few and short. */
 static void on_read(struct synod_pipeline *p, const struct synod_wire_view *view,
-		    const struct synod_address *from, uint32_t count, uint64_t now_ns)
+		    const struct synod_origin *asks, uint32_t count, uint64_t now_ns)
 {
 	struct synod_counters *counters = &p->ingress.counters;
 	uint32_t size = SYNOD_HEADER_SIZE + view->body_size;
@@ -175,12 +193,12 @@ static void on_read(struct synod_pipeline *p, const struct synod_wire_view *view
 	if (p->mending) {
 		/* There is no state to read from yet. */
 		synod_count(counters, SYNOD_REFUSED_BUSY, count);
-		refuse(p, view, from, SYNOD_BUSY, now_ns);
+		refuse(p, view, asks, SYNOD_BUSY, now_ns);
 		return;
 	}
 	if (!stale && !leads(p)) {
 		synod_count(counters, SYNOD_REFUSED_NOT_LEADER, count);
-		refuse(p, view, from, SYNOD_NOT_LEADER, now_ns);
+		refuse(p, view, asks, SYNOD_NOT_LEADER, now_ns);
 		return;
 	}
 	item = synod_item_get(&p->items);
@@ -192,7 +210,8 @@ static void on_read(struct synod_pipeline *p, const struct synod_wire_view *view
 		item->value.count = count;
 		item->value.size = view->body_size;
 		item->origins[0] = (struct synod_origin){
-			.from = *from,
+			.from = asks->from,
+			.shared = asks->shared,
 			.count = (uint16_t)count,
 			.reply_size_max = size > SYNOD_PIPELINE_REPLY_SIZE_MIN
 						  ? size
@@ -206,7 +225,7 @@ static void on_read(struct synod_pipeline *p, const struct synod_wire_view *view
 	if (item)
 		synod_item_put(&p->items, item);
 	synod_count(counters, SYNOD_REFUSED_BUSY, count);
-	refuse(p, view, from, SYNOD_BUSY, now_ns);
+	refuse(p, view, asks, SYNOD_BUSY, now_ns);
 }
 
 static void on_handover_ask(struct synod_pipeline *p, const struct synod_wire_view *view,
@@ -229,13 +248,13 @@ static void on_handover_ask(struct synod_pipeline *p, const struct synod_wire_vi
 
 /* With a snapshot there will be room again; without, never. */
 static void refuse_for_room(struct synod_pipeline *p, const struct synod_wire_view *view,
-			    const struct synod_address *from, uint32_t count, uint64_t now_ns)
+			    const struct synod_origin *asks, uint32_t count, uint64_t now_ns)
 {
 	int recycles = atomic_load_explicit(&p->published.recycles, memory_order_relaxed) != 0;
 
 	synod_count(&p->ingress.counters, recycles ? SYNOD_REFUSED_ROOM : SYNOD_REFUSED_FULL,
 		    count);
-	refuse(p, view, from, recycles ? SYNOD_BUSY : SYNOD_FULL, now_ns);
+	refuse(p, view, asks, recycles ? SYNOD_BUSY : SYNOD_FULL, now_ns);
 }
 
 static void on_request(struct synod_pipeline *p, const struct synod_wire_view *view,
@@ -243,34 +262,35 @@ static void on_request(struct synod_pipeline *p, const struct synod_wire_view *v
 {
 	struct synod_counters *counters = &p->ingress.counters;
 	int count = synod_wire_commands_check(view->body, view->body_size);
+	const struct synod_origin asks = origin_of(view, count, from);
 
 	if (count <= 0) {
 		synod_count(counters, SYNOD_DROP_BATCH, 1);
 		return;
 	}
 	if (synod_wire_request_sort(view->body) != SYNOD_COMMAND_APPLY) {
-		on_read(p, view, from, (uint32_t)count, now_ns);
+		on_read(p, view, &asks, (uint32_t)count, now_ns);
 		return;
 	}
 	if (!leads(p)) {
 		synod_count(counters, SYNOD_REFUSED_NOT_LEADER, (uint64_t)count);
-		refuse(p, view, from, SYNOD_NOT_LEADER, now_ns);
+		refuse(p, view, &asks, SYNOD_NOT_LEADER, now_ns);
 		return;
 	}
 	if (view->header->boot != p->config.boot) {
 		/* Of a former run, or the client's first: with the answer it knows better. */
 		synod_count(counters, SYNOD_REFUSED_BOOT, (uint64_t)count);
-		refuse(p, view, from, SYNOD_BUSY, now_ns);
+		refuse(p, view, &asks, SYNOD_BUSY, now_ns);
 		return;
 	}
 	if (load(&p->published.journal_room) < SYNOD_RESERVE_LEADER) {
-		refuse_for_room(p, view, from, (uint32_t)count, now_ns);
+		refuse_for_room(p, view, &asks, (uint32_t)count, now_ns);
 		return;
 	}
 	if (view->body_size <= p->config.batch_size_max)
-		take(p, view, (uint32_t)count, from, now_ns);
+		take(p, view, (uint32_t)count, &asks, now_ns);
 	else
-		take_parts(p, view, from, now_ns);
+		take_parts(p, view, &asks, now_ns);
 }
 
 /* A piece of a snapshot, or a question for some, goes past the core to the journal's stage. */
@@ -516,8 +536,11 @@ static void on_packet_halted(struct synod_pipeline *p, const struct synod_packet
 		int count = synod_wire_commands_check(view.body, view.body_size);
 
 		synod_count(counters, SYNOD_REFUSED_HALTED, count > 0 ? (uint64_t)count : 0);
-		if (count > 0)
-			refuse(p, &view, &packet->from, SYNOD_HALTED, now_ns);
+		if (count > 0) {
+			const struct synod_origin asks = origin_of(&view, count, &packet->from);
+
+			refuse(p, &view, &asks, SYNOD_HALTED, now_ns);
+		}
 	}
 	rte_pktmbuf_free(packet->mbuf);
 }

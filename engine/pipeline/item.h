@@ -32,6 +32,7 @@ struct synod_origin {
 	uint16_t first;
 	uint16_t count;
 	uint32_t reply_size_max; /* bytes of a datagram that its network surely carries */
+	uint32_t shared;	 /* 1: answers of several sessions may share a datagram */
 };
 
 struct synod_item {

@@ -193,7 +193,7 @@ struct synod_apply_stage {
 	/* The reply under construction. */
 	struct rte_mbuf *reply;
 	struct synod_address reply_to;
-	uint64_t reply_session;
+	uint64_t reply_session;	       /* UINT64_MAX: of several */
 	const struct synod_item *item; /* the batch being applied */
 	uint64_t slot;
 	uint32_t origin;
@@ -392,11 +392,11 @@ int synod_egress_poll(struct synod_pipeline *pipeline, uint64_t now_ns);
 
 /*
  * refuse.c: a refusal for each of the commands (checked before), a datagram for each run of one
- * session; the same for the open batch, which is given up; and the pace that a BUSY's hint comes
- * from, to be measured now and then. Ingress's.
+ * session, or of all where they may share one; the same for the open batch, which is given up; and
+ * the pace that a BUSY's hint comes from, to be measured now and then. Ingress's.
  */
 void synod_refuse_commands(struct synod_pipeline *pipeline, const uint8_t *bytes, uint32_t size,
-			   const struct synod_address *from, uint16_t status, uint64_t now_ns);
+			   const struct synod_origin *asks, uint16_t status, uint64_t now_ns);
 void synod_refuse_open(struct synod_pipeline *pipeline, uint16_t status, uint64_t now_ns);
 void synod_refuse_pace(struct synod_pipeline *pipeline, uint64_t now_ns);
 

@@ -46,8 +46,9 @@ static uint32_t retry_us(struct synod_pipeline *p, uint64_t now_ns)
 	return us < SYNOD_PIPELINE_RETRY_US_MAX ? (uint32_t)us : SYNOD_PIPELINE_RETRY_US_MAX;
 }
 
-/* A datagram of refusals of one session's commands, or NULL: no buffer. */
-static struct rte_mbuf *begin(struct synod_pipeline *p, uint64_t session, uint16_t status)
+/* A datagram of refusals of one session's commands, or of several's, or NULL: no buffer. */
+static struct rte_mbuf *begin(struct synod_pipeline *p, uint64_t session, uint32_t shared,
+			      uint16_t status)
 {
 	struct rte_mbuf *mbuf = synod_pipeline_datagram(p->config.mbufs, &p->ingress.counters);
 	uint32_t leader = atomic_load_explicit(&p->published.leader, memory_order_relaxed);
@@ -57,7 +58,8 @@ static struct rte_mbuf *begin(struct synod_pipeline *p, uint64_t session, uint16
 		return NULL;
 	header = rte_pktmbuf_mtod(mbuf, struct synod_wire_header *);
 	header->type = SYNOD_REPLY;
-	header->slot = session;
+	header->slot = shared ? 0 : session;
+	header->flags = shared ? SYNOD_FLAG_SHARED : 0;
 	header->argument = leader;
 	if (status == SYNOD_HALTED && leader == p->config.replica)
 		header->argument = 0; /* no longer */
@@ -65,9 +67,10 @@ static struct rte_mbuf *begin(struct synod_pipeline *p, uint64_t session, uint16
 }
 
 void synod_refuse_commands(struct synod_pipeline *p, const uint8_t *bytes, uint32_t size,
-			   const struct synod_address *from, uint16_t status, uint64_t now_ns)
+			   const struct synod_origin *asks, uint16_t status, uint64_t now_ns)
 {
 	struct synod_counters *counters = &p->ingress.counters;
+	uint32_t before = asks->shared ? sizeof(uint64_t) : 0; /* a session */
 	uint32_t hint_us = status == SYNOD_BUSY ? retry_us(p, now_ns) : 0;
 	struct rte_mbuf *mbuf = NULL;
 	uint64_t session = 0;
@@ -79,21 +82,25 @@ void synod_refuse_commands(struct synod_pipeline *p, const uint8_t *bytes, uint3
 
 		memcpy(&command, bytes + at, sizeof(command));
 		at += synod_wire_command_size(&command);
-		if (mbuf && (session != command.session ||
-			     mbuf->data_len + sizeof(result) > SYNOD_PIPELINE_REPLY_SIZE_MIN)) {
-			synod_pipeline_answer(p, p->out_ingress, counters, mbuf, from);
+		if (mbuf &&
+		    ((session != command.session && !asks->shared) ||
+		     mbuf->data_len + before + sizeof(result) > SYNOD_PIPELINE_REPLY_SIZE_MIN)) {
+			synod_pipeline_answer(p, p->out_ingress, counters, mbuf, &asks->from);
 			mbuf = NULL;
 		}
 		session = command.session;
 		if (!mbuf)
-			mbuf = begin(p, session, status);
+			mbuf = begin(p, session, asks->shared, status);
 		if (!mbuf)
 			return; /* counted; the client asks again */
 		result.number = command.number;
+		if (before)
+			memcpy(rte_pktmbuf_append(mbuf, sizeof(session)), &session,
+			       sizeof(session));
 		memcpy(rte_pktmbuf_append(mbuf, sizeof(result)), &result, sizeof(result));
 	}
 	if (mbuf)
-		synod_pipeline_answer(p, p->out_ingress, counters, mbuf, from);
+		synod_pipeline_answer(p, p->out_ingress, counters, mbuf, &asks->from);
 }
 
 void synod_refuse_open(struct synod_pipeline *p, uint16_t status, uint64_t now_ns)
@@ -117,8 +124,7 @@ void synod_refuse_open(struct synod_pipeline *p, uint16_t status, uint64_t now_n
 			memcpy(&command, bytes + at, sizeof(command));
 			at += synod_wire_command_size(&command);
 		}
-		synod_refuse_commands(p, bytes + begin_at, at - begin_at, &origin->from, status,
-				      now_ns);
+		synod_refuse_commands(p, bytes + begin_at, at - begin_at, origin, status, now_ns);
 	}
 	synod_assert_cmp(at, ==, open->mbuf->data_len);
 	p->ingress.open = NULL;

@@ -68,7 +68,9 @@ enum synod_wire_type {
 
 	/* Between clients and replicas. sender is 0 from a client. */
 	SYNOD_REQUEST = 32, /* body: commands */
-	SYNOD_REPLY,	    /* slot: session; argument: leader or 0; body: results */
+	/* slot: session; argument: leader or 0; body: results. With SYNOD_FLAG_SHARED: slot 0;
+	 * body: sessions (8 bytes) and results in turn */
+	SYNOD_REPLY,
 	SYNOD_STATUS_QUERY, /* body: padding to the size of the answer; argument: echoed */
 	SYNOD_STATUS,	    /* body: struct synod_wire_status */
 	/* slot: first position; argument: how many, and << 32 from which byte of the first; body:
@@ -127,6 +129,9 @@ enum {
 	SYNOD_FLAG_VOUCHED = 2,
 	SYNOD_FLAG_REFUSED = 4,
 	SYNOD_FLAG_ASKING = 8,
+	/* REQUEST: of several sessions at one address, whose answers may share datagrams as well,
+	 * where they are not longer than what was asked; REPLY: they do. */
+	SYNOD_FLAG_SHARED = 2,
 };
 
 /*

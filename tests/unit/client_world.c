@@ -15,6 +15,7 @@
 struct answer {
 	struct world *world;
 	uint64_t session;
+	uint32_t shared; /* 1: of several sessions */
 	uint32_t from;
 	uint32_t size; /* of the results */
 	uint8_t bytes[2 * WORLD_DATAGRAM_SIZE];
@@ -66,6 +67,11 @@ static void answer_add(struct answer *answer, const struct synod_apply_result *f
 	};
 	uint8_t *to = answer->bytes + SYNOD_HEADER_SIZE + answer->size;
 
+	if (answer->shared) {
+		memcpy(to, &from->session, sizeof(from->session));
+		to += sizeof(from->session);
+		answer->size += (uint32_t)sizeof(from->session);
+	}
 	answer->size += (uint32_t)sizeof(result);
 	synod_assert_cmp(SYNOD_HEADER_SIZE + answer->size, <=, sizeof(answer->bytes));
 	memcpy(to, &result, sizeof(result));
@@ -97,7 +103,8 @@ static void answer_send(struct answer *answer)
 	header->type = SYNOD_REPLY;
 	header->cluster = WORLD_CLUSTER;
 	header->sender = (uint16_t)answer->from;
-	header->slot = answer->session;
+	header->slot = answer->shared ? 0 : answer->session;
+	header->flags = answer->shared ? SYNOD_FLAG_SHARED : 0;
 	header->argument = answer->world->hint;
 	header->boot = answer->world->boot;
 	synod_wire_seal(header, NULL, answer->bytes + SYNOD_HEADER_SIZE, answer->size);
@@ -143,6 +150,7 @@ static void refuse(struct answer *answer, const struct synod_wire_view *view, ui
 		struct synod_wire_command command;
 
 		memcpy(&command, view->body + at, sizeof(command));
+		result.session = command.session;
 		result.number = command.number;
 		answer_add(answer, &result);
 		at += synod_wire_command_size(&command);
@@ -164,7 +172,8 @@ static void serve_reads(struct answer *answer, const struct synod_wire_view *vie
 		synod_apply_query(world->apply, command.session, command.number,
 				  view->body + at + sizeof(command), command.size, &result);
 		if (world->lags >> answer->from & 1)
-			result = (struct synod_apply_result){ .number = command.number,
+			result = (struct synod_apply_result){ .session = command.session,
+							      .number = command.number,
 							      .status = SYNOD_SESSION_EVICTED };
 		else if (stale)
 			world->reads_stale[answer->from]++;
@@ -193,6 +202,9 @@ static void on_request(struct world *world, const struct world_datagram *datagra
 	synod_assert_cmp(synod_wire_commands_check(view.body, view.body_size), >, 0);
 	memcpy(&first, view.body, sizeof(first));
 	answer.session = first.session;
+	answer.shared = view.header->flags & SYNOD_FLAG_SHARED &&
+			view.body_size >=
+				32 * (uint32_t)synod_wire_commands_check(view.body, view.body_size);
 	if (world->halted >> datagram->to & 1) {
 		refuse(&answer, &view, SYNOD_HALTED);
 		return;

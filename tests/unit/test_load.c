@@ -160,6 +160,41 @@ static void thousands_of_sessions_have_an_operation_each_in_little_memory(void *
 	end(generator);
 }
 
+static void sessions_that_share_datagrams_need_few(void **state)
+{
+	enum {
+		SESSIONS = 600
+	};
+	uint32_t kind;
+
+	(void)state;
+	for (kind = 0; kind < 2; kind++) {
+		struct generator *generator = make(12, 0);
+		const struct synod_load_result *result = &generator->result;
+
+		world_free(generator->world);
+		generator->world = world_make_within(12, SESSIONS, SYNOD_SESSION_WINDOW_MIN,
+						     &synod_sequencer_machine);
+		generator->world->loss_percent = kind ? 10 : 0;
+		generator->world->repeat_percent = kind ? 10 : 0;
+		generator->config.sessions = SESSIONS;
+		generator->config.outstanding = SESSIONS;
+		generator->config.window = SYNOD_SESSION_WINDOW_MIN;
+		generator->config.shared = 1;
+		run(generator, 0, 0);
+		assert_int_equal(result->phase, SYNOD_LOAD_DONE);
+		assert_int_equal(result->client.sessions_opened, SESSIONS);
+		assert_int_equal(result->acked, result->submitted);
+		assert_int_equal(result->acked, synod_apply_position(generator->world->apply));
+		assert_true(result->acked > 10 * SESSIONS);
+		assert_int_equal(result->unknown + result->refused + result->errors, 0);
+		assert_int_equal(result->client.bad_datagrams, 0);
+		/* 15 commands of 64 bytes fit one. */
+		assert_true(result->datagrams.sent * 4 < result->client.commands_sent);
+		end(generator);
+	}
+}
+
 static void what_its_sessions_cannot_bear_is_refused(void **state)
 {
 	struct generator *generator = make(10, 0);
@@ -340,6 +375,7 @@ int main(void)
 		cmocka_unit_test(a_closed_loop_counts_what_was_acknowledged_while_measuring),
 		cmocka_unit_test(several_sessions_bear_more_than_one_could),
 		cmocka_unit_test(thousands_of_sessions_have_an_operation_each_in_little_memory),
+		cmocka_unit_test(sessions_that_share_datagrams_need_few),
 		cmocka_unit_test(what_its_sessions_cannot_bear_is_refused),
 		cmocka_unit_test(every_acknowledgement_is_noted_once_with_its_position),
 		cmocka_unit_test(an_open_loop_offers_its_rate),
