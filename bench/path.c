@@ -5,14 +5,19 @@
 #include "engine/base/assert.h"
 #include "engine/journal/uring.h"
 #include "engine/wire/wire.h"
+#include "net/eal.h"
+
+#include <rte_eal.h>
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 enum {
 	PATH_CLUSTER = 0x9a78,
-	PATH_SESSIONS = 8,
+	PATH_BOOT = 0x5eed,
 	PATH_MBUFS = 8191,
 	PATH_MBUF_ROOM = RTE_PKTMBUF_HEADROOM + 9216,
 	PATH_PACKETS_MAX = 2048, /* between two turns */
@@ -182,6 +187,25 @@ static void client_idle(void *context, uint64_t timeout_ns)
 	(void)timeout_ns;
 }
 
+int synod_path_eal(void)
+{
+	static struct synod_eal_args args;
+	char prefix[64];
+	char error[256];
+	const struct synod_eal_options options = {
+		.file_prefix = prefix,
+		.no_hugepages = 1,
+		.memory_mib = 192,
+	};
+
+	snprintf(prefix, sizeof(prefix), "synod-path-%d", (int)getpid());
+	if (synod_eal_build(&args, &options, error, sizeof(error)) != 0) {
+		fprintf(stderr, "synod-path: %s\n", error);
+		return -1;
+	}
+	return rte_eal_init(args.argc, args.argv) < 0 ? -1 : 0;
+}
+
 /* ---- making it ----------------------------------------------------------------------------- */
 
 static void open_journal(struct path_replica *replica)
@@ -213,7 +237,7 @@ static void make_pipeline(struct path_replica *replica)
 		.cluster = PATH_CLUSTER,
 		.replica = replica->id,
 		.replicas = PATH_REPLICAS,
-		.boot = 0x5eed + replica->id,
+		.boot = PATH_BOOT + replica->id,
 		.batch_size_max = SYNOD_BATCH_SIZE_MAX,
 		.core = { .replica = replica->id,
 			  .replicas = PATH_REPLICAS,
@@ -245,7 +269,7 @@ static void make_pipeline(struct path_replica *replica)
 	synod_pipeline_recover(replica->pipeline, &start);
 }
 
-static void make_replica(uint32_t id)
+static void make_replica(uint32_t id, const struct synod_apply_limits *limits)
 {
 	struct path_replica *replica = &replicas[id];
 
@@ -258,9 +282,9 @@ static void make_replica(uint32_t id)
 		.parts = take_memory(PATH_PARTS_MAX * sizeof(struct synod_positions_part)),
 		.parts_max = PATH_PARTS_MAX,
 	};
-	replica->apply = synod_apply_init(
-		take_memory(synod_apply_size(&synod_sequencer_machine, PATH_SESSIONS)),
-		&synod_sequencer_machine, PATH_SESSIONS);
+	replica->apply = synod_apply_init_within(
+		take_memory(synod_apply_size_within(&synod_sequencer_machine, limits)),
+		&synod_sequencer_machine, limits);
 	open_journal(replica);
 	make_pipeline(replica);
 }
@@ -288,7 +312,7 @@ static void make_client(void)
 	synod_assert_cmp(failed, ==, 0);
 }
 
-void synod_path_make(void)
+void synod_path_make(const struct synod_apply_limits *limits)
 {
 	mbufs = rte_pktmbuf_pool_create("path.mbufs", PATH_MBUFS, 128, 0, PATH_MBUF_ROOM,
 					SOCKET_ID_ANY);
@@ -299,7 +323,7 @@ void synod_path_make(void)
 		exit(1);
 	}
 	for (uint32_t id = 1; id <= PATH_REPLICAS; id++)
-		make_replica(id);
+		make_replica(id, limits);
 	make_client();
 }
 
@@ -368,6 +392,66 @@ void synod_path_begin(void)
 				leader = id;
 	}
 	synod_assert(leader != 0);
+}
+
+static uint64_t clock_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+uint64_t synod_path_turn(void)
+{
+	uint64_t began_ns;
+	uint64_t spent_ns;
+
+	now_ns += PATH_TURN_NS;
+	turns++;
+	began_ns = clock_ns();
+	synod_path_count_leader(replicas[leader].pipeline, now_ns);
+	spent_ns = clock_ns() - began_ns;
+	carry();
+	began_ns = clock_ns();
+	for (uint32_t id = 1; id <= PATH_REPLICAS; id++)
+		if (id != leader)
+			synod_path_count_follower(replicas[id].pipeline, now_ns);
+	spent_ns += clock_ns() - began_ns;
+	carry();
+	return spent_ns;
+}
+
+void synod_path_ask(uint16_t flags, const void *body, uint32_t size)
+{
+	struct rte_mbuf *mbuf = rte_pktmbuf_alloc(mbufs);
+	struct synod_wire_header *header;
+
+	synod_assert(mbuf != NULL);
+	header = (struct synod_wire_header *)rte_pktmbuf_append(mbuf,
+								(uint16_t)(sizeof(*header) + size));
+	synod_assert(header != NULL);
+	*header = (struct synod_wire_header){
+		.type = SYNOD_REQUEST,
+		.flags = flags,
+		.cluster = PATH_CLUSTER,
+		.receiver = (uint16_t)leader,
+		.boot = PATH_BOOT + leader,
+	};
+	memcpy(header + 1, body, size);
+	synod_wire_seal(header, NULL, header + 1, size);
+	arrive(&replicas[leader], 0, mbuf);
+}
+
+int synod_path_answer(struct synod_wire_view *view)
+{
+	struct synod_datagram datagram;
+
+	if (client_receive(&replicas[0], &datagram, 1) == 0)
+		return 0;
+	synod_assert_cmp(synod_wire_decode(datagram.data, datagram.size, PATH_CLUSTER, 0, view), ==,
+			 0);
+	return 1;
 }
 
 uint64_t synod_path_batches(void)

@@ -13,6 +13,7 @@
 
 #include "engine/client/client.h"
 #include "engine/pipeline/pipeline.h"
+#include "engine/wire/wire.h"
 
 #include <stdint.h>
 
@@ -33,8 +34,11 @@ uint32_t synod_path_count_poll(struct synod_client *client, uint64_t now_ns);
 /* A case is over: --dump-before=synod_path_case_over writes its counts down and zeroes them. */
 void synod_path_case_over(void);
 
-/* EAL must be up. Ends the process if something cannot be had. */
-void synod_path_make(void);
+/* DPDK's EAL, for such a program: no hugepages, no devices. Returns 0, or -1. */
+int synod_path_eal(void);
+
+/* EAL must be up. State for so many sessions. Ends the process if something cannot be had. */
+void synod_path_make(const struct synod_apply_limits *limits);
 void synod_path_free(void);
 
 /* Until one replica leads and a session is open. */
@@ -42,6 +46,15 @@ void synod_path_begin(void);
 
 /* So many rounds of so many commands at once. Returns turns of each replica, 0: it went wrong. */
 uint64_t synod_path_run(uint32_t rounds, uint32_t commands, uint32_t size);
+
+/*
+ * Without the client (path_sessions.c): a datagram for the leader, without header: its flags and
+ * body; a turn of all replicas, which returns the nanoseconds that were spent in their stages; and
+ * the next datagram that the leader answered, decoded, valid until the next call. 1, or 0: none.
+ */
+void synod_path_ask(uint16_t flags, const void *body, uint32_t size);
+uint64_t synod_path_turn(void);
+int synod_path_answer(struct synod_wire_view *view);
 
 /* Batches that the leader has ordered. */
 uint64_t synod_path_batches(void);

@@ -9,13 +9,10 @@
  */
 #include "bench/path.h"
 
-#include "net/eal.h"
-
 #include <rte_eal.h>
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <unistd.h>
 
 enum {
 	PAYLOAD = 64,
@@ -30,25 +27,6 @@ static const struct {
 	{ 8, 256 },
 	{ 100, 96 },
 };
-
-static int start_eal(void)
-{
-	static struct synod_eal_args args;
-	char prefix[64];
-	char error[256];
-	const struct synod_eal_options options = {
-		.file_prefix = prefix,
-		.no_hugepages = 1,
-		.memory_mib = 192,
-	};
-
-	snprintf(prefix, sizeof(prefix), "synod-path-%d", (int)getpid());
-	if (synod_eal_build(&args, &options, error, sizeof(error)) != 0) {
-		fprintf(stderr, "synod-path: %s\n", error);
-		return -1;
-	}
-	return rte_eal_init(args.argc, args.argv) < 0 ? -1 : 0;
-}
 
 static int run(void)
 {
@@ -77,6 +55,7 @@ static int run(void)
 
 int main(int argc, char **argv)
 {
+	const struct synod_apply_limits limits = synod_apply_limits(8, SYNOD_SESSION_WINDOW_MAX);
 	int failed;
 
 	if (argc > 1) {
@@ -85,11 +64,11 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	printf("build %s\n", SYNOD_PATH_BUILD);
-	if (start_eal() != 0) {
+	if (synod_path_eal() != 0) {
 		fprintf(stderr, "synod-path: DPDK's EAL did not start\n");
 		return 1;
 	}
-	synod_path_make();
+	synod_path_make(&limits);
 	failed = run();
 	synod_path_free();
 	rte_eal_cleanup();
