@@ -405,6 +405,14 @@ uint64_t synod_replica_halted(const struct synod_replica *replica)
 	return synod_counter_read(&replica->pipeline->ingress.counters, SYNOD_REFUSED_HALTED);
 }
 
+int synod_replica_is_led(const struct synod_replica *replica)
+{
+	const struct synod_published *published = &replica->pipeline->published;
+
+	return atomic_load_explicit(&published->role, memory_order_relaxed) == SYNOD_ROLE_LEADER ||
+	       atomic_load_explicit(&published->leader, memory_order_relaxed) != 0;
+}
+
 /* Why peers do not let it vote under this name (I12). */
 static const char *refusal(struct synod_replica *replica)
 {

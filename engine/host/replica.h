@@ -95,6 +95,9 @@ uint32_t synod_replica_cores(const struct synod_replica *replica, uint32_t *core
 /* After a failure: how many commands were answered HALTED since. Any thread. */
 uint64_t synod_replica_halted(const struct synod_replica *replica);
 
+/* 1: it leads, or knows who does. Any thread. */
+int synod_replica_is_led(const struct synod_replica *replica);
+
 /* After a failure, once no poll is under way: what failed, in one line. Else "". */
 const char *synod_replica_error(struct synod_replica *replica);
 
