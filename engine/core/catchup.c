@@ -157,9 +157,14 @@ void synod_catchup_maybe_ask(struct synod_core *core, struct synod_effects *fx)
 	}
 	if (core->now_ns < core->need_deadline_ns)
 		return;
+	if (!synod_log_has_room(core, core->chosen_through + 1)) {
+		/* Until what is here is executed: soon, and no peer can do anything about it. */
+		core->need_deadline_ns = core->now_ns + pace_ns(core);
+		return;
+	}
 	core->need_deadline_ns = core->now_ns + core->config.retransmit_ns;
 	core->need_peer = whom_to_ask(core, again);
-	if (!core->need_peer || !synod_log_has_room(core, core->chosen_through + 1))
+	if (!core->need_peer)
 		return;
 	core->need_through =
 		synod_core_min(core->chosen_through + SYNOD_CORE_LEARN_BURST, core->known_chosen);

@@ -292,6 +292,29 @@ static void what_is_missing_is_asked_for_in_turn(void **state)
 	assert_int_equal(sent(SYNOD_NEED, 0)->to, 2);
 }
 
+/* A full window is nobody's silence: the question follows when there is room, not a repetition. */
+static void who_had_no_room_asks_as_soon_as_there_is(void **state)
+{
+	const uint64_t pace = 30 * BENCH_MS / 64;
+
+	(void)state;
+	bench_start(&bench, 3, SYNOD_CORE_LEARN_BURST);
+	hear_chosen(2, ballot_of(1, 2), 40);
+	bench_tick(&bench, 15 * BENCH_MS);
+	assert_int_equal(bench_sent(&bench, SYNOD_NEED), 1);
+	for (uint64_t slot = 1; slot <= SYNOD_CORE_LEARN_BURST; slot++)
+		hear_learn(2, slot);
+	bench_tick(&bench, pace); /* chosen, and not executed */
+	assert_int_equal(bench_sent(&bench, SYNOD_NEED), 0);
+	bench_durable(&bench);
+	bench_applied(&bench);
+	assert_int_equal(bench_sent(&bench, SYNOD_NEED), 0);
+	bench_tick(&bench, pace);
+	assert_int_equal(bench_sent(&bench, SYNOD_NEED), 1);
+	assert_int_equal(sent(SYNOD_NEED, 0)->slot, SYNOD_CORE_LEARN_BURST + 1);
+	assert_int_equal(sent(SYNOD_NEED, 0)->to, 2);
+}
+
 static void without_a_leader_those_who_know_are_asked(void **state)
 {
 	struct synod_message sign = from(3, SYNOD_REJECT, ballot_of(1, 1), 0);
@@ -442,6 +465,7 @@ int main(void)
 		cmocka_unit_test(a_leader_begins_with_a_clean_table),
 		cmocka_unit_test(a_question_is_answered_once_in_a_while),
 		cmocka_unit_test(what_is_missing_is_asked_for_in_turn),
+		cmocka_unit_test(who_had_no_room_asks_as_soon_as_there_is),
 		cmocka_unit_test(without_a_leader_those_who_know_are_asked),
 		cmocka_unit_test(a_chosen_value_that_cannot_be_is_refused),
 		cmocka_unit_test(a_handover_ends_with_the_leadership),
