@@ -149,6 +149,19 @@ struct synod_disk sim_disk_known(const struct sim_disk *disk, uint32_t id)
 	return known;
 }
 
+/* What a start would read: a copy that was under way in a crash may have come out whole. */
+struct synod_disk sim_disk_tells(const struct sim_disk *disk, uint32_t id)
+{
+	const struct synod_format_superblock *sectors = (const void *)disk->image;
+	struct synod_superblock_choice choice;
+
+	synod_superblock_choose(sectors, &choice);
+	if (disk->lost || choice.verdict != SYNOD_SUPERBLOCK_FOUND)
+		return (struct synod_disk){ 0 };
+	return (struct synod_disk){ sectors[choice.copy].known_incarnation[id],
+				    sectors[choice.copy].known_life[id] };
+}
+
 void sim_disk_free(struct sim_disk *disk)
 {
 	free(disk->durable);
@@ -289,7 +302,9 @@ void sim_disk_take_snapshot(struct sim *sim, struct sim_replica *replica, uint64
 		const struct sim_slot *state = sim_observer_slot(sim, slot);
 		const struct sim_record record = { .ballot = state->chosen_ballot,
 						   .content = state->chosen,
-						   .chosen = 1 };
+						   .chosen = 1,
+						   .foreign = !sim_disk_issued(disk, slot) &&
+							      !sim_disk_durable(disk, slot) };
 
 		sim_check(sim, state->is_chosen,
 			  "I15: replica %u has a snapshot of slot %llu, and slot %llu was not "

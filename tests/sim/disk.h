@@ -36,7 +36,8 @@ struct sim_replica;
 struct sim_record {
 	uint64_t ballot; /* 0: nothing of this slot */
 	uint32_t content;
-	uint32_t chosen;
+	uint16_t chosen;
+	uint16_t foreign; /* only the snapshot tells of it: this replica never wrote it */
 };
 
 /* A fact that the core handed over. */
@@ -156,6 +157,7 @@ void sim_disk_format(struct sim *sim, struct sim_replica *replica, uint64_t size
 void sim_disk_copy(struct sim_disk *to, const struct sim_disk *from);
 /* What its superblock says of a replica's disk. */
 struct synod_disk sim_disk_known(const struct sim_disk *disk, uint32_t id);
+struct synod_disk sim_disk_tells(const struct sim_disk *disk, uint32_t id);
 void sim_disk_free(struct sim_disk *disk);
 /* Makes room for the slot in the shadow. */
 void sim_disk_reserve(struct sim_disk *disk, uint64_t slot);

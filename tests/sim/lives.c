@@ -259,7 +259,7 @@ static int is_detectable(const struct sim *sim, const struct sim_replica *replic
 					: params->quorum_accept;
 	const struct synod_disk copy = {
 		1 + copies[replica->id].disks,
-		sim_disk_known(&copies[replica->id].disk, replica->id).life
+		sim_disk_tells(&copies[replica->id].disk, replica->id).life
 	};
 	uint32_t vouchers = 0;
 
