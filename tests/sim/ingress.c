@@ -167,6 +167,7 @@ void sim_replica_ingress(struct sim *sim, struct sim_replica *replica)
 	if (replica->core.role == SYNOD_ROLE_LEADER &&
 	    replica->disk.room < sim_reserve_leader(sim)) {
 		sim_count(sim, SIM_FAULT_DISK_FULL);
+		sim_snapshot_take(sim, replica); /* which is to make room */
 		for (uint32_t i = 0; i < replica->inbox_count; i++)
 			refuse(sim, replica, &replica->inbox[i], SYNOD_FULL);
 		replica->inbox_count = 0;

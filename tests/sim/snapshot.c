@@ -68,8 +68,9 @@ void sim_snapshot_take(struct sim *sim, struct sim_replica *replica)
 	if (!sim->params.ring || replica->installing || synod_writer_snapshot_busy(writer) ||
 	    replica->applied <= writer->superblock.want.snapshot_slot)
 		return;
-	/* Often before it is time. */
-	if (!synod_writer_snapshot_wanted(writer) && sim_below(sim, 60))
+	/* As transfer.c: when the journal wants one, or room is short. Often before it is time. */
+	if (!synod_writer_snapshot_wanted(writer) &&
+	    replica->disk.room >= sim_reserve_leader(sim) && sim_below(sim, 60))
 		return;
 	if (receiving[replica->id].of.slot && !receiving[replica->id].waiting)
 		return; /* the image is in use */
