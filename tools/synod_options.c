@@ -5,6 +5,8 @@
  */
 #include "tools/synod.h"
 
+#include "engine/base/assert.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
@@ -14,7 +16,7 @@
 #include <string.h>
 
 enum {
-	OPTIONS_MAX = 24,
+	OPTIONS_MAX = 31, /* a bit each of what was given */
 	CODE_BASE = 256,
 	CODE_HELP = 255
 };
@@ -105,6 +107,7 @@ static void make_table(const struct synod_option *options, struct option *table)
 									    : required_argument,
 			.val = CODE_BASE + count,
 		};
+	synod_assert(!options[count].name); /* else the rest would be unknown to users */
 	table[count] = (struct option){ .name = "help", .val = CODE_HELP };
 }
 
