@@ -79,10 +79,7 @@ static void maybe_poll_links(struct synod_client_memif *client, uint64_t now)
 		return;
 	client->links_at_ns = now + LINKS_EVERY_NS;
 	synod_net_poll_links(client->net, now);
-	client->lost = 0;
-	for (uint32_t id = 1; id <= client->replicas; id++)
-		if (!synod_net_peer_up(client->net, id))
-			client->lost |= 1u << id;
+	client->lost = synod_net_peers_down(client->net, client->replicas);
 }
 
 static void free_held(struct synod_client_memif *client)

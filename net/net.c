@@ -409,6 +409,16 @@ int synod_net_peer_up(const struct synod_net *net, uint32_t replica)
 	return route->ip != 0 && route->known && net->ports[route->port].up;
 }
 
+uint32_t synod_net_peers_down(const struct synod_net *net, uint32_t replicas)
+{
+	uint32_t down = 0;
+
+	for (uint32_t replica = 1; replica <= replicas; replica++)
+		if (!synod_net_peer_up(net, replica))
+			down |= 1u << replica;
+	return down;
+}
+
 uint32_t synod_net_datagram_max(const struct synod_net *net, uint32_t port)
 {
 	synod_assert_cmp(port, <, net->port_count);

@@ -158,6 +158,9 @@ void synod_net_poll_links(struct synod_net *net, uint64_t now_ns);
 /* 1 if a frame to this replica could leave now: link up and address known. */
 int synod_net_peer_up(const struct synod_net *net, uint32_t replica);
 
+/* The bit of each replica from 1 to replicas to which none could; one's own too. */
+uint32_t synod_net_peers_down(const struct synod_net *net, uint32_t replicas);
+
 /* The largest datagram (Synod header to end of body) that this port takes, and the smallest such
  * over all ports, bytes. */
 uint32_t synod_net_datagram_max(const struct synod_net *net, uint32_t port);

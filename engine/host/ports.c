@@ -56,13 +56,9 @@ static void flush(void *context)
 static uint32_t poll_links(void *context, uint64_t now_ns)
 {
 	struct synod_replica *replica = context;
-	uint32_t lost = 0;
 
 	synod_net_poll_links(replica->net, now_ns);
-	for (uint32_t peer = 1; peer <= replica->config.replicas; peer++)
-		if (peer != replica->id && !synod_net_peer_up(replica->net, peer))
-			lost |= 1u << peer;
-	return lost;
+	return synod_net_peers_down(replica->net, replica->config.replicas) & ~(1u << replica->id);
 }
 
 struct synod_net_port synod_host_net_port(struct synod_replica *replica)

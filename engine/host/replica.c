@@ -407,10 +407,8 @@ uint64_t synod_replica_halted(const struct synod_replica *replica)
 
 int synod_replica_is_led(const struct synod_replica *replica)
 {
-	const struct synod_published *published = &replica->pipeline->published;
-
-	return atomic_load_explicit(&published->role, memory_order_relaxed) == SYNOD_ROLE_LEADER ||
-	       atomic_load_explicit(&published->leader, memory_order_relaxed) != 0;
+	return atomic_load_explicit(&replica->pipeline->published.leader, memory_order_relaxed) !=
+	       0;
 }
 
 /* Why peers do not let it vote under this name (I12). */

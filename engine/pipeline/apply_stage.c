@@ -29,18 +29,12 @@ static int begin_reply(struct synod_pipeline *p, const struct synod_origin *orig
 		       uint64_t session)
 {
 	struct synod_apply_stage *stage = &p->apply;
-	struct synod_wire_header *header;
 
-	stage->reply = synod_pipeline_datagram(p->config.mbufs, &stage->counters);
+	stage->reply = synod_pipeline_reply(p, &stage->counters, session, origin->shared);
 	if (!stage->reply)
 		return -1;
 	stage->reply_to = origin->from;
 	stage->reply_session = reply_of(origin, session);
-	header = rte_pktmbuf_mtod(stage->reply, struct synod_wire_header *);
-	header->type = SYNOD_REPLY;
-	header->slot = origin->shared ? 0 : session;
-	header->flags = origin->shared ? SYNOD_FLAG_SHARED : 0;
-	header->argument = atomic_load_explicit(&p->published.leader, memory_order_relaxed);
 	return 0;
 }
 

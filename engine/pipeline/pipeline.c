@@ -206,6 +206,23 @@ struct rte_mbuf *synod_pipeline_datagram(struct rte_mempool *pool, struct synod_
 	return mbuf;
 }
 
+struct rte_mbuf *synod_pipeline_reply(const struct synod_pipeline *p,
+				      struct synod_counters *counters, uint64_t session,
+				      uint32_t shared)
+{
+	struct rte_mbuf *mbuf = synod_pipeline_datagram(p->config.mbufs, counters);
+	struct synod_wire_header *header;
+
+	if (!mbuf)
+		return NULL;
+	header = rte_pktmbuf_mtod(mbuf, struct synod_wire_header *);
+	header->type = SYNOD_REPLY;
+	header->slot = shared ? 0 : session;
+	header->flags = shared ? SYNOD_FLAG_SHARED : 0;
+	header->argument = atomic_load_explicit(&p->published.leader, memory_order_relaxed);
+	return mbuf;
+}
+
 void synod_pipeline_answer(struct synod_pipeline *p, struct rte_ring *out,
 			   struct synod_counters *counters, struct rte_mbuf *mbuf,
 			   const struct synod_address *to)

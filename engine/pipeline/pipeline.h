@@ -443,6 +443,11 @@ void synod_status_answer(struct synod_pipeline *pipeline, const struct synod_wir
 /* An empty datagram: an mbuf with a zeroed header in front; its size set. NULL: no buffer. */
 struct rte_mbuf *synod_pipeline_datagram(struct rte_mempool *pool, struct synod_counters *counters);
 
+/* The same with a REPLY's header: of one session's commands, or (shared) of several's. */
+struct rte_mbuf *synod_pipeline_reply(const struct synod_pipeline *pipeline,
+				      struct synod_counters *counters, uint64_t session,
+				      uint32_t shared);
+
 /* Fills in the header of a datagram to a client, seals it and hands it to egress. */
 void synod_pipeline_answer(struct synod_pipeline *pipeline, struct rte_ring *out,
 			   struct synod_counters *counters, struct rte_mbuf *mbuf,

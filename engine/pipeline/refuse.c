@@ -50,19 +50,14 @@ static uint32_t retry_us(struct synod_pipeline *p, uint64_t now_ns)
 static struct rte_mbuf *begin(struct synod_pipeline *p, uint64_t session, uint32_t shared,
 			      uint16_t status)
 {
-	struct rte_mbuf *mbuf = synod_pipeline_datagram(p->config.mbufs, &p->ingress.counters);
-	uint32_t leader = atomic_load_explicit(&p->published.leader, memory_order_relaxed);
+	struct rte_mbuf *mbuf = synod_pipeline_reply(p, &p->ingress.counters, session, shared);
 	struct synod_wire_header *header;
 
 	if (!mbuf)
 		return NULL;
 	header = rte_pktmbuf_mtod(mbuf, struct synod_wire_header *);
-	header->type = SYNOD_REPLY;
-	header->slot = shared ? 0 : session;
-	header->flags = shared ? SYNOD_FLAG_SHARED : 0;
-	header->argument = leader;
-	if (status == SYNOD_HALTED && leader == p->config.replica)
-		header->argument = 0; /* no longer */
+	if (status == SYNOD_HALTED && header->argument == p->config.replica)
+		header->argument = 0; /* it leads no longer */
 	return mbuf;
 }
 
