@@ -162,6 +162,7 @@ class Cluster:
             'batch_commands': sum(sums) / batches if batches else None,
             'write_bytes': counted('journal_bytes') / writes if writes else None,
             'write_depth': counted('journal_depth') / writes if writes else None,
+            'writes_per_s': writes / REPLICAS / acked * ops if acked else 0.0,
             # Warm-up and drain write like the rest: bytes a command, times commands a second.
             'bytes_per_s': counted('journal_bytes') / acked * ops if acked else 0.0,
             'leader_changed': before['leader'] != after['leader'],

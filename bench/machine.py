@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What the machine is, and what it can do alone: the disk by fio, memif by net-ping and testpmd.
 
-Limits are measured by tools that nobody here wrote, fio and testpmd; only the round trip of a
+Limits are measured by tools that nobody here wrote, fio, testpmd and cyclictest; only the round trip of a
 packet is our own program's, since testpmd has none. All of it beside the runs they are held
 against, on the same file system and over the same kind of device.
 """
@@ -18,6 +18,8 @@ BLOCK = 4096
 TICKS = os.sysconf('SC_CLK_TCK')
 FIO_WRITERS = 3
 FIO_FILE_MIB = 128
+STALL_US = 1000  # a thread of the highest priority that wakes up so late had no processor
+STALL_US_MAX = 200000  # longer ones count as so long
 
 
 class Failed(Exception):
@@ -80,6 +82,47 @@ class Processors:
         return {'steal': delta['steal'] / total, 'others': max(0.0, busy - own) / total}
 
 
+class Stalls:
+    """For how long the host had the processors elsewhere: cyclictest, which nothing here delays.
+
+    A virtual machine may be stopped for milliseconds that /proc/stat counts as nobody's. A thread
+    of real-time priority on each core asks to be woken up each millisecond, and notes how late it
+    was. Where that priority may not be had, it says nothing.
+    """
+
+    def __init__(self, directory, seconds):
+        self.seconds = seconds
+        self.file = os.path.join(directory, 'cyclictest.json')
+        try:
+            self.running = subprocess.Popen(
+                ['cyclictest', '--smp', '--mlockall', '--quiet', '--priority=90',
+                 '--interval=1000', '--distance=0', f'--duration={seconds}',
+                 f'--histogram={STALL_US_MAX}', f'--json={self.file}'], stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        except FileNotFoundError:
+            raise Failed('cyclictest is not installed: tools/deps bench') from None
+
+    def result(self):
+        """{'max_us', 'share'}, the share of all processors' time; or None."""
+        try:
+            failed = self.running.wait(timeout=self.seconds + 30)
+        except subprocess.TimeoutExpired:
+            raise Failed('cyclictest did not end') from None
+        finally:
+            if self.running.poll() is None:
+                self.running.kill()
+                self.running.wait()
+        if failed:
+            return None
+        with open(self.file, encoding='utf-8') as file:
+            threads = json.load(file)['thread'].values()
+        os.unlink(self.file)
+        late = sum(int(us) * count for thread in threads
+                   for us, count in (thread.get('histogram') or {}).items() if int(us) >= STALL_US)
+        return {'max_us': max(thread['max'] for thread in threads),
+                'share': late / 1e6 / self.seconds / len(threads)}
+
+
 def cpu_seconds(pid):
     """User and system time of a process, all its threads."""
     try:
@@ -108,12 +151,17 @@ class Fio:
             run(['fio', '--name=lay', f'--filename={path}', '--rw=write', '--bs=1M', '--direct=1',
                  f'--size={FIO_FILE_MIB}M', '--end_fsync=1'], 120)
 
-    def measure(self, write_size, depth, writers):
-        """Sequential durable writes. Returns {'bytes_per_s', 'p50_us', 'p99_us', …}."""
+    def measure(self, write_size, depth, writers, writes_per_s=None):
+        """Sequential durable writes. Returns {'bytes_per_s', 'p50_us', 'p99_us', …}.
+
+        As fast as they go, or so many a second of each writer, at random times (Poisson).
+        """
         command = ['fio', '--output-format=json', '--ioengine=io_uring', '--direct=1',
                    '--sync=dsync', '--rw=write', f'--bs={write_size}', f'--iodepth={depth}',
                    f'--size={FIO_FILE_MIB}M', '--overwrite=1', '--time_based', '--ramp_time=200ms',
                    f'--runtime={self.seconds}', '--lat_percentiles=1', '--group_reporting']
+        if writes_per_s:
+            command += [f'--rate_iops={max(1, round(writes_per_s))}', '--rate_process=poisson']
         for number in range(writers):
             command += [f'--name=writer{number}', f'--filename={self.files[number]}']
         text = run(command, self.seconds + 60)

@@ -64,6 +64,8 @@ ROWS = (
     ('packet there and back, us', lambda row: fixed(row['packet_rtt_us'], 1)),
     ('latency over disk + 2 packets', lambda row: fixed(row['latency_ratio'])),
     ('p99 at half the rate, us', lambda row: fixed(row['p99_half_us'], 0)),
+    ('fio p99 for those writes, us', lambda row: fixed(row['fio_p99_half_us'], 0)),
+    ('host stopped the cores then, up to us', lambda row: fixed(row['stall_max_us'], 0)),
     ('p99 at half over p50 of one', lambda row: fixed(row['p99_ratio'])),
     ('processor us a command, 3 replicas', lambda row: fixed(row['cpu_us_per_command'])),
     ('commands a batch', lambda row: fixed(row['batch_commands'], 1)),

@@ -19,8 +19,8 @@ import tempfile
 KEYS = ('status', 'reasons', 'machine', 'commit', 'durability', 'authentication', 'poll', 'cores',
         'sizes')
 FIGURES = ('ops_per_s', 'disk_share', 'fio_bytes_per_s', 'p50_one_us', 'fio_p50_one_us',
-           'packet_rtt_us', 'latency_ratio', 'p99_half_us', 'p99_ratio', 'cpu_us_per_command',
-           'batch_commands', 'write_bytes', 'write_depth')
+           'packet_rtt_us', 'latency_ratio', 'p99_half_us', 'fio_p99_half_us', 'p99_ratio',
+           'cpu_us_per_command', 'batch_commands', 'write_bytes', 'write_depth')
 # What a machine that others use may bring. Anything else is a bench that does not work.
 FORGIVEN = ('noisy machine', 'generator lag', 'the leader changed', 'unknown', 'refused or failed')
 WRONG = (('--sizes', 'many'), ('--sizes', '0'), ('--peers', 'nobody'), ('--seconds', '0'),
@@ -35,7 +35,7 @@ def check(holds, what):
 
 
 def skip_where_missing():
-    for tool in ('fio', 'dpdk-testpmd'):
+    for tool in ('fio', 'dpdk-testpmd', 'cyclictest'):
         if not shutil.which(tool):
             print(f'{tool} is not installed: tools/deps bench')
             sys.exit(77)
