@@ -342,6 +342,28 @@ static int is_converged(const struct sim *sim)
 	return sim->observer.chosen_prefix == sim->observer.applied_last;
 }
 
+static int somebody_is_mute(const struct sim *sim)
+{
+	for (uint32_t id = 1; id <= sim->params.replicas; id++)
+		if (sim->core_set >> id & 1 && sim->replicas[id].up &&
+		    sim->replicas[id].core.standing == SYNOD_STANDING_MUTE)
+			return 1;
+	return 0;
+}
+
+/*
+ * Who has just started is vouched for by more than one of them, each by a write to a disk that may
+ * still be slow: what cuts links among them waits for that.
+ */
+static void run_vouching(struct sim *sim)
+{
+	uint64_t end = sim->params.safety_ns + SETTLE_NS + VOUCHED_NS;
+
+	run_until(sim, sim->now + VOUCHED_NS);
+	while (somebody_is_mute(sim) && sim->now < end)
+		run_until(sim, sim->now + VOUCHED_NS / 10);
+}
+
 static void run_liveness(struct sim *sim)
 {
 	uint64_t before = sim->observer.positions_count;
@@ -349,8 +371,8 @@ static void run_liveness(struct sim *sim)
 
 	sim->phase = SIM_LIVENESS;
 	sim_faults_end(sim);
-	if (sim->params.lives) /* who has just started is vouched for by more than one of them */
-		run_until(sim, sim->now + VOUCHED_NS);
+	if (sim->params.lives)
+		run_vouching(sim);
 	sim_faults_end_links(sim);
 	while (sim->observer.positions_count < before + LIVENESS_COMMANDS && sim->now < end &&
 	       !is_full(sim))
