@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What the machine is, and what it can do alone: the disk by fio, memif by net-ping and testpmd.
 
-Limits are measured by tools that nobody here wrote, fio, testpmd and cyclictest; only the round trip of a
-packet is our own program's, since testpmd has none. All of it beside the runs they are held
-against, on the same file system and over the same kind of device.
+Limits are measured by tools that nobody here wrote, fio, testpmd and cyclictest; only the round
+trip of a packet is our own program's, since testpmd has none. All of it beside the runs they are
+held against, on the same file system and over the same kind of device.
 """
 
 import json

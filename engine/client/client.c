@@ -103,6 +103,7 @@ int synod_client_init(struct synod_client **client, void *memory,
 	/* An identity's nonces count up from a random one: the later registration has more. */
 	made->nonce = config->identity ? config->nonce & INT64_MAX : config->nonce;
 	made->large.window = CLIENT_PARTS_FIRST;
+	synod_client_pace_init(made);
 	made->spread = (uint32_t)(config->nonce >> 17);
 	made->identity = config->identity;
 	made->incarnation = config->incarnation;
@@ -190,6 +191,8 @@ void synod_client_complete(struct synod_client *client, uint64_t number, uint16_
 	client->stale_waiting -= client_is_stale(slot) != 0;
 	if (client_is_large(client, op))
 		synod_client_large_ended(client, number);
+	else if (slot->copies && !client_is_stale(slot))
+		synod_client_pace_answered(client, number, now_ns);
 	slot->op = NULL;
 	push_completed(client, op);
 	/* Each number is stepped over once in its life: constant time an operation. */
@@ -216,6 +219,8 @@ void synod_client_give_up(struct synod_client *client, uint64_t number, uint64_t
 	const struct client_slot *slot = client_slot(client, number);
 	uint16_t status = SYNOD_UNKNOWN;
 
+	if (client->pace.timed == number)
+		client->pace.timed = 0; /* it tells nothing of how long an answer takes */
 	if (slot->copies == 0)
 		status = slot->refusal == SYNOD_FULL ? SYNOD_FULL : SYNOD_NOT_LEADER;
 	else if (slot->refusal == SYNOD_FULL &&
@@ -227,7 +232,7 @@ void synod_client_give_up(struct synod_client *client, uint64_t number, uint64_t
 /* From now on one probe at a time, to target; not faster than the pace. */
 void synod_client_seek(struct synod_client *client, uint32_t target, uint64_t now_ns)
 {
-	uint64_t earliest_ns = client->probed_ns + client_pace_ns(client, now_ns);
+	uint64_t earliest_ns = client->probed_ns + client_probe_pace_ns(client, now_ns);
 
 	synod_assert_cmp(target, >=, 1);
 	synod_assert_cmp(target, <=, client->replicas);
@@ -238,15 +243,25 @@ void synod_client_seek(struct synod_client *client, uint32_t target, uint64_t no
 	client->probe_ns = earliest_ns > now_ns && client->probed_ns ? earliest_ns : now_ns;
 }
 
-/* Target leads: everything unanswered goes to it, oldest first. */
-void synod_client_follow(struct synod_client *client)
+/*
+ * Target leads: everything unanswered goes to it, oldest first. But one that led before, and in the
+ * same life, was asked all that already, and was only slow: the timers see to what it has lost.
+ */
+void synod_client_follow(struct synod_client *client, uint64_t now_ns)
 {
+	uint32_t boot = client->boots[client->target];
+
 	synod_assert(client->session != 0);
 	client->seeking = 0;
 	client->probe_out = 0;
 	client->silent = 0;
 	client->asked_ns = 0;
-	client->number_cursor = client->number_oldest;
+	if (client->followed == client->target && client->followed_boot == boot)
+		synod_client_pace_again(client, now_ns);
+	else
+		client->number_cursor = client->number_oldest;
+	client->followed = client->target;
+	client->followed_boot = boot;
 	synod_client_large_follow(client);
 }
 
@@ -289,6 +304,7 @@ uint32_t synod_client_poll(struct synod_client *client, struct synod_client_op *
 {
 	uint32_t count = 0;
 
+	synod_client_pace_polled(client, now_ns);
 	synod_client_receive(client, now_ns);
 	if (!client->seeking && client_is_lost(client, client->target))
 		lose_leader(client, now_ns);
@@ -315,8 +331,10 @@ uint64_t synod_client_deadline(const struct synod_client *client)
 		return client->stale_due_ns;
 	if (client->seeking && (unanswered || !client->session))
 		return client->probe_ns < client->tick_ns ? client->probe_ns : client->tick_ns;
-	if (!client->seeking && (client->number_cursor < client_sendable_end(client) ||
-				 synod_client_large_ready(client, 0)))
+	if (!client->seeking &&
+	    ((client->number_cursor < client_sendable_end(client) &&
+	      (client_has_room(client) || client_slot(client, client->number_cursor)->copies)) ||
+	     synod_client_large_ready(client, 0)))
 		return 0;
 	return unanswered ? client->tick_ns : UINT64_MAX;
 }

@@ -19,22 +19,26 @@
  *   reads apart, which no session remembers). What is submitted beyond that waits in the client.
  *
  * Finding the leader. The client either follows a leader or seeks one. While it seeks, one datagram
- * at a time is out: the REGISTER if no session is open, else the oldest operations.
+ * at a time is out: the REGISTER if no session is open, else the oldest operation.
  *
  *                     executed, BUSY or FULL from the one asked
  *           ┌─────────┐ ───────────────────────────────────────────► ┌───────────┐
  *           │ seeking │                                              │ following │
  *           └─────────┘ ◄─────────────────────────────────────────── └───────────┘
- *            │      ▲    NOT_LEADER (ask whom it names); silence for retry_ns
+ *            │      ▲    NOT_LEADER (ask whom it names); silence for too long
  *            └──────┘    (ask the next replica); session evicted (register again);
  *           NOT_LEADER, HALTED, silence: ask another      the transport lost the leader's link
  *
  * BUSY says when to come again, as the replica reckons from what it has under way; without such a
- * hint, and after FULL, an operation waits retry_ns/8 times 1, 2, 4, 8.
+ * hint, and after FULL, an operation waits retry_ns/8 times 1, 2, 4, 8. And each BUSY, once in the
+ * time of an answer, takes a quarter off how many operations may be under way; answers give it back
+ * step by step, up to outstanding_max. What waits for that waits in the client.
  *
- * When it follows again, everything unanswered is sent again in number order. A single operation
- * without an answer, while others are answered, is sent again after retry_ns, then 2, 4, 8 times
- * that.
+ * Too long is what TCP finds too long (RFC 6298): the mean time to an answer and four times its
+ * deviation, at least retry_ns and at most eight times that. Time in which nobody polled counts for
+ * nothing. A single operation without an answer, while others are answered, is sent again after
+ * that, then 2, 4, 8 times that, up to retry_ns times 8. When the client follows another leader, or
+ * the same in another life, everything that was sent is sent again in number order.
  *
  * What it expects of a replica's REPLY (engine/wire/wire.h): header.slot is the session the results
  * are of (0 for the answer to a REGISTER, whose number is the nonce, whose position is the session
@@ -134,7 +138,7 @@ struct synod_client_config {
 	uint64_t nonce;		    /* random: two clients must not share it */
 	uint32_t datagram_size_max; /* bytes; 0: the transport's. At most the transport's */
 	uint32_t outstanding_max;   /* operations not yet polled: 1..window_max / 2 */
-	uint64_t retry_ns;	    /* silence that makes it ask again; 0: 20 ms */
+	uint64_t retry_ns;	    /* the least silence that makes it ask again; 0: 20 ms */
 	uint64_t deadline_ns;	    /* an operation's, from submit; 0: none, retry for ever */
 	uint64_t identity;	    /* who this client is, in all its lives; 0: nobody */
 	uint64_t incarnation;	    /* of the identity: greater in each life */

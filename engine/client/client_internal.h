@@ -27,12 +27,13 @@ enum {
 	CLIENT_RECEIVE_BURST = 32,
 	CLIENT_RECEIVE_BURSTS_MAX = 8, /* a poll's worth: 256 datagrams */
 	CLIENT_SEND_MAX = 64,	       /* datagrams that one poll sends: what a ring can take */
-	CLIENT_BACKOFF_SHIFT_MAX = 3,  /* retries wait retry_ns times 1, 2, 4, 8, 8, … */
+	CLIENT_BACKOFF_SHIFT_MAX = 3,  /* retries wait patience times 1, 2, 4, 8, 8, … */
 	CLIENT_TICKS_PER_RETRY = 8,    /* timers are looked at this often in a retry_ns */
 	CLIENT_PARTS_FIRST = 8,	       /* parts of a large operation under way, at first … */
 	CLIENT_PARTS_MAX = 32,	       /* … and at most */
 	CLIENT_SILENT_RETRIES = 2,     /* a silent replica is not asked on hearsay for so long */
 	CLIENT_HURRIES_PER_RETRY = 64, /* probes in a retry_ns where the leader's link was lost */
+	CLIENT_CONGESTION_STEP = 16,   /* operations more under way after each window answered */
 	CLIENT_RETRY_NS_DEFAULT = 20 * 1000 * 1000,
 };
 
@@ -59,6 +60,22 @@ struct client_large {
 	uint32_t window;   /* parts under way at most; kept from one operation to the next */
 	uint32_t answers;  /* that brought something new, since window grew */
 	uint64_t due_ns;   /* when it does */
+};
+
+/*
+ * What the leader bears: how long its answers take, and how many operations it takes at once. See
+ * client_pace.c.
+ */
+struct client_pace {
+	uint64_t timed;	      /* number of the operation whose answer is timed; 0: none */
+	uint64_t timed_ns;    /* when it was sent, once */
+	uint64_t smooth_ns;   /* mean time to an answer; 0: none was timed */
+	uint64_t spread_ns;   /* its mean deviation */
+	uint64_t patience_ns; /* silence that is too long */
+	uint64_t cut_ns;      /* when window was made smaller last */
+	uint32_t asked;	      /* operations sent at least once, without an answer (no large ones) */
+	uint32_t window;      /* of these at most before another is sent for the first time */
+	uint32_t answers;     /* since window grew */
 };
 
 struct synod_client {
@@ -98,6 +115,12 @@ struct synod_client {
 	uint64_t hurry_ns;  /* until then another leader is looked for at a quicker pace */
 	uint64_t asked_ns;  /* the first sending to target since it was last heard; 0: none */
 	uint64_t tick_ns;   /* when timers are looked at next */
+	uint64_t polled_ns; /* the last poll */
+	uint32_t excused;   /* 1: the next tick waited for a client that had been away */
+	uint32_t followed;  /* whom it followed last, and in which life */
+	uint32_t followed_boot;
+
+	struct client_pace pace;
 
 	struct client_large large;
 
@@ -121,6 +144,12 @@ struct synod_client {
 static inline struct client_slot *client_slot(const struct synod_client *client, uint64_t number)
 {
 	return &client->slots[number & client->slots_mask];
+}
+
+/* 1: one more operation may be sent for the first time. */
+static inline int client_has_room(const struct synod_client *client)
+{
+	return client->pace.asked < client->pace.window;
 }
 
 /* client_stale.c: the oldest number without an answer that is no stale read's, or the next. */
@@ -148,7 +177,7 @@ static inline int client_is_lost(const struct synod_client *client, uint32_t rep
 }
 
 /* The least time between two probes. */
-static inline uint64_t client_pace_ns(const struct synod_client *client, uint64_t now_ns)
+static inline uint64_t client_probe_pace_ns(const struct synod_client *client, uint64_t now_ns)
 {
 	return client->retry_ns /
 	       (now_ns < client->hurry_ns ? CLIENT_HURRIES_PER_RETRY : CLIENT_TICKS_PER_RETRY);
@@ -187,8 +216,24 @@ void synod_client_complete(struct synod_client *client, uint64_t number, uint16_
 			   uint64_t position, uint64_t now_ns);
 void synod_client_give_up(struct synod_client *client, uint64_t number, uint64_t now_ns);
 void synod_client_seek(struct synod_client *client, uint32_t target, uint64_t now_ns);
-void synod_client_follow(struct synod_client *client);
+void synod_client_follow(struct synod_client *client, uint64_t now_ns);
 uint32_t synod_client_next_replica(struct synod_client *client, uint64_t now_ns);
+
+/* client_pace.c */
+void synod_client_pace_init(struct synod_client *client);
+/* An operation is packed, for the first time or again. */
+void synod_client_pace_sent(struct synod_client *client, uint64_t number, uint64_t now_ns);
+/* The leader answered one that was sent: it is done. */
+void synod_client_pace_answered(struct synod_client *client, uint64_t number, uint64_t now_ns);
+/* The leader refused one as BUSY. */
+void synod_client_pace_refused(struct synod_client *client, uint64_t number, uint64_t now_ns);
+/* At a poll: who was away itself waits for what came meanwhile before it blames anybody. */
+void synod_client_pace_polled(struct synod_client *client, uint64_t now_ns);
+/* What was sent has the time of an answer once more: the leader it went to was only slow. */
+void synod_client_pace_again(struct synod_client *client, uint64_t now_ns);
+/* When an operation of which so many copies were sent is sent again. */
+uint64_t synod_client_pace_due_ns(const struct synod_client *client, uint32_t copies,
+				  uint64_t now_ns);
 
 /* client_send.c */
 /* Seals and sends what is in the packet. Returns 0, or the transport's -errno. */

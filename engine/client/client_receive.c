@@ -71,10 +71,12 @@ static void on_wait(struct synod_client *client, const struct reply *reply,
 
 	slot->waits = 1;
 	slot->due_ns = reply->now_ns + wait_of(client, result, slot->refusals);
+	if (result->status == SYNOD_BUSY && !client_is_large(client, slot->op))
+		synod_client_pace_refused(client, result->number, reply->now_ns);
 	if (slot->due_ns < client->tick_ns)
 		client->tick_ns = slot->due_ns;
 	if (client->seeking && is_target(client, reply))
-		synod_client_follow(client);
+		synod_client_follow(client, reply->now_ns);
 	if (result->status == SYNOD_FULL && !client->deadline_ns)
 		synod_client_give_up(client, result->number, reply->now_ns);
 }
@@ -95,9 +97,15 @@ static void on_refusal(struct synod_client *client, const struct reply *reply,
 	slot->refusals = (uint8_t)(slot->refusals + (slot->refusals < UINT8_MAX));
 	slot->refusal = result->status;
 	count_refusal(client, result->status);
-	if (result->status == SYNOD_BUSY || result->status == SYNOD_FULL)
+	if (result->status == SYNOD_BUSY || result->status == SYNOD_FULL) {
 		on_wait(client, reply, result);
-	else if (result->status == SYNOD_HALTED)
+		return;
+	}
+	if (reply->from == client->followed) {
+		slot->waits = 1; /* should it lead again: no other answer will come */
+		slot->due_ns = reply->now_ns;
+	}
+	if (result->status == SYNOD_HALTED)
 		on_halted(client, reply);
 	else
 		on_not_leader(client, reply);
@@ -169,7 +177,7 @@ static void on_executed(struct synod_client *client, const struct reply *reply)
 	if (!client->seeking || (!is_target(client, reply) && reply->from != client->silent))
 		return;
 	client->target = reply->from;
-	synod_client_follow(client);
+	synod_client_follow(client, reply->now_ns);
 }
 
 static void on_partial(struct synod_client *client, const struct reply *reply,
@@ -263,7 +271,7 @@ static void on_opened(struct synod_client *client, const struct reply *reply,
 	if (session == client->session) {
 		client->doubt_ns = 0;
 		if (client->seeking && is_target(client, reply))
-			synod_client_follow(client);
+			synod_client_follow(client, reply->now_ns);
 		return;
 	}
 	if (session < client->session) {
@@ -279,7 +287,7 @@ static void on_opened(struct synod_client *client, const struct reply *reply,
 	client->doubt_ns = 0;
 	client->target = reply->from;
 	client->counters.sessions_opened++;
-	synod_client_follow(client);
+	synod_client_follow(client, reply->now_ns);
 }
 
 /* A REGISTER was refused. */

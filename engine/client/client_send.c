@@ -75,14 +75,14 @@ void synod_client_pack(struct synod_client *client, uint64_t number, uint64_t no
 		.kind = (uint8_t)slot->op->sort,
 	};
 	const struct client_bytes bytes = { slot->op->data, slot->op->size };
-	uint32_t shift =
-		slot->copies < CLIENT_BACKOFF_SHIFT_MAX ? slot->copies : CLIENT_BACKOFF_SHIFT_MAX;
 
 	synod_client_packet_append(client, &command, &bytes, 1);
+	if (!client_is_stale(slot))
+		synod_client_pace_sent(client, number, now_ns);
 	client->counters.commands_sent++;
 	client->counters.commands_repeated += slot->copies != 0;
+	slot->due_ns = synod_client_pace_due_ns(client, slot->copies, now_ns);
 	slot->copies = (uint8_t)(slot->copies + (slot->copies < UINT8_MAX));
-	slot->due_ns = now_ns + (client->retry_ns << shift);
 	slot->waits = 0;
 }
 
@@ -98,6 +98,9 @@ static void unpack(struct synod_client *client, uint64_t first)
 		    slot->waits || slot->copies == UINT8_MAX)
 			continue;
 		slot->copies--;
+		client->pace.asked -= slot->copies == 0;
+		if (client->pace.timed == number)
+			client->pace.timed = 0;
 		client->counters.commands_sent--;
 		client->counters.commands_repeated -= slot->copies != 0;
 	}
@@ -117,6 +120,8 @@ static void send_from_cursor(struct synod_client *client, uint64_t now_ns)
 
 		if (slot->op && !client_is_stale(slot) && !client_is_large(client, slot->op) &&
 		    !(slot->waits && slot->due_ns > now_ns)) {
+			if (!slot->copies && !client_has_room(client))
+				break;
 			if (!client_packet_holds(client, slot->op->sort, slot->op->size)) {
 				if (synod_client_target_send(client, now_ns)) {
 					unpack(client, packet_first);
@@ -151,35 +156,37 @@ static void send_register(struct synod_client *client, uint64_t now_ns)
 	(void)synod_client_target_send(client, now_ns);
 }
 
-/* The oldest operations, as many as one datagram holds. Returns how many. */
-static uint32_t send_oldest(struct synod_client *client, uint64_t now_ns)
+/*
+ * The oldest operation: one is enough to ask with, and whoever does not lead would refuse a
+ * datagram full of them one by one. Returns 0 if there is none.
+ */
+static int send_oldest(struct synod_client *client, uint64_t now_ns)
 {
 	uint64_t end = client_sendable_end(client);
 	uint64_t number;
-	uint32_t count = 0;
 
 	for (number = client->number_oldest; number < end; number++) {
 		const struct client_slot *slot = client_slot(client, number);
 
 		if (!slot->op || client_is_stale(slot))
 			continue;
-		if (client_is_large(client, slot->op)) {
+		if (client_is_large(client, slot->op))
 			synod_client_large_probe(client, number);
-			continue;
-		}
-		if (!client_packet_holds(client, slot->op->sort, slot->op->size))
+		else
+			synod_client_pack(client, number, now_ns);
+		if (client->packet_size)
 			break;
-		synod_client_pack(client, number, now_ns);
-		count++;
 	}
+	if (!client->packet_size)
+		return 0;
 	(void)synod_client_target_send(client, now_ns);
-	return count;
+	return 1;
 }
 
 /* When to probe next: not before an answer may have come, unless none can come. */
 static uint64_t probe_due_ns(const struct synod_client *client, uint64_t now_ns)
 {
-	uint64_t soon_ns = client->probed_ns + client_pace_ns(client, now_ns);
+	uint64_t soon_ns = client->probed_ns + client_probe_pace_ns(client, now_ns);
 
 	if (client->probe_out && soon_ns < client->probe_ns &&
 	    client_is_lost(client, client->target))
@@ -248,11 +255,13 @@ static void expire(struct synod_client *client, uint64_t now_ns)
 }
 
 /*
- * The leader was asked and has said nothing since for retry_ns: it is taken for lost. Not told by
+ * The leader was asked and has said nothing since for too long: it is taken for lost. Not told by
  * what is still unanswered: with deadlines shorter than that nothing would be left to tell it by.
+ * It is asked once more all the same: if only a datagram was lost, its answer ends the search.
  */
 static void give_up_leader(struct synod_client *client, uint64_t now_ns)
 {
+	(void)send_oldest(client, now_ns);
 	client->counters.silences++;
 	client->silent = client->target;
 	client->silent_until_ns = now_ns + CLIENT_SILENT_RETRIES * client->retry_ns;
@@ -279,15 +288,20 @@ static void repeat(struct synod_client *client, uint64_t now_ns)
 
 void synod_client_tick(struct synod_client *client, uint64_t now_ns)
 {
+	uint64_t silence_ns = client->asked_ns ? now_ns - client->asked_ns : 0;
+
 	client->tick_ns = now_ns + client->tick_period_ns;
+	client->excused = 0;
 	if (client->deadline_ns)
 		expire(client, now_ns);
 	if (client->seeking)
 		return;
-	if (client->asked_ns && now_ns - client->asked_ns >= client->retry_ns) {
+	if (silence_ns >= client->pace.patience_ns) {
 		give_up_leader(client, now_ns);
 		return;
 	}
+	if (silence_ns >= client->pace.patience_ns / 2)
+		return; /* not one is unanswered, but all: it is slow, or gone */
 	repeat(client, now_ns);
 	synod_client_large_tick(client, now_ns);
 }

@@ -116,13 +116,13 @@ static inline void submit_some(struct user *user)
 	}
 }
 
-static inline void turn(struct user *user)
+/* A turn of the client, whatever the world does. */
+static inline void poll_some(struct user *user)
 {
 	struct synod_client_op *done[64];
 	uint32_t count;
 	uint32_t index;
 
-	world_pass(user->world, TURN_NS);
 	submit_some(user);
 	count = synod_client_poll(user->client, done, 64, user->world->now_ns);
 	for (index = 0; index < count; index++) {
@@ -130,6 +130,12 @@ static inline void turn(struct user *user)
 		user->by_status[done[index]->status]++;
 	}
 	user->completed += count;
+}
+
+static inline void turn(struct user *user)
+{
+	world_pass(user->world, TURN_NS);
+	poll_some(user);
 }
 
 /* Until all are completed, or turns are over. */

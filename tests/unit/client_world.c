@@ -230,6 +230,11 @@ static void on_request(struct world *world, const struct world_datagram *datagra
 		serve_reads(&answer, &view, 0);
 		return;
 	}
+	world->taken_now += (uint32_t)synod_wire_commands_check(view.body, view.body_size);
+	if (world->room && world->taken_now > world->room) {
+		refuse(&answer, &view, SYNOD_BUSY);
+		return;
+	}
 	executing = world;
 	synod_apply_batch(world->apply, synod_apply_slot(world->apply) + 1, view.body,
 			  view.body_size, on_applied, &answer);
@@ -252,6 +257,7 @@ void world_pass(struct world *world, uint64_t ns)
 	uint32_t index = 0;
 
 	world->now_ns += ns;
+	world->taken_now = 0;
 	while (index < world->used) {
 		struct world_datagram *datagram = &world->datagrams[index];
 		struct world_datagram arrived;

@@ -47,6 +47,8 @@ struct world {
 	uint32_t boot;		/* of the replicas; requests with another are refused */
 	uint32_t refused_boot;	/* datagrams */
 	uint32_t retry_us;	/* what a BUSY says when to come again; 0: nothing */
+	uint32_t room;		/* commands that are executed a pass, more are BUSY; 0: no limit */
+	uint32_t taken_now;	/* of those, in this pass */
 	uint32_t halted;	/* bit mask by replica: its journal has failed */
 	uint32_t full;		/* 1: the leader's journal has no room */
 	uint32_t sends_refused; /* this many sends answer -EAGAIN */
