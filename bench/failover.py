@@ -2,12 +2,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What results of synod-load (--bucket-ms) say of a leader's death: see bench/failover.
 
-bench/failover.py --signal NAME PID                         sends it; prints when, monotonic, ns
+bench/failover.py --signal NAME PID                         says that it is ready, sends it at the
+                                                            first line of its input; prints when,
+                                                            monotonic, ns
 bench/failover.py --name TEXT --kill NS [--status FILE] RESULT   a line of the one result, with the
                                                             steps of the new leader; adds "kill_ns"
 bench/failover.py [--json FILE] RESULT...                   the summary of all
 
-Exit status 1: some run never came back to 90 % of its throughput.
+Exit status 1: some run never came back to 90 % of its throughput, or had no load when it died.
 """
 import argparse
 import json
@@ -51,8 +53,18 @@ def back_ns(buckets, kill, gap):
     return None
 
 
+def check_load(result):
+    """The leader died in the middle of the load: else nothing was measured."""
+    buckets = result['buckets']
+    at = (result['kill_ns'] - buckets['begin_ns']) // buckets['bucket_ns']
+    if not 0 < at <= len(buckets['acked']) - HOLDS_NS // buckets['bucket_ns']:
+        sys.exit('bench/failover: the leader died before or after the load, not during it: '
+                 'nothing was measured; is the machine busy?')
+
+
 def judge(result):
     """(ms from the kill to the first acknowledgement, ms until throughput was back or None)."""
+    check_load(result)
     kill = result['kill_ns']
     gap = silence_of(result)
     if gap is None:  # shorter than what is listed
@@ -122,8 +134,11 @@ def main():
     parser.add_argument('results', nargs='+')
     options = parser.parse_args()
     if options.signal:
+        pid, number = int(options.results[0]), signal.Signals[options.signal]
+        print('ready', flush=True)
+        sys.stdin.readline()
         print(time.monotonic_ns(), flush=True)
-        os.kill(int(options.results[0]), signal.Signals[options.signal])
+        os.kill(pid, number)
         time.sleep(0.5)  # to end is work, on a core that the survivors need now
         return 0
     return tell(options) if options.name else summarize(options)

@@ -21,7 +21,7 @@
 
 enum {
 	MEMORY_MIB = 96,
-	BUFFERS = 4096, /* frames: two rings of 512 a replica, and what is under way */
+	BUFFERS = 1023, /* frames under way in this process: links copy from and into theirs */
 };
 
 static struct synod_client_memif *memif;

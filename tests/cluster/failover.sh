@@ -13,11 +13,15 @@ kills=5
 cluster up >/dev/null
 for ((kill = 1; kill <= kills; kill++)); do
 	"$synod" status --config "$config" --until equal --timeout 60 --quiet
-	"$SYNOD_BUILD/bench/synod-load" --config "$config" --seconds 2 --rate 2000 \
-		--json "$data/load.json" >/dev/null &
-	load=$!
-	sleep 1
 	leader=$("$synod" status --config "$config" --print leader)
+	"$SYNOD_BUILD/bench/synod-load" --config "$config" --seconds 3 --rate 2000 --progress \
+		--json "$data/load.json" >/dev/null 2>"$data/progress" &
+	load=$!
+	until grep -q ' s *[1-9][0-9]* ops/s' "$data/progress" || ! kill -0 "$load"; do
+		sleep 0.1
+	done
+	sleep 1
+	kill -0 "$load" || fail 'the load was over before the leader was killed'
 	cluster kill "$leader"
 	wait "$load"
 	ms=$(sed -n 's/.*"max_gap_ms": *\([0-9]*\).*/\1/p' "$data/load.json")
