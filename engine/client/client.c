@@ -192,7 +192,7 @@ void synod_client_complete(struct synod_client *client, uint64_t number, uint16_
 	if (client_is_large(client, op))
 		synod_client_large_ended(client, number);
 	else if (slot->copies && !client_is_stale(slot))
-		synod_client_pace_answered(client, number, now_ns);
+		client_pace_answered(client, number, now_ns);
 	slot->op = NULL;
 	push_completed(client, op);
 	/* Each number is stepped over once in its life: constant time an operation. */

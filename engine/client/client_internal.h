@@ -221,10 +221,9 @@ uint32_t synod_client_next_replica(struct synod_client *client, uint64_t now_ns)
 
 /* client_pace.c */
 void synod_client_pace_init(struct synod_client *client);
-/* An operation is packed, for the first time or again. */
-void synod_client_pace_sent(struct synod_client *client, uint64_t number, uint64_t now_ns);
-/* The leader answered one that was sent: it is done. */
-void synod_client_pace_answered(struct synod_client *client, uint64_t number, uint64_t now_ns);
+/* The operation that is timed was answered, or so many were as are under way at most. */
+void synod_client_pace_learn(struct synod_client *client, uint64_t number, uint64_t now_ns);
+void synod_client_pace_grow(struct synod_client *client);
 /* The leader refused one as BUSY. */
 void synod_client_pace_refused(struct synod_client *client, uint64_t number, uint64_t now_ns);
 /* At a poll: who was away itself waits for what came meanwhile before it blames anybody. */
@@ -234,6 +233,31 @@ void synod_client_pace_again(struct synod_client *client, uint64_t now_ns);
 /* When an operation of which so many copies were sent is sent again. */
 uint64_t synod_client_pace_due_ns(const struct synod_client *client, uint32_t copies,
 				  uint64_t now_ns);
+
+/* An operation is packed for the first time. */
+static inline void client_pace_sent(struct synod_client *client, uint64_t number, uint64_t now_ns)
+{
+	struct client_pace *pace = &client->pace;
+
+	pace->asked++;
+	if (!pace->timed) {
+		pace->timed = number;
+		pace->timed_ns = now_ns;
+	}
+}
+
+/* The leader answered one that was sent: it is done. */
+static inline void client_pace_answered(struct synod_client *client, uint64_t number,
+					uint64_t now_ns)
+{
+	struct client_pace *pace = &client->pace;
+
+	pace->asked--;
+	if (pace->timed == number)
+		synod_client_pace_learn(client, number, now_ns);
+	if (++pace->answers >= pace->window)
+		synod_client_pace_grow(client);
+}
 
 /* client_send.c */
 /* Seals and sends what is in the packet. Returns 0, or the transport's -errno. */

@@ -21,30 +21,16 @@ void synod_client_pace_init(struct synod_client *client)
 	client->pace.patience_ns = client->retry_ns;
 }
 
-void synod_client_pace_sent(struct synod_client *client, uint64_t number, uint64_t now_ns)
+void synod_client_pace_learn(struct synod_client *client, uint64_t number, uint64_t now_ns)
 {
 	struct client_pace *pace = &client->pace;
-
-	if (client_slot(client, number)->copies) {
-		if (pace->timed == number)
-			pace->timed = 0; /* which copy is answered nobody could tell */
-		return;
-	}
-	pace->asked++;
-	synod_assert_cmp(pace->asked, <=, client->outstanding_max);
-	if (!pace->timed) {
-		pace->timed = number;
-		pace->timed_ns = now_ns;
-	}
-}
-
-static void learn(struct synod_client *client, uint64_t took_ns)
-{
-	struct client_pace *pace = &client->pace;
+	uint64_t took_ns = now_ns - pace->timed_ns;
 	uint64_t most_ns = client->retry_ns << CLIENT_BACKOFF_SHIFT_MAX;
 	uint64_t off_ns =
 		took_ns < pace->smooth_ns ? pace->smooth_ns - took_ns : took_ns - pace->smooth_ns;
 
+	synod_assert_cmp(pace->timed, ==, number);
+	pace->timed = 0;
 	if (!pace->smooth_ns) {
 		pace->smooth_ns = took_ns;
 		pace->spread_ns = took_ns / 2;
@@ -59,18 +45,11 @@ static void learn(struct synod_client *client, uint64_t took_ns)
 		pace->patience_ns = most_ns;
 }
 
-void synod_client_pace_answered(struct synod_client *client, uint64_t number, uint64_t now_ns)
+void synod_client_pace_grow(struct synod_client *client)
 {
 	struct client_pace *pace = &client->pace;
 
-	synod_assert(pace->asked > 0);
-	pace->asked--;
-	if (pace->timed == number) {
-		pace->timed = 0;
-		learn(client, now_ns - pace->timed_ns);
-	}
-	if (++pace->answers < pace->window)
-		return;
+	synod_assert_cmp(pace->asked, <=, client->outstanding_max);
 	pace->answers = 0;
 	pace->window += CLIENT_CONGESTION_STEP;
 	if (pace->window > client->outstanding_max)

@@ -77,11 +77,17 @@ void synod_client_pack(struct synod_client *client, uint64_t number, uint64_t no
 	const struct client_bytes bytes = { slot->op->data, slot->op->size };
 
 	synod_client_packet_append(client, &command, &bytes, 1);
-	if (!client_is_stale(slot))
-		synod_client_pace_sent(client, number, now_ns);
 	client->counters.commands_sent++;
-	client->counters.commands_repeated += slot->copies != 0;
-	slot->due_ns = synod_client_pace_due_ns(client, slot->copies, now_ns);
+	if (slot->copies) {
+		client->counters.commands_repeated++;
+		slot->due_ns = synod_client_pace_due_ns(client, slot->copies, now_ns);
+		if (client->pace.timed == number)
+			client->pace.timed = 0; /* which copy is answered nobody could tell */
+	} else {
+		slot->due_ns = now_ns + client->pace.patience_ns;
+		if (command.kind != SYNOD_COMMAND_READ_STALE)
+			client_pace_sent(client, number, now_ns);
+	}
 	slot->copies = (uint8_t)(slot->copies + (slot->copies < UINT8_MAX));
 	slot->waits = 0;
 }
