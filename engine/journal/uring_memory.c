@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,6 +68,20 @@ int synod_uring_memory_make(const struct synod_journal_options *options, char *e
 	return fd;
 }
 
+/*
+ * The pages are there, and mapped. But a hypervisor that keeps page tables of its own fills them in
+ * at the first access, microseconds a page, which would be taken for the cost of a journal: measured
+ * as 7 us of each page written, a third of all that the replicas did.
+ */
+static void touch_all(uint8_t *media, uint64_t size)
+{
+	synod_assert(media != NULL);
+	synod_assert_cmp(size % SYNOD_BLOCK_SIZE, ==, 0u);
+	/* Nobody else is there; a plain access that changes nothing would be left out. */
+	for (uint64_t at = 0; at < size; at += SYNOD_BLOCK_SIZE)
+		atomic_fetch_or_explicit((_Atomic uint8_t *)(media + at), 0, memory_order_relaxed);
+}
+
 /* Its bytes, to be written by copying: the whole file, all of it there already. */
 int synod_uring_memory_map(struct synod_journal *journal)
 {
@@ -81,6 +96,7 @@ int synod_uring_memory_map(struct synod_journal *journal)
 		journal->media = NULL;
 		return -errno;
 	}
+	touch_all(journal->media, journal->media_size / SYNOD_BLOCK_SIZE * SYNOD_BLOCK_SIZE);
 	journal->ring_made = 1;
 	return 0;
 }
