@@ -342,16 +342,31 @@ void synod_path_free(void)
 
 /* ---- running it ---------------------------------------------------------------------------- */
 
+static void poll_counted(struct synod_pipeline *pipeline, uint64_t at_ns, int leads)
+{
+	if (leads)
+		synod_path_count_leader(pipeline, at_ns);
+	else
+		synod_path_count_follower(pipeline, at_ns);
+}
+
+static void (*poll_replica)(struct synod_pipeline *, uint64_t, int) = poll_counted;
+
+void synod_path_poll_by(void (*poll)(struct synod_pipeline *pipeline, uint64_t now_ns, int leads))
+{
+	poll_replica = poll;
+}
+
 static void turn(void)
 {
 	now_ns += PATH_TURN_NS;
 	turns++;
 	if (leader)
-		synod_path_count_leader(replicas[leader].pipeline, now_ns);
+		poll_replica(replicas[leader].pipeline, now_ns, 1);
 	carry();
 	for (uint32_t id = 1; id <= PATH_REPLICAS; id++)
 		if (id != leader)
-			synod_path_count_follower(replicas[id].pipeline, now_ns);
+			poll_replica(replicas[id].pipeline, now_ns, 0);
 	carry();
 }
 

@@ -44,6 +44,9 @@ void synod_path_free(void);
 /* Until one replica leads and a session is open. */
 void synod_path_begin(void);
 
+/* From now on turns of a replica are taken so, and not by the two functions above. */
+void synod_path_poll_by(void (*poll)(struct synod_pipeline *pipeline, uint64_t now_ns, int leads));
+
 /* So many rounds of so many commands at once. Returns turns of each replica, 0: it went wrong. */
 uint64_t synod_path_run(uint32_t rounds, uint32_t commands, uint32_t size);
 
