@@ -255,6 +255,24 @@ static void carry_out(void)
 	}
 }
 
+/*
+ * Is there, where the scan did not look, a group of a later life than any that it or the superblock
+ * knows? A life is durable in the superblock before the first group of it is written, so no writer
+ * leaves that behind; whoever forges it has the next scan find a journal that cannot be.
+ */
+static int has_future(void)
+{
+	const struct synod_format_log *log = &world.recovery.log;
+
+	for (uint64_t at = log->begin; at < log->end; at += SYNOD_BLOCK_SIZE) {
+		const struct synod_format_group *group = (const void *)(world.file + at);
+
+		if (group->magic == SYNOD_FORMAT_GROUP_MAGIC && group->life > world.recovery.life)
+			return 1;
+	}
+	return 0;
+}
+
 /* A whole journal begins its next life, and takes one record and one promise more. */
 static void go_on(const struct synod_format_superblock *superblock)
 {
@@ -299,7 +317,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size < 1 + HEAD || !make_file(data, size))
 		return 0;
-	if (recover(superblock))
+	if (recover(superblock) && !has_future())
 		go_on(superblock);
 	return 0;
 }
