@@ -70,8 +70,8 @@ int synod_uring_memory_make(const struct synod_journal_options *options, char *e
 
 /*
  * The pages are there, and mapped. But a hypervisor that keeps page tables of its own fills them in
- * at the first access, microseconds a page, which would be taken for the cost of a journal: measured
- * as 7 us of each page written, a third of all that the replicas did.
+ * at the first access, microseconds a page, which would be taken for the cost of a journal:
+ * measured as 7 us of each page written, a third of all that the replicas did.
  */
 static void touch_all(uint8_t *media, uint64_t size)
 {
