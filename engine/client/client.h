@@ -19,7 +19,7 @@
  *   reads apart, which no session remembers). What is submitted beyond that waits in the client.
  *
  * Finding the leader. The client either follows a leader or seeks one. While it seeks, one datagram
- * at a time is out: the REGISTER if no session is open, else the oldest operation.
+ * at a time is out: the REGISTER if no session is open, else the oldest operations.
  *
  *                     executed, BUSY or FULL from the one asked
  *           ┌─────────┐ ───────────────────────────────────────────► ┌───────────┐

@@ -163,30 +163,33 @@ static void send_register(struct synod_client *client, uint64_t now_ns)
 }
 
 /*
- * The oldest operation: one is enough to ask with, and whoever does not lead would refuse a
- * datagram full of them one by one. Returns 0 if there is none.
+ * The oldest operations, as many as one datagram holds: one alone may be answered when its deadline
+ * has just passed, again and again, and nothing be learned from it (simulator, seed 106043).
+ * Returns how many.
  */
-static int send_oldest(struct synod_client *client, uint64_t now_ns)
+static uint32_t send_oldest(struct synod_client *client, uint64_t now_ns)
 {
 	uint64_t end = client_sendable_end(client);
 	uint64_t number;
+	uint32_t count = 0;
 
 	for (number = client->number_oldest; number < end; number++) {
 		const struct client_slot *slot = client_slot(client, number);
 
 		if (!slot->op || client_is_stale(slot))
 			continue;
-		if (client_is_large(client, slot->op))
+		if (client_is_large(client, slot->op)) {
 			synod_client_large_probe(client, number);
-		else
-			synod_client_pack(client, number, now_ns);
-		if (client->packet_size)
+			continue;
+		}
+		if (!client_packet_holds(client, slot->op->sort, slot->op->size) ||
+		    (!slot->copies && !client_has_room(client)))
 			break;
+		synod_client_pack(client, number, now_ns);
+		count++;
 	}
-	if (!client->packet_size)
-		return 0;
 	(void)synod_client_target_send(client, now_ns);
-	return 1;
+	return count;
 }
 
 /* When to probe next: not before an answer may have come, unless none can come. */
