@@ -44,6 +44,9 @@ void synod_index_put(struct synod_index *index, const struct synod_wire_entry *e
 		return;
 	found->place = offset | chosen;
 	found->ballot = entry->ballot;
+	/* Who joins late is sent what is new before it has learned what was before. */
+	if (entry->slot < index->slot_first)
+		index->slot_first = entry->slot;
 }
 
 uint64_t synod_index_offset(const struct synod_index *index, uint64_t slot)

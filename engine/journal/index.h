@@ -19,7 +19,7 @@ struct synod_index {
 	uint64_t slots;
 	uint64_t slot_last;  /* highest with a record; 0: none */
 	uint64_t floor;	     /* virtual offset: what stood before it is written over */
-	uint64_t slot_first; /* every slot before it is gone: see synod_index_first */
+	uint64_t slot_first; /* nothing is here of any before it: see synod_index_first */
 	uint64_t foreign;    /* slots up to it are told by a snapshot alone: format.h */
 };
 
@@ -33,7 +33,10 @@ uint64_t synod_index_offset(const struct synod_index *index, uint64_t slot);
 /* Does the record that counts say that its value is chosen? */
 int synod_index_chosen(const struct synod_index *index, uint64_t slot);
 
-/* The lowest slot that has a record; slot_last + 1: none. Each slot is looked at once. */
+/*
+ * The lowest slot that has a record; slot_last + 1: none. Each slot is looked at once, until a lower
+ * one comes.
+ */
 uint64_t synod_index_first(struct synod_index *index);
 
 #endif

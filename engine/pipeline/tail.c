@@ -20,7 +20,7 @@
 /* The first slot whose commands can be told: known here, and still in the log. */
 static uint64_t slot_first(struct synod_pipeline *p)
 {
-	/* Relaxed: it only grows, and a slot that has gone since is not found when it is read. */
+	/* Relaxed: a slot that has gone since is not found when it is read. */
 	uint64_t in_log =
 		atomic_load_explicit(&p->published.journal_slot_first, memory_order_relaxed);
 	uint64_t known = p->apply.positions.slot_begin;

@@ -193,9 +193,26 @@ static void repaired_journal_has_no_gap_below_what_it_calls_chosen(void **state)
 	assert_int_equal(repair.chosen, 30);
 }
 
+/* A replica that joins late votes on what is new before it has learned what was before. */
+static void the_first_slot_is_the_lowest_whenever_it_came(void **state)
+{
+	struct synod_index_entry entries[17] = { { 0 } };
+	struct synod_index late = { .entries = entries, .slots = 16 };
+
+	(void)state;
+	assert_int_equal(synod_index_first(&late), 1);
+	for (uint64_t slot = 9; slot > 4; slot--) {
+		const struct synod_wire_entry entry = { .slot = slot, .ballot = 257 };
+
+		synod_index_put(&late, &entry, (20 - slot) * 4096);
+		assert_int_equal(synod_index_first(&late), slot);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_first_slot_is_the_lowest_whenever_it_came),
 		cmocka_unit_test(index_holds_the_record_that_counts),
 		cmocka_unit_test(chosen_slot_without_a_record_is_told),
 		cmocka_unit_test(repair_needs_every_corrupt_slot_vouched_for),
