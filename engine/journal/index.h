@@ -34,8 +34,8 @@ uint64_t synod_index_offset(const struct synod_index *index, uint64_t slot);
 int synod_index_chosen(const struct synod_index *index, uint64_t slot);
 
 /*
- * The lowest slot that has a record; slot_last + 1: none. Each slot is looked at once, until a lower
- * one comes.
+ * The lowest slot that has a record; slot_last + 1: none. Each slot is looked at once, until a
+ * lower one comes.
  */
 uint64_t synod_index_first(struct synod_index *index);
 
