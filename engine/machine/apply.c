@@ -265,15 +265,20 @@ static __attribute__((noinline)) void apply_other(struct synod_apply *apply, uin
 		apply_part(apply, slot, payload, command->size, result);
 }
 
+/* The next commands of a batch whose sessions were looked for ahead of their turn. */
+struct ahead {
+	uint32_t first; /* index of the first of them */
+	uint32_t end;	/* what begins before this, in bytes, is among them, or needed it not */
+	struct synod_session_ahead commands[AHEAD];
+};
+
 /*
  * Of the commands from a place in the batch on, at most AHEAD of them: what they will touch in the
- * session table is asked of memory. Returns where the first behind them begins. Out of line: where
- * one session speaks it is never called.
+ * session table is asked of memory. Out of line: where one session speaks it is never called.
  */
-static __attribute__((noinline)) uint32_t
-look_ahead(struct synod_apply *apply, const uint8_t *bytes, uint32_t at, uint32_t size)
+static __attribute__((noinline)) void look_ahead(struct synod_apply *apply, const uint8_t *bytes,
+						 uint32_t at, uint32_t size, struct ahead *ahead)
 {
-	struct synod_session_ahead ahead[AHEAD];
 	uint32_t count;
 
 	for (count = 0; count < AHEAD && at < size; count++) {
@@ -281,12 +286,12 @@ look_ahead(struct synod_apply *apply, const uint8_t *bytes, uint32_t at, uint32_
 
 		synod_assert_cmp(size - at, >=, sizeof(command));
 		memcpy(&command, bytes + at, sizeof(command));
-		ahead[count].session = command.session;
-		ahead[count].number = command.number;
+		ahead->commands[count].session = command.session;
+		ahead->commands[count].number = command.number;
 		at += synod_wire_command_size(&command);
 	}
-	synod_session_ahead(sessions_of(apply), ahead, count);
-	return at;
+	ahead->end = at;
+	synod_session_ahead(sessions_of(apply), ahead->commands, count);
 }
 
 void synod_apply_batch(struct synod_apply *apply, uint64_t slot, const void *body, uint32_t size,
@@ -295,12 +300,13 @@ void synod_apply_batch(struct synod_apply *apply, uint64_t slot, const void *bod
 	const uint8_t *bytes = body;
 	/* Of the command before: what belongs to that one is in the caches. */
 	uint64_t session = synod_session_last(sessions_of(apply));
-	uint32_t ahead = 0; /* what begins before this was looked ahead at, or did not need it */
+	struct ahead ahead;
 	uint32_t at = 0;
 	uint32_t index = 0;
 
 	synod_assert_cmp(slot, ==, apply->slot + 1); /* I9: every slot, once, in order */
 	synod_assert_cmp(size, <=, SYNOD_BATCH_SIZE_MAX);
+	ahead.end = 0;
 	while (at < size) { /* at most SYNOD_BATCH_COMMANDS_MAX turns */
 		struct synod_apply_result result;
 		struct synod_wire_command command;
@@ -308,8 +314,14 @@ void synod_apply_batch(struct synod_apply *apply, uint64_t slot, const void *bod
 		synod_assert_cmp(size - at, >=, sizeof(command));
 		memcpy(&command, bytes + at, sizeof(command)); /* not aligned behind a frame */
 		synod_assert_cmp(size - at, >=, synod_wire_command_size(&command));
-		if (command.session != session && at >= ahead)
-			ahead = look_ahead(apply, bytes, at, size);
+		if (command.session != session) {
+			if (at >= ahead.end) {
+				ahead.first = index;
+				look_ahead(apply, bytes, at, size, &ahead);
+			}
+			synod_session_expect(sessions_of(apply),
+					     ahead.commands[index - ahead.first].place);
+		}
 		session = command.session;
 		result = (struct synod_apply_result){
 			.session = command.session,

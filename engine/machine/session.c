@@ -9,6 +9,14 @@
 
 #include <string.h>
 
+enum {
+	/*
+	 * Bytes between two strips of a place, besides those of all others: five lines, so that a
+	 * power of two of sessions does not put all strips of one into the same sets of a cache.
+	 */
+	STRIP_PAD = 320
+};
+
 static uint64_t line_round(uint64_t size)
 {
 	return (size + 63) & ~63ull;
@@ -30,6 +38,11 @@ int synod_session_shape_is_sane(uint32_t sessions, uint32_t window)
 	       (uint64_t)sessions * window <= SYNOD_SESSION_ENTRIES_MAX;
 }
 
+static size_t strips_of(uint32_t window)
+{
+	return (window + SYNOD_SESSION_STRIP - 1) / SYNOD_SESSION_STRIP;
+}
+
 /* Fills in the offsets; returns the size of it all. */
 static size_t lay_out(struct synod_sessions *table, uint32_t sessions, uint32_t window)
 {
@@ -41,6 +54,8 @@ static size_t lay_out(struct synod_sessions *table, uint32_t sessions, uint32_t 
 	table->bucket_shift = 64 - (uint32_t)__builtin_ctz(table->bucket_count);
 	table->window_shift = (uint32_t)__builtin_ctz(window);
 	table->window_mask = window - 1;
+	table->strip_size =
+		sessions * SYNOD_SESSION_STRIP * sizeof(struct synod_session_entry) + STRIP_PAD;
 	index_size = line_round(table->bucket_count * sizeof(uint32_t));
 	table->at_places = line_round(sizeof(*table));
 	table->at_owners =
@@ -49,8 +64,7 @@ static size_t lay_out(struct synod_sessions *table, uint32_t sessions, uint32_t 
 		table->at_owners + line_round(sessions * sizeof(struct synod_session_owner));
 	table->at_openers = table->at_ids + index_size;
 	table->at_windows = table->at_openers + index_size;
-	return table->at_windows +
-	       line_round((size_t)sessions * window * sizeof(struct synod_session_entry));
+	return table->at_windows + strips_of(window) * table->strip_size;
 }
 
 size_t synod_session_table_size(uint32_t sessions, uint32_t window)
@@ -91,12 +105,21 @@ static uint32_t least_recently_used(const struct synod_sessions *table)
 }
 
 /* Entries, from the first, that may be in use: numbers 1..n < window stand in entries 1..n. */
-static uint64_t dirty_of(const struct synod_sessions *table, uint32_t place)
+static uint32_t dirty_of(const struct synod_sessions *table, uint32_t place)
 {
 	uint64_t number_max = synod_session_place(table, place)->number_max;
-	uint64_t window = synod_session_window_size(table);
+	uint32_t window = synod_session_window_size(table);
 
-	return number_max < window - 1 ? number_max + 1 : window;
+	return number_max < window - 1 ? (uint32_t)number_max + 1 : window;
+}
+
+static void wipe_window(const struct synod_sessions *table, uint32_t place)
+{
+	uint32_t dirty = dirty_of(table, place);
+
+	for (uint32_t first = 0; first < dirty; first += SYNOD_SESSION_STRIP)
+		memset(synod_session_window_entry(table, place, first), 0,
+		       SYNOD_SESSION_STRIP * sizeof(struct synod_session_entry));
 }
 
 static uint64_t evict(struct synod_sessions *table, uint32_t place)
@@ -106,8 +129,7 @@ static uint64_t evict(struct synod_sessions *table, uint32_t place)
 
 	synod_assert(id != 0);
 	synod_session_index_remove(table, place);
-	memset(synod_session_window(table, place), 0,
-	       dirty_of(table, place) * sizeof(struct synod_session_entry));
+	wipe_window(table, place);
 	memset(at, 0, sizeof(*at));
 	return id;
 }
@@ -225,15 +247,33 @@ size_t synod_session_table_image_max(uint32_t sessions, uint32_t window)
 				   window * sizeof(struct synod_session_entry));
 }
 
-/* The used entries of a window, one behind the other; returns where they end. */
-static uint8_t *save_window(const struct synod_session_entry *window, uint64_t dirty, uint8_t *at)
+/* The next strip is on another page: no processor guesses that one. */
+static void ask_for_strip(const struct synod_sessions *table, uint32_t place, uint32_t first)
 {
-	uint64_t index;
+	const struct synod_session_entry *entries = synod_session_window_entry(table, place, first);
 
-	for (index = 0; index < dirty; index++) {
-		/* An unused one is written too, and written over: no branch, and there is room. */
-		memcpy(at, &window[index], sizeof(window[index]));
-		at += window[index].number ? sizeof(window[index]) : 0;
+	for (uint32_t i = 0; i < SYNOD_SESSION_STRIP; i += 64 / sizeof(*entries))
+		__builtin_prefetch(&entries[i]);
+}
+
+/* The used entries of a window, one behind the other; returns where they end. */
+static uint8_t *save_window(const struct synod_sessions *table, uint32_t place, uint8_t *at)
+{
+	uint32_t dirty = dirty_of(table, place);
+
+	for (uint32_t first = 0; first < dirty; first += SYNOD_SESSION_STRIP) {
+		uint32_t end =
+			first + SYNOD_SESSION_STRIP < dirty ? first + SYNOD_SESSION_STRIP : dirty;
+		const struct synod_session_entry *entries =
+			synod_session_window_entry(table, place, first);
+
+		if (end < dirty)
+			ask_for_strip(table, place, end);
+		for (uint32_t i = 0; i < end - first; i++) {
+			/* An unused one is written too, and over: no branch, and there is room. */
+			memcpy(at, &entries[i], sizeof(entries[i]));
+			at += entries[i].number ? sizeof(entries[i]) : 0;
+		}
 	}
 	return at;
 }
@@ -255,8 +295,7 @@ size_t synod_session_table_save(const struct synod_sessions *table, void *image)
 			.used = from->used,
 		};
 		uint8_t *entries = at + sizeof(session);
-		uint8_t *end = save_window(synod_session_window(table, place),
-					   dirty_of(table, place), entries);
+		uint8_t *end = save_window(table, place, entries);
 
 		session.entries =
 			(uint32_t)((size_t)(end - entries) / sizeof(struct synod_session_entry));
@@ -289,7 +328,6 @@ static int load_window(struct synod_sessions *table, uint32_t place, uint32_t en
 		       uint64_t position, struct synod_image_reader *reader)
 {
 	struct synod_session_place *at = synod_session_place(table, place);
-	struct synod_session_entry *window = synod_session_window(table, place);
 	struct synod_session_entry entry;
 	uint64_t index_min = 0;
 
@@ -303,7 +341,7 @@ static int load_window(struct synod_sessions *table, uint32_t place, uint32_t en
 		    synod_session_entry_position(&entry) == 0 ||
 		    synod_session_entry_position(&entry) > position)
 			return -EBADMSG;
-		window[index] = entry;
+		*synod_session_window_entry(table, place, (uint32_t)index) = entry;
 		index_min = index + 1;
 		if (entry.number > at->number_max)
 			at->number_max = entry.number;

@@ -117,8 +117,8 @@ void synod_session_index_remove(struct synod_sessions *table, uint32_t place)
  * In two passes, so that the misses of all of them are under way at once: the buckets, then what
  * these name. The first bucket of a session is nearly always its own.
  */
-void synod_session_ahead(const struct synod_sessions *table,
-			 const struct synod_session_ahead *commands, uint32_t count)
+void synod_session_ahead(const struct synod_sessions *table, struct synod_session_ahead *commands,
+			 uint32_t count)
 {
 	const uint32_t *buckets = synod_session_column(table, table->at_ids);
 
@@ -128,9 +128,9 @@ void synod_session_ahead(const struct synod_sessions *table,
 	for (uint32_t i = 0; i < count; i++) {
 		uint32_t named = buckets[synod_session_bucket(table, commands[i].session)];
 
-		if (!named)
-			continue;
-		__builtin_prefetch(synod_session_place(table, named - 1), 1);
-		__builtin_prefetch(synod_session_entry(table, named - 1, commands[i].number), 1);
+		commands[i].place = named ? named - 1 : 0;
+		__builtin_prefetch(synod_session_place(table, commands[i].place), 1);
+		__builtin_prefetch(
+			synod_session_entry(table, commands[i].place, commands[i].number), 1);
 	}
 }

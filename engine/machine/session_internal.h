@@ -6,7 +6,13 @@
  *
  * A command of a session that was not the last one's touches three lines far from each other: of
  * the index, of the place, of the window (and as many pages). With 10,000 sessions none of them is
- * in a cache, so they are asked for before they are needed: synod_session_ahead.
+ * in a cache, so they are asked for before they are needed: synod_session_ahead. And windows lie in
+ * strips, those of all places for the same entries side by side: sessions that are used alike
+ * are at like numbers, and their entries then share pages, of which a processor remembers a
+ * thousand or two. With a page for each window looking it up was most of what a command cost.
+ *
+ *	entries 0..63:    | place 0 | place 1 | place 2 | …
+ *	entries 64..127:  | place 0 | place 1 | place 2 | …
  */
 #ifndef SYNOD_MACHINE_SESSION_INTERNAL_H
 #define SYNOD_MACHINE_SESSION_INTERNAL_H
@@ -18,7 +24,8 @@
 enum {
 	SYNOD_SESSION_SLOT_BITS = 48,
 	SYNOD_SESSION_INDEX_BITS = 16,
-	SYNOD_SESSION_POSITION_BITS = 56
+	SYNOD_SESSION_POSITION_BITS = 56,
+	SYNOD_SESSION_STRIP = 64 /* entries: sixteen lines */
 };
 
 _Static_assert(SYNOD_BATCH_COMMANDS_MAX < (1 << SYNOD_SESSION_INDEX_BITS),
@@ -57,7 +64,9 @@ struct synod_sessions {
 	uint64_t at_owners;  /* struct synod_session_owner [capacity] */
 	uint64_t at_ids;     /* uint32_t [bucket_count]: place + 1 by id, or 0 */
 	uint64_t at_openers; /* uint32_t [bucket_count]: the same by identity, or nonce */
-	uint64_t at_windows; /* struct synod_session_entry [capacity][window] */
+	uint64_t
+		at_windows; /* struct synod_session_entry [strips][capacity][SYNOD_SESSION_STRIP] */
+	uint64_t strip_size; /* bytes from a strip to the next one of the same place */
 };
 
 static inline void *synod_session_column(const struct synod_sessions *table, uint64_t at)
@@ -77,19 +86,21 @@ static inline struct synod_session_owner *synod_session_owner(const struct synod
 	return (struct synod_session_owner *)synod_session_column(table, table->at_owners) + place;
 }
 
-static inline struct synod_session_entry *synod_session_window(const struct synod_sessions *table,
-							       uint32_t place)
+/* Entry index < window of a place; behind it lies what follows it in its strip. */
+static inline struct synod_session_entry *
+synod_session_window_entry(const struct synod_sessions *table, uint32_t place, uint32_t index)
 {
-	struct synod_session_entry *windows = synod_session_column(table, table->at_windows);
+	struct synod_session_entry *strip = synod_session_column(
+		table, table->at_windows + index / SYNOD_SESSION_STRIP * table->strip_size);
 
-	return windows + ((size_t)place << table->window_shift);
+	return strip + (size_t)place * SYNOD_SESSION_STRIP + index % SYNOD_SESSION_STRIP;
 }
 
 /* The entry of a number in the window of a place. */
 static inline struct synod_session_entry *synod_session_entry(const struct synod_sessions *table,
 							      uint32_t place, uint64_t number)
 {
-	return synod_session_window(table, place) + (number & table->window_mask);
+	return synod_session_window_entry(table, place, (uint32_t)number & table->window_mask);
 }
 
 /* Fibonacci hashing: ids differ in their slot, multiplication spreads it to the top bits. */
@@ -119,14 +130,23 @@ int synod_session_seek(struct synod_sessions *table, uint64_t session);
 struct synod_session_ahead {
 	uint64_t session;
 	uint64_t number;
+	uint32_t place; /* out: where the session is, most likely; some place in any case */
+	uint32_t reserved;
 };
 
 /*
- * Asks the caches for what the next count commands will touch. A hint: it changes nothing, may be
- * wrong (a session that is not there, a bucket that is another's), and faults nowhere.
+ * Asks the caches for what the next count commands will touch, and fills in their places. A hint:
+ * it changes nothing, may be wrong (a session that is not there, a bucket that is another's), and
+ * faults nowhere.
  */
-void synod_session_ahead(const struct synod_sessions *table,
-			 const struct synod_session_ahead *commands, uint32_t count);
+void synod_session_ahead(const struct synod_sessions *table, struct synod_session_ahead *commands,
+			 uint32_t count);
+
+/* The next check will find its session there, most likely: it need not seek. */
+static inline void synod_session_expect(struct synod_sessions *table, uint32_t place)
+{
+	table->place_last = place;
+}
 
 static inline enum synod_session_verdict
 synod_session_check_inline(struct synod_sessions *table, uint64_t session, uint64_t number,

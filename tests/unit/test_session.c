@@ -341,6 +341,37 @@ static void the_largest_tables_hold_their_sessions(void **state)
 	}
 }
 
+/* Strips: each entry of each place has 16 bytes of its own, inside the table. */
+static void no_two_entries_share_a_byte(void **state)
+{
+	static const struct {
+		uint32_t sessions;
+		uint32_t window;
+	} shapes[] = { { 1, 2 }, { 3, 32 }, { 5, 64 }, { 7, 128 }, { 64, 4096 } };
+
+	(void)state;
+	for (size_t shape = 0; shape < sizeof(shapes) / sizeof(shapes[0]); shape++) {
+		uint32_t sessions = shapes[shape].sessions;
+		uint32_t window = shapes[shape].window;
+		struct synod_sessions *table = make_table_of(sessions, window);
+		size_t size = synod_session_table_size(sessions, window);
+		uint8_t *taken = calloc(1, size / sizeof(struct synod_session_entry));
+
+		assert_non_null(taken);
+		for (uint32_t entry = 0; entry < sessions * window; entry++) {
+			const struct synod_session_entry *at =
+				synod_session_entry(table, entry / window, entry % window);
+			size_t offset = (size_t)((const uint8_t *)at - (const uint8_t *)table);
+
+			assert_int_equal(offset % sizeof(*at), 0);
+			assert_in_range(offset, table->at_windows, size - sizeof(*at));
+			assert_int_equal(taken[offset / sizeof(*at)]++, 0);
+		}
+		free(taken);
+		free(table);
+	}
+}
+
 static void shapes_that_are_too_large_or_odd_are_none(void **state)
 {
 	(void)state;
@@ -417,6 +448,8 @@ static void looking_ahead_changes_nothing(void **state)
 		};
 	synod_session_ahead(table, ahead, 32);
 	synod_session_ahead(table, ahead, 0);
+	for (index = 0; index < 32; index++)
+		assert_in_range(ahead[index].place, 0, 63);
 	assert_memory_equal(table, before, synod_session_table_size(64, 256));
 	free(before);
 	free(table);
@@ -514,6 +547,7 @@ int main(void)
 		cmocka_unit_test(an_evicted_place_is_as_new),
 		cmocka_unit_test(a_full_table_finds_every_session_after_many_evictions),
 		cmocka_unit_test(the_largest_tables_hold_their_sessions),
+		cmocka_unit_test(no_two_entries_share_a_byte),
 		cmocka_unit_test(shapes_that_are_too_large_or_odd_are_none),
 		cmocka_unit_test(registrations_that_collide_are_found_after_evictions_and_a_load),
 		cmocka_unit_test(looking_ahead_changes_nothing),
