@@ -187,7 +187,8 @@ static void client_idle(void *context, uint64_t timeout_ns)
 	(void)timeout_ns;
 }
 
-int synod_path_eal(void)
+/* No hugepages, no devices. */
+static int start_eal(const char *name)
 {
 	static struct synod_eal_args args;
 	char prefix[64];
@@ -200,10 +201,13 @@ int synod_path_eal(void)
 
 	snprintf(prefix, sizeof(prefix), "synod-path-%d", (int)getpid());
 	if (synod_eal_build(&args, &options, error, sizeof(error)) != 0) {
-		fprintf(stderr, "synod-path: %s\n", error);
+		fprintf(stderr, "%s: %s\n", name, error);
 		return -1;
 	}
-	return rte_eal_init(args.argc, args.argv) < 0 ? -1 : 0;
+	if (rte_eal_init(args.argc, args.argv) >= 0)
+		return 0;
+	fprintf(stderr, "%s: DPDK's EAL did not start\n", name);
+	return -1;
 }
 
 /* ---- making it ----------------------------------------------------------------------------- */
@@ -312,7 +316,7 @@ static void make_client(void)
 	synod_assert_cmp(failed, ==, 0);
 }
 
-void synod_path_make(const struct synod_apply_limits *limits)
+static void make(const struct synod_apply_limits *limits)
 {
 	mbufs = rte_pktmbuf_pool_create("path.mbufs", PATH_MBUFS, 128, 0, PATH_MBUF_ROOM,
 					SOCKET_ID_ANY);
@@ -327,7 +331,7 @@ void synod_path_make(const struct synod_apply_limits *limits)
 	make_client();
 }
 
-void synod_path_free(void)
+static void take_down(void)
 {
 	for (uint32_t id = 1; id <= PATH_REPLICAS; id++) {
 		synod_pipeline_destroy(replicas[id].pipeline);
@@ -338,6 +342,32 @@ void synod_path_free(void)
 		free(replicas[id].apply);
 	}
 	free(client);
+}
+
+int synod_path_program(const char *name, const struct synod_apply_limits *limits, int (*run)(void))
+{
+	int failed;
+
+	if (start_eal(name) != 0)
+		return 1;
+	make(limits);
+	failed = run();
+	take_down();
+	rte_eal_cleanup();
+	return failed;
+}
+
+static int compare(const void *left, const void *right)
+{
+	double difference = *(const double *)left - *(const double *)right;
+
+	return difference < 0 ? -1 : difference > 0;
+}
+
+double synod_path_median(double *values, uint32_t count)
+{
+	qsort(values, count, sizeof(*values), compare);
+	return values[count / 2];
 }
 
 /* ---- running it ---------------------------------------------------------------------------- */

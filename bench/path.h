@@ -34,12 +34,15 @@ uint32_t synod_path_count_poll(struct synod_client *client, uint64_t now_ns);
 /* A case is over: --dump-before=synod_path_case_over writes its counts down and zeroes them. */
 void synod_path_case_over(void);
 
-/* DPDK's EAL, for such a program: no hugepages, no devices. Returns 0, or -1. */
-int synod_path_eal(void);
+/*
+ * What such a program does: DPDK's EAL without hugepages and devices, replicas with state for so
+ * many sessions, run() with them (it says itself what went wrong), and all of it taken down.
+ * Returns the exit status: 0, or 1.
+ */
+int synod_path_program(const char *name, const struct synod_apply_limits *limits, int (*run)(void));
 
-/* EAL must be up. State for so many sessions. Ends the process if something cannot be had. */
-void synod_path_make(const struct synod_apply_limits *limits);
-void synod_path_free(void);
+/* Sorts, least first. Returns the median: the upper one of two. */
+double synod_path_median(double *values, uint32_t count);
 
 /* Until one replica leads and a session is open. */
 void synod_path_begin(void);

@@ -9,8 +9,6 @@
  */
 #include "bench/path.h"
 
-#include <rte_eal.h>
-
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -56,7 +54,6 @@ static int run(void)
 int main(int argc, char **argv)
 {
 	const struct synod_apply_limits limits = synod_apply_limits(8, SYNOD_SESSION_WINDOW_MAX);
-	int failed;
 
 	if (argc > 1) {
 		fprintf(stderr, "synod-path: %s: it takes no arguments; see bench/instructions\n",
@@ -64,13 +61,5 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	printf("build %s\n", SYNOD_PATH_BUILD);
-	if (synod_path_eal() != 0) {
-		fprintf(stderr, "synod-path: DPDK's EAL did not start\n");
-		return 1;
-	}
-	synod_path_make(&limits);
-	failed = run();
-	synod_path_free();
-	rte_eal_cleanup();
-	return failed;
+	return synod_path_program("synod-path", &limits, run);
 }

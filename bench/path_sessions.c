@@ -20,8 +20,6 @@
 
 #include "engine/base/assert.h"
 
-#include <rte_eal.h>
-
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -151,18 +149,6 @@ static int run_case(uint32_t which, double *each)
 	return 0;
 }
 
-static int compare(const void *left, const void *right)
-{
-	double difference = *(const double *)left - *(const double *)right;
-
-	return difference < 0 ? -1 : difference > 0;
-}
-
-static void sort(double *values)
-{
-	qsort(values, rounds, sizeof(*values), compare);
-}
-
 static void report(void)
 {
 	static double ratios[CASES / 2][ROUNDS_MAX];
@@ -171,15 +157,23 @@ static void report(void)
 		for (uint32_t round = 0; round < rounds; round++)
 			ratios[pair][round] = ns[2 * pair + 1][round] / ns[2 * pair][round];
 	for (uint32_t which = 0; which < CASES; which++) {
-		sort(ns[which]);
-		printf("%-14s %7.1f ns (%.1f to %.1f)\n", cases[which].name, ns[which][rounds / 2],
-		       ns[which][0], ns[which][rounds - 1]);
+		double median = synod_path_median(ns[which], rounds);
+
+		printf("%-14s %7.1f ns (%.1f to %.1f)\n", cases[which].name, median, ns[which][0],
+		       ns[which][rounds - 1]);
 	}
 	for (uint32_t pair = 0; pair < CASES / 2; pair++) {
-		sort(ratios[pair]);
-		printf("%s: many over one %.3f (%.3f to %.3f)\n", pair ? "single" : "full",
-		       ratios[pair][rounds / 2], ratios[pair][0], ratios[pair][rounds - 1]);
+		double median = synod_path_median(ratios[pair], rounds);
+
+		printf("%s: many over one %.3f (%.3f to %.3f)\n", pair ? "single" : "full", median,
+		       ratios[pair][0], ratios[pair][rounds - 1]);
 	}
+}
+
+static int fail(void)
+{
+	fprintf(stderr, "synod-path-sessions: commands were not done\n");
+	return 1;
 }
 
 static int run(void)
@@ -188,16 +182,16 @@ static int run(void)
 
 	synod_path_begin();
 	if (open_sessions())
-		return -1;
+		return fail();
 	for (uint32_t which = 0; which < CASES; which++) /* a warm-up */
 		if (run_case(which, &ignored))
-			return -1;
+			return fail();
 	for (uint32_t round = 0; round < rounds; round++)
 		for (uint32_t k = 0; k < CASES; k++) {
 			uint32_t which = round % 2 ? CASES - 1 - k : k;
 
 			if (run_case(which, &ns[which][round]))
-				return -1;
+				return fail();
 		}
 	report();
 	return 0;
@@ -223,7 +217,6 @@ static int parse(int argc, char **argv)
 int main(int argc, char **argv)
 {
 	const struct synod_apply_limits limits = synod_apply_limits(SYNOD_SESSIONS_MAX, WINDOW);
-	int failed;
 
 	if (parse(argc, argv)) {
 		fprintf(stderr,
@@ -232,15 +225,5 @@ int main(int argc, char **argv)
 			SYNOD_SESSIONS_MAX, ROUNDS_MAX, BATCHES_MAX / CASES);
 		return 2;
 	}
-	if (synod_path_eal() != 0) {
-		fprintf(stderr, "synod-path-sessions: DPDK's EAL did not start\n");
-		return 1;
-	}
-	synod_path_make(&limits);
-	failed = run();
-	if (failed)
-		fprintf(stderr, "synod-path-sessions: commands were not done\n");
-	synod_path_free();
-	rte_eal_cleanup();
-	return failed != 0;
+	return synod_path_program("synod-path-sessions", &limits, run);
 }

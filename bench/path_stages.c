@@ -15,7 +15,6 @@
 #include "bench/path.h"
 
 #include <rte_cycles.h>
-#include <rte_eal.h>
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -85,19 +84,6 @@ static int run_round(uint32_t round)
 	return 0;
 }
 
-static int compare(const void *left, const void *right)
-{
-	double difference = *(const double *)left - *(const double *)right;
-
-	return difference < 0 ? -1 : difference > 0;
-}
-
-static double median(double *values)
-{
-	qsort(values, rounds, sizeof(*values), compare);
-	return values[rounds / 2];
-}
-
 static void report(void)
 {
 	static const char *const roles[ROLES] = { "follower", "leader" };
@@ -106,10 +92,10 @@ static void report(void)
 	       commands_of_a_batch(), payload, rounds);
 	for (int role = ROLES - 1; role >= 0; role--) {
 		double slowest = 0;
-		double sum = median(ns[role][STAGES]);
+		double sum = synod_path_median(ns[role][STAGES], rounds);
 
 		for (uint32_t stage = 0; stage < STAGES; stage++) {
-			double each = median(ns[role][stage]);
+			double each = synod_path_median(ns[role][stage], rounds);
 
 			printf("%-9s %-8s %7.1f ns a command, alone on a core %6.2f million/s\n",
 			       roles[role], stages[stage], each, 1e3 / each);
@@ -155,7 +141,6 @@ static int run(void)
 int main(int argc, char **argv)
 {
 	const struct synod_apply_limits limits = synod_apply_limits(8, SYNOD_SESSION_WINDOW_MAX);
-	int failed;
 
 	if (parse(argc, argv)) {
 		fprintf(stderr,
@@ -164,13 +149,5 @@ int main(int argc, char **argv)
 			ROUNDS_MAX, PAYLOAD_MAX, BATCHES_MAX);
 		return 2;
 	}
-	if (synod_path_eal() != 0) {
-		fprintf(stderr, "synod-path-stages: DPDK's EAL did not start\n");
-		return 1;
-	}
-	synod_path_make(&limits);
-	failed = run();
-	synod_path_free();
-	rte_eal_cleanup();
-	return failed;
+	return synod_path_program("synod-path-stages", &limits, run);
 }
