@@ -358,6 +358,18 @@ enum sim_halt sim_journal_look(struct sim *sim, const struct sim_replica *replic
 }
 
 /*
+ * A group that was under way and never came to the medium, though one behind it did: it shows as
+ * corrupt where the one before it cannot be read either, or the log would end there.
+ */
+static int is_lost(const struct synod_journal_recovery *found, uint64_t group)
+{
+	for (uint32_t i = 0; i < found->faults && i < SYNOD_JOURNAL_FAULTS_MAX; i++)
+		if (found->faulty[i].group_first < group && group <= found->faulty[i].group_last)
+			return 1;
+	return 0;
+}
+
+/*
  * I4, I13: what was durable is what was found, no less; what was under way when the replica stopped
  * and survived counts from now on.
  */
@@ -373,9 +385,14 @@ static void take_found(struct sim *sim, struct sim_replica *replica)
 		  "I13: replica %u found groups up to %llu, the last ever written is %llu",
 		  replica->id, (unsigned long long)found->group_last,
 		  (unsigned long long)disk->groups_last);
-	while (disk->group_last < found->group_last)
-		sim_disk_take_group(sim, replica,
-				    disk->image + disk->groups[disk->group_last + 1].offset);
+	while (disk->group_last < found->group_last) {
+		if (is_lost(found, disk->group_last + 1))
+			disk->group_last++;
+		else
+			sim_disk_take_group(sim, replica,
+					    disk->image +
+						    disk->groups[disk->group_last + 1].offset);
+	}
 	sim_check(sim, found->snapshot_slot >= disk->snapshot_slot,
 		  "I15: replica %u finds the snapshot of slot %llu, durable was that of %llu",
 		  replica->id, (unsigned long long)found->snapshot_slot,
