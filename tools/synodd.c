@@ -163,6 +163,12 @@ static void say_opened(uint32_t id, const struct synod_config *config,
 			"synodd %" PRIu32 ": the journal is mended, %" PRIu64
 			" slots of it repaired\n",
 			id, opened->slots_repaired);
+	if (opened->slots_covered)
+		fprintf(stderr,
+			"synodd %" PRIu32 ": %" PRIu64
+			" of them, which nobody's log holds any more, by a snapshot of replica "
+			"%" PRIu32 "\n",
+			id, opened->slots_covered, opened->covered_from);
 	fprintf(stderr,
 		"synodd %" PRIu32 ": %" PRIu64 " MiB of journal read in %.1f ms, %" PRIu64
 		" slots replayed (position %" PRIu64 ") in %.1f ms, %" PRIu64

@@ -16,6 +16,8 @@ struct synod_replica {
 	struct synod_journal_recovery recovery;
 	struct synod_mending mending; /* slots_count > 0: the journal is to be mended first */
 	uint64_t slots_repaired;      /* in mendings before this one */
+	uint64_t slots_covered;	      /* of those: by a peer's snapshot */
+	uint32_t covered_from;	      /* that peer */
 	struct synod_counters journal_counters;
 	struct synod_counters net_counters;
 	struct rte_mempool *mbufs;

@@ -87,6 +87,8 @@ static int open_journal(struct synod_replica *replica, struct synod_replica_open
 	opened->defer_taskrun = status.defer_taskrun;
 	opened->slots_faulty = replica->mending.slots_count;
 	opened->slots_repaired = replica->slots_repaired;
+	opened->slots_covered = replica->slots_covered;
+	opened->covered_from = replica->covered_from;
 	opened->torn_bytes_at = replica->recovery.torn.reason ? replica->recovery.offset_tail : 0;
 	return 0;
 }
@@ -222,7 +224,7 @@ static int make_pipeline(struct synod_replica *replica, char *error, size_t erro
 		.net = synod_host_net_port(replica),
 		.journal = synod_journal_port(replica->journal),
 		.positions = replica->positions,
-		.image = replica->mending.slots_count ? NULL : replica->image,
+		.image = replica->image,
 		.image_room = replica->image_room,
 		.mbufs = replica->mbufs,
 		.header_mbufs = replica->header_mbufs,
@@ -317,7 +319,10 @@ int synod_replica_resume(struct synod_replica *replica, struct synod_replica_ope
 	int failed;
 
 	synod_assert(synod_pipeline_mended(replica->pipeline));
-	replica->slots_repaired += replica->mending.repaired;
+	replica->slots_repaired += replica->mending.repaired + replica->mending.covered;
+	replica->slots_covered += replica->mending.covered;
+	if (replica->mending.covered)
+		replica->covered_from = replica->mending.covered_from;
 	synod_pipeline_destroy(replica->pipeline);
 	replica->pipeline = NULL;
 	synod_journal_close(replica->journal);

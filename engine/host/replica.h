@@ -45,6 +45,9 @@ struct synod_replica_opened {
 	 * told). 0: none. */
 	uint64_t slots_faulty;
 	uint64_t slots_repaired; /* before this opening, by the same process */
+	uint64_t slots_covered;	 /* of those, by a snapshot of the replica covered_from */
+	uint32_t covered_from;
+	uint32_t reserved;
 	uint64_t torn_bytes_at; /* offset of a torn tail that was dropped; 0: the log ended clean */
 	char durability[160];	/* "o_direct+rwf_dsync on ext4, /dev/vda, …": what was obtained */
 	uint32_t forgetful;	/* 1: durability none: what it promised does not outlive it */

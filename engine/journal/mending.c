@@ -98,9 +98,24 @@ void synod_mending_begin(struct synod_mending *mending, uint32_t replica, uint32
 		mending->peer = peer_after(mending, replica);
 }
 
-static int is_open(const struct synod_mending_slot *slot)
+/* No value of it has come, and no snapshot stands for it. */
+static int is_open(const struct synod_mending *mending, uint32_t at)
 {
-	return slot->ticket == 0;
+	synod_assert_cmp(at, <, mending->slots_count);
+	return mending->slots[at].ticket == 0 && mending->slots[at].slot > mending->covered_through;
+}
+
+static int has_all(const struct synod_mending *mending)
+{
+	synod_assert_cmp(mending->taken + mending->covered, <=, mending->slots_count);
+	return mending->taken + mending->covered == mending->slots_count;
+}
+
+static void pass_closed(struct synod_mending *mending)
+{
+	while (mending->first_open < mending->slots_count && !is_open(mending, mending->first_open))
+		mending->first_open++;
+	synod_assert_implies(mending->first_open == mending->slots_count, has_all(mending));
 }
 
 /* The next slots in a row without a value, from there on and round. */
@@ -108,18 +123,18 @@ static void choose_run(struct synod_mending *mending, uint32_t from)
 {
 	uint32_t at = from;
 
-	synod_assert_cmp(mending->taken, <, mending->slots_count);
+	synod_assert(!has_all(mending));
 	for (uint32_t i = 0; i < mending->slots_count; i++, at++) {
 		if (at >= mending->slots_count)
 			at = 0;
-		if (is_open(&mending->slots[at]))
+		if (is_open(mending, at))
 			break;
 	}
-	synod_assert(is_open(&mending->slots[at]));
+	synod_assert(is_open(mending, at));
 	mending->run_begin = at;
 	do
 		at++;
-	while (at < mending->slots_count && is_open(&mending->slots[at]) &&
+	while (at < mending->slots_count && is_open(mending, at) &&
 	       mending->slots[at].slot == mending->slots[at - 1].slot + 1 &&
 	       at - mending->run_begin < SYNOD_MENDING_BURST);
 	mending->run_end = at;
@@ -130,7 +145,7 @@ static void choose_run(struct synod_mending *mending, uint32_t from)
 static int is_answered(const struct synod_mending *mending)
 {
 	for (uint32_t at = mending->run_begin; at < mending->run_end; at++)
-		if (is_open(&mending->slots[at]))
+		if (is_open(mending, at))
 			return 0;
 	return 1;
 }
@@ -138,9 +153,7 @@ static int is_answered(const struct synod_mending *mending)
 int synod_mending_ask(struct synod_mending *mending, uint64_t now_ns,
 		      struct synod_mending_question *question)
 {
-	synod_assert_cmp(mending->taken, <=, mending->slots_count);
-	if (mending->replicas < 2 || mending->taken == mending->slots_count ||
-	    now_ns < mending->ask_ns)
+	if (mending->replicas < 2 || has_all(mending) || now_ns < mending->ask_ns)
 		return 0;
 	if (mending->hopeless) {
 		/* The others are to hear of it too. */
@@ -167,7 +180,17 @@ int synod_mending_ask(struct synod_mending *mending, uint64_t now_ns,
 uint64_t synod_mending_deadline_ns(const struct synod_mending *mending)
 {
 	synod_assert_cmp(mending->repaired, <=, mending->taken);
-	return mending->taken == mending->slots_count ? UINT64_MAX : mending->ask_ns;
+	return has_all(mending) ? UINT64_MAX : mending->ask_ns;
+}
+
+/* One of these slots is here now. */
+static void hope_again(struct synod_mending *mending, uint64_t first, uint64_t last)
+{
+	synod_assert_cmp(first, <=, last);
+	if (mending->hopeless < first || mending->hopeless > last)
+		return;
+	mending->hopeless = 0;
+	mending->hopeless_rounds = 0;
 }
 
 uint32_t synod_mending_learn(struct synod_mending *mending, uint64_t slot, uint32_t from,
@@ -177,22 +200,42 @@ uint32_t synod_mending_learn(struct synod_mending *mending, uint64_t slot, uint3
 	struct synod_mending_slot *wanted = &mending->slots[at];
 
 	synod_assert(others(mending) >> from & 1);
-	if (at == mending->slots_count || wanted->slot != slot || !is_open(wanted))
+	if (at == mending->slots_count || wanted->slot != slot || !is_open(mending, at))
 		return 0;
 	synod_assert_cmp(mending->taken, <, mending->slots_count);
 	mending->order[mending->taken] = at;
 	wanted->ticket = ++mending->taken;
 	wanted->from = from;
-	if (slot == mending->hopeless) {
-		mending->hopeless = 0;
-		mending->hopeless_rounds = 0;
-	}
+	pass_closed(mending);
+	hope_again(mending, slot, slot);
 	if (is_answered(mending)) {
 		mending->ask_ns = mending->asked_ns + mending->retransmit_ns / SYNOD_MENDING_PACES;
 		if (mending->ask_ns < now_ns)
 			mending->ask_ns = now_ns;
 	}
 	return wanted->ticket;
+}
+
+void synod_mending_cover(struct synod_mending *mending, uint64_t slot, uint32_t from)
+{
+	synod_assert(others(mending) >> from & 1);
+	if (slot <= mending->covered_through)
+		return;
+	for (uint32_t at = mending->first_open;
+	     at < mending->slots_count && mending->slots[at].slot <= slot; at++)
+		mending->covered += (uint32_t)is_open(mending, at);
+	mending->covered_through = slot;
+	mending->covered_from = from;
+	pass_closed(mending);
+	hope_again(mending, 1, slot);
+}
+
+uint64_t synod_mending_has_through(const struct synod_mending *mending)
+{
+	synod_assert_cmp(mending->first_open, <=, mending->slots_count);
+	return mending->first_open < mending->slots_count
+		       ? mending->slots[mending->first_open].slot - 1
+		       : UINT64_MAX;
 }
 
 void synod_mending_lacks(struct synod_mending *mending, uint32_t from, uint64_t slot,
@@ -221,7 +264,7 @@ static void look_for_hopeless(struct synod_mending *mending, uint64_t now_ns)
 	for (uint32_t at = 0; at < mending->slots_count; at++) {
 		struct synod_mending_slot *slot = &mending->slots[at];
 
-		if (!is_open(slot) || slot->faulty != others(mending) ||
+		if (!is_open(mending, at) || slot->faulty != others(mending) ||
 		    (mending->hopeless && mending->hopeless != slot->slot))
 			continue;
 		mending->hopeless_rounds = mending->hopeless ? 2 : 1;
@@ -238,7 +281,7 @@ enum synod_mending_state synod_mending_state(struct synod_mending *mending, uint
 		mending->retransmit_ns * SYNOD_MENDING_LINGER * (mending->replicas - 1);
 
 	synod_assert_cmp(mending->repaired, <=, mending->taken);
-	if (mending->repaired == mending->slots_count)
+	if (mending->repaired + mending->covered == mending->slots_count)
 		return SYNOD_MENDING_DONE;
 	if (mending->replicas < 2) {
 		mending->hopeless = mending->slots[0].slot; /* there is nobody to ask */

@@ -10,6 +10,7 @@
  * each as chosen, and once all are durable the journal says what it must again. A chosen value
  * stands for every vote for its slot. A question marked FAULTY is an answer too: who asks so has
  * no copy to give. Where all others lack a slot in the same way nobody can give it: HOPELESS.
+ * Slots that the others have trimmed come as a snapshot, which stands for all up to its own.
  *
  * Between two questions there is a pace, and a question asks for a burst of slots at most: what
  * mending takes from those who serve is bounded.
@@ -68,8 +69,14 @@ struct synod_mending {
 	uint64_t hopeless_ns;
 	uint32_t hopeless_rounds;
 
-	uint32_t taken;	   /* how many have a ticket; the last ticket */
-	uint32_t repaired; /* how many of the tickets are durable */
+	/* A snapshot that is durable here stands for all slots up to this. */
+	uint64_t covered_through;
+	uint32_t covered; /* how many faulty slots it stands for, that have no ticket */
+	uint32_t covered_from;
+
+	uint32_t first_open; /* all before it have a value, or are covered */
+	uint32_t taken;	     /* how many have a ticket; the last ticket */
+	uint32_t repaired;   /* how many of the tickets are durable */
 	uint32_t slots_count;
 	struct synod_mending_slot slots[SYNOD_MENDING_SLOTS_MAX]; /* ascending */
 	uint32_t order[SYNOD_MENDING_SLOTS_MAX]; /* ticket t is of slots[order[t - 1]] */
@@ -113,6 +120,12 @@ void synod_mending_lacks(struct synod_mending *mending, uint32_t from, uint64_t 
 
 /* Every write up to that ticket is durable. */
 void synod_mending_durable(struct synod_mending *mending, uint64_t ticket);
+
+/* A snapshot up to that slot, from that peer, is durable. Slots that it stands for are repaired. */
+void synod_mending_cover(struct synod_mending *mending, uint64_t slot, uint32_t from);
+
+/* A snapshot is wanted if it goes beyond this. UINT64_MAX: nothing is lacked any more. */
+uint64_t synod_mending_has_through(const struct synod_mending *mending);
 
 enum synod_mending_state synod_mending_state(struct synod_mending *mending, uint64_t now_ns);
 

@@ -2,8 +2,10 @@
 /*
  * Order's place while the journal is mended (engine/journal/mending.h; engine/DESIGN.md, 18): no
  * core runs, so nothing that binds can be said. Asks peers for the chosen values of faulty slots,
- * has them written, and tells peers of slots that are whole here. When all are durable it says so,
- * and whoever holds the replica opens the journal again, which then is like any other.
+ * has them written, and tells peers of slots that are whole here. Slots that peers have trimmed
+ * come with a snapshot, which the journal stage receives as ever (transfer.c), though nothing loads
+ * it yet. When all is durable it says so, and whoever holds the replica opens the journal again,
+ * which then is like any other.
  */
 #include "engine/pipeline/pipeline.h"
 
@@ -17,7 +19,7 @@ void synod_pipeline_mend(struct synod_pipeline *p, struct synod_mending *mending
 	struct synod_published *out = &p->published;
 
 	synod_assert(mending->slots_count > 0 && !p->mending);
-	synod_assert(p->config.standing == SYNOD_STANDING_MENDING && !p->config.image);
+	synod_assert(p->config.standing == SYNOD_STANDING_MENDING);
 	p->started_ns = now_ns;
 	p->mending = mending;
 	synod_mending_begin(mending, p->config.replica, p->config.replicas,
@@ -27,6 +29,8 @@ void synod_pipeline_mend(struct synod_pipeline *p, struct synod_mending *mending
 	synod_count(&p->order.counters, SYNOD_SLOTS_FAULTY, mending->slots_count);
 	atomic_store_explicit(&out->standing, SYNOD_STANDING_MENDING, memory_order_relaxed);
 	atomic_store_explicit(&out->slot_chosen, mending->chosen_through, memory_order_relaxed);
+	atomic_store_explicit(&out->mending_has_through, synod_mending_has_through(mending),
+			      memory_order_relaxed);
 	atomic_store_explicit(&out->journal_room, p->config.journal.room(p->config.journal.context),
 			      memory_order_relaxed);
 }
@@ -145,10 +149,29 @@ static int take_progress(struct synod_pipeline *p)
 	return 1;
 }
 
+/* A snapshot that has come counts once it is durable. And the journal stage is told what is lacked
+ * still. */
+static int take_snapshot(struct synod_pipeline *p)
+{
+	struct synod_published *out = &p->published;
+	/* P6: acquire; pairs with R6 in transfer.c: who sent it. */
+	uint64_t slot = atomic_load_explicit(&out->snapshot_received, memory_order_acquire);
+	int news = slot > p->mending->covered_through;
+
+	if (news)
+		synod_mending_cover(
+			p->mending, slot,
+			atomic_load_explicit(&out->snapshot_from, memory_order_relaxed));
+	/* Relaxed: a hint; what is received in vain does no harm. */
+	atomic_store_explicit(&out->mending_has_through, synod_mending_has_through(p->mending),
+			      memory_order_relaxed);
+	return news;
+}
+
 int synod_mending_poll(struct synod_pipeline *p, uint64_t now_ns)
 {
 	struct synod_mending_question question;
-	int work = take_progress(p);
+	int work = take_progress(p) + take_snapshot(p);
 
 	for (int i = 0; i < SYNOD_PIPELINE_BURST && has_room(p); i++) {
 		void *found;

@@ -243,6 +243,11 @@ struct synod_published {
 	_Atomic uint64_t remembered; /* journal -> ingress: notes of peers' disks, durable */
 	_Atomic uint64_t slots_repaired; /* order (mending) -> host: how many are durable */
 	_Atomic uint32_t mended;	 /* order (mending) -> host: 1: all of them */
+	/* While the journal is mended. order -> journal: only a snapshot beyond this is wanted. */
+	_Atomic uint64_t mending_has_through;
+	/* journal -> order: one up to that slot, from that replica, is durable. P6, R6. */
+	_Atomic uint64_t snapshot_received;
+	_Atomic uint32_t snapshot_from; /* set before snapshot_received */
 	/* journal, ingress (-ESTALE), order (-EBADMSG: mending is hopeless) -> all: 0, or -errno:
 	 * the replica stops */
 	_Alignas(64) _Atomic int failed;
@@ -322,9 +327,9 @@ int synod_pipeline_recover_slot(struct synod_pipeline *pipeline,
 	__attribute__((warn_unused_result));
 
 /*
- * Instead of recovery, where the journal is to be mended first: config.standing is MENDING and
- * there is no image. No core runs; once mended, destroy it, open the journal again and create
- * another. mending is the caller's, and not to be touched before that.
+ * Instead of recovery, where the journal is to be mended first: config.standing is MENDING. No core
+ * runs, and a snapshot that is received is not loaded; once mended, destroy it, open the journal
+ * again and create another. mending is the caller's, and not to be touched before that.
  */
 void synod_pipeline_mend(struct synod_pipeline *pipeline, struct synod_mending *mending,
 			 uint64_t now_ns);

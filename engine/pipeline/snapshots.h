@@ -7,6 +7,7 @@
  *     taking      IDLE ─ the journal wants one ─► SAVING (apply) ─► WRITING ─ durable ─► IDLE
  *     receiving   IDLE ─ offered, not behind no more ... whole ─► WRITING_RECEIVED ─ durable ─►
  *                 LOADING (apply) ─► IDLE, and order tells the core: INSTALLED
+ *                 (while the journal is mended: IDLE, and order's place is told)
  *
  * What has come of one that is being received is put away as it comes. Who starts with half of one
  * waits in IDLE for it to be offered again; if a snapshot is to be taken meanwhile, it is given up.
@@ -53,7 +54,9 @@ struct synod_transfer {
 	uint32_t refused;  /* 1: the last one was larger than the journal has room for */
 	uint64_t look_ns;  /* next look at what the journal wants */
 	uint64_t short_ns; /* not before this for want of room alone */
-	uint64_t kept;	   /* 1: the journal was told of what is being received */
+	uint32_t from;	   /* who sent the last one that was received */
+	uint32_t reserved;
+	uint64_t kept; /* 1: the journal was told of what is being received */
 	struct synod_fetch fetch;
 	struct synod_fetch_server server;
 };

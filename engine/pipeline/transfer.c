@@ -126,6 +126,25 @@ static int write_saved(struct synod_pipeline *p, uint64_t now_ns)
 	return 0;
 }
 
+/* Nothing runs that could load it: the next opening of the journal does. */
+static void tell_mending(struct synod_pipeline *p)
+{
+	struct synod_published *out = &p->published;
+
+	atomic_store_explicit(&out->snapshot_from, p->journal.transfer.from, memory_order_relaxed);
+	/* R6: release; pairs with P6 in mending.c: who sent it. */
+	atomic_store_explicit(&out->snapshot_received, p->image.slot, memory_order_release);
+	p->journal.transfer.phase = SYNOD_TRANSFER_IDLE;
+}
+
+/* Only a snapshot beyond this is wanted. Relaxed: what is received in vain does no harm. */
+static uint64_t has_through(struct synod_pipeline *p)
+{
+	return atomic_load_explicit(p->mending ? &p->published.mending_has_through
+					       : &p->published.slot_chosen,
+				    memory_order_relaxed);
+}
+
 /* Goes on with what is under way. Returns 0, or -errno: the replica is to stop. */
 static int go_on(struct synod_pipeline *p, uint64_t now_ns)
 {
@@ -143,7 +162,11 @@ static int go_on(struct synod_pipeline *p, uint64_t now_ns)
 		return 0;
 	case SYNOD_TRANSFER_WRITING_RECEIVED:
 		/* Durable, and named by the superblock: what is told from now on may rest on it. */
-		if (!port->snapshot_busy(port->context))
+		if (port->snapshot_busy(port->context))
+			return 0;
+		if (p->mending)
+			tell_mending(p);
+		else
 			lend(p, SYNOD_IMAGE_LOAD, SYNOD_TRANSFER_LOADING);
 		return 0;
 	case SYNOD_TRANSFER_LOADING:
@@ -154,7 +177,7 @@ static int go_on(struct synod_pipeline *p, uint64_t now_ns)
 	default:
 		if ((synod_fetch_is_receiving(&transfer->fetch) &&
 		     !synod_fetch_is_waiting(&transfer->fetch)) ||
-		    !is_due(p, now_ns) || !has_news(p))
+		    p->mending || !is_due(p, now_ns) || !has_news(p))
 			return 0;
 		/* Half a snapshot that nobody offers any more is not worth a full log. */
 		synod_fetch_end(&transfer->fetch);
@@ -264,6 +287,7 @@ static int write_received(struct synod_pipeline *p)
 	const struct synod_journal_port *port = &p->config.journal;
 	struct synod_transfer *transfer = &p->journal.transfer;
 	const struct synod_fetch_image image = transfer->fetch.image;
+	const uint32_t from = transfer->fetch.from;
 	uint64_t slot, position;
 	int error;
 
@@ -275,6 +299,7 @@ static int write_received(struct synod_pipeline *p)
 	}
 	p->image.slot = image.slot;
 	p->image.size = image.total;
+	transfer->from = from;
 	if (image.slot <= port->snapshot(port->context).slot)
 		return 0;
 	error = port->snapshot_write_foreign(port->context, image.slot, p->image.bytes,
@@ -303,9 +328,7 @@ static int take_piece(struct synod_pipeline *p, const struct synod_item *item, u
 
 	if (transfer->phase != SYNOD_TRANSFER_IDLE)
 		return 0; /* the buffer is in use */
-	verdict = synod_fetch_take(
-		&transfer->fetch, &piece,
-		atomic_load_explicit(&p->published.slot_chosen, memory_order_relaxed), now_ns);
+	verdict = synod_fetch_take(&transfer->fetch, &piece, has_through(p), now_ns);
 	if (verdict == SYNOD_FETCH_WRONG)
 		synod_count(&p->journal.counters, SYNOD_SNAPSHOTS_WRONG, 1);
 	if (verdict == SYNOD_FETCH_RESUMED)
@@ -354,9 +377,7 @@ int synod_transfer_poll(struct synod_pipeline *p, uint64_t now_ns)
 	if (error)
 		return error;
 	if (transfer->phase == SYNOD_TRANSFER_IDLE &&
-	    synod_fetch_poll(&transfer->fetch,
-			     atomic_load_explicit(&p->published.slot_chosen, memory_order_relaxed),
-			     now_ns, &question))
+	    synod_fetch_poll(&transfer->fetch, has_through(p), now_ns, &question))
 		ask(p, &question);
 	if (transfer->kept && !synod_fetch_is_receiving(&transfer->fetch))
 		keep_no_more(p);

@@ -53,8 +53,9 @@ enum {
 	X(HISTORIES, "histories", 20)          \
 	X(TURNS, "turns_of_a_ring", 20)        \
 	X(SNAPSHOTS, "snapshots", 100)         \
-	X(INSTALLED, "snapshots_installed", 4) \
+	X(INSTALLED, "snapshots_installed", 2) \
 	X(RESUMED, "snapshots_resumed", 0)     \
+	X(COVERED, "mended_by_snapshot", 0)    \
 	X(VOUCHED, "vouched_for", 50)
 
 enum sim_traffic {
@@ -192,6 +193,8 @@ void sim_snapshot_take(struct sim *sim, struct sim_replica *replica);
 /* At start: what the journal's says, if there is one. */
 void sim_snapshot_load(struct sim *sim, struct sim_replica *replica);
 void sim_snapshot_offer(struct sim *sim, struct sim_replica *replica, uint32_t to);
+/* Its process's memory is gone. */
+void sim_snapshot_forget(const struct sim_replica *replica);
 void sim_snapshot_arrived(struct sim *sim, struct sim_replica *replica);
 /* Another's is durable here: it takes the place of all that is behind. */
 void sim_snapshot_install(struct sim *sim, struct sim_replica *replica);

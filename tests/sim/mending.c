@@ -101,13 +101,14 @@ int sim_mending_idle(struct sim_replica *replica)
 int sim_mending_start(struct sim *sim, struct sim_replica *replica, int calm)
 {
 	/* Or its operator comes first, with `synod repair`. (Who mends says no HELLO: lives.c.) */
-	if (sim->params.ring || sim->params.lives || sim_below(sim, 4) == 0 || !plan(replica) ||
+	if (sim->params.lives || sim_below(sim, 4) == 0 || !plan(replica) ||
 	    sim_journal_mend(sim, replica, calm) != SIM_HALT_NONE)
 		return 0;
 	replica->mends = 1;
 	replica->durable_scheduled = 0;
 	replica->journal_scheduled = 0;
 	replica->installing = 0;
+	sim_snapshot_forget(replica);
 	replica->chosen_last = replica->mending->chosen_through;
 	replica->tick_at = UINT64_MAX;
 	synod_mending_begin(replica->mending, replica->id, sim->params.replicas,
@@ -153,6 +154,23 @@ void sim_mending_message(struct sim *sim, struct sim_replica *replica,
 				sim_replica_read_done(sim, replica, message->slot + i,
 						      message->from);
 	}
+	turn(sim, replica);
+}
+
+uint64_t sim_mending_has_through(const struct sim_replica *replica)
+{
+	return synod_mending_has_through(replica->mending);
+}
+
+void sim_mending_cover(struct sim *sim, struct sim_replica *replica, uint64_t slot, uint32_t from)
+{
+	const uint32_t before = replica->mending->covered;
+
+	synod_mending_cover(replica->mending, slot, from);
+	if (replica->mending->covered > before)
+		sim_done(sim, SIM_TRAFFIC_COVERED);
+	sim_tell(sim, "%u mends with the snapshot of slot %llu", replica->id,
+		 (unsigned long long)slot);
 	turn(sim, replica);
 }
 

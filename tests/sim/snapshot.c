@@ -27,6 +27,7 @@ static struct {
 	uint64_t slot;
 	uint64_t size;
 	uint32_t checksum;
+	uint32_t from;
 } sent[SYNOD_REPLICAS_MAX + 1];
 
 /* What a replica is receiving: its process's memory, with the image. */
@@ -42,6 +43,13 @@ static struct {
 	struct synod_fetch_image of;
 	uint64_t through; /* bytes */
 } came[SYNOD_REPLICAS_MAX + 1];
+
+static uint32_t installing_from[SYNOD_REPLICAS_MAX + 1];
+
+void sim_snapshot_forget(const struct sim_replica *replica)
+{
+	receiving[replica->id].of.slot = 0;
+}
 
 void sim_snapshot_reset(void)
 {
@@ -166,6 +174,7 @@ void sim_snapshot_offer(struct sim *sim, struct sim_replica *replica, uint32_t t
 	sent[to].slot = snapshot->slot_settled;
 	sent[to].size = snapshot->size_settled;
 	sent[to].checksum = snapshot->checksum_settled;
+	sent[to].from = replica->id;
 	/* At its end, where no half of it is: pieces that are taken are as they were sent. */
 	if (sim->phase == SIM_SAFETY && sim_below(sim, 4) == 0)
 		sent[to].bytes[sent[to].size - 1 - sim_below(sim, 8)] ^= 4;
@@ -225,10 +234,12 @@ void sim_snapshot_arrived(struct sim *sim, struct sim_replica *replica)
 	const uint64_t size = sent[id].size;
 
 	/* Some of it may have reached the disk: one more crash is well spent here. */
-	if (replica->up && receiving[id].of.slot && sim->phase == SIM_SAFETY &&
-	    sim_below(sim, 4) == 0)
+	if ((replica->up || replica->mends) && receiving[id].of.slot && sim->phase == SIM_SAFETY &&
+	    sim_below(sim, 4) == 0) {
+		replica->mends = 0;
 		sim_replica_crash(sim, replica);
-	if (!replica->up || replica->paused_until > sim->now) {
+	}
+	if ((!replica->up && !replica->mends) || replica->paused_until > sim->now) {
 		receiving[id].waiting = 1;
 		if (sim_below(sim, 8)) {
 			/* Whoever sent it has it still. */
@@ -238,10 +249,13 @@ void sim_snapshot_arrived(struct sim *sim, struct sim_replica *replica)
 		sent[id].slot = 0;
 		return;
 	}
-	if (replica->installing || synod_writer_snapshot_busy(writer) || slot <= replica->applied ||
+	if (replica->installing || synod_writer_snapshot_busy(writer) ||
+	    slot <= (replica->mends ? sim_mending_has_through(replica) : replica->applied) ||
 	    slot <= writer->superblock.want.snapshot_slot) {
 		give_up(replica);
 		sent[id].slot = 0;
+		if (replica->up) /* it may have waited for the image */
+			sim_snapshot_take(sim, replica);
 		return;
 	}
 	if (!receive(sim, replica)) {
@@ -251,11 +265,14 @@ void sim_snapshot_arrived(struct sim *sim, struct sim_replica *replica)
 	sent[id].slot = 0;
 	if (synod_crc32c(images[id], size) != sent[id].checksum) {
 		give_up(replica);
+		if (replica->up)
+			sim_snapshot_take(sim, replica);
 		return;
 	}
 	sim_check(sim, synod_writer_snapshot_foreign(writer, slot, images[id], size) == 0,
 		  "replica %u cannot write another's snapshot", id);
 	receiving[id].of.slot = 0;
+	installing_from[id] = sent[id].from;
 	replica->installing = slot;
 	replica->installing_size = size;
 	sim_tell(sim, "%u takes the snapshot of slot %llu", id, (unsigned long long)slot);
@@ -273,6 +290,10 @@ void sim_snapshot_install(struct sim *sim, struct sim_replica *replica)
 		  "replica %u: the snapshot that is settled is of slot %llu", replica->id,
 		  (unsigned long long)writer->snapshot.slot_settled);
 	replica->installing = 0;
+	if (replica->mends) {
+		sim_mending_cover(sim, replica, event.slot, installing_from[replica->id]);
+		return; /* the next start loads it */
+	}
 	if (event.slot <= replica->applied)
 		return; /* caught up by the log meanwhile */
 	load(sim, replica, images[replica->id], replica->installing_size, event.slot);

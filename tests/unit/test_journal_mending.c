@@ -198,6 +198,58 @@ static void hope_is_given_up_only_when_all_say_twice_that_they_lack_it(void **st
 	assert_int_equal(synod_mending_state(&mending, 3 * linger_ns), SYNOD_MENDING_ASKS);
 }
 
+static void a_snapshot_stands_for_all_slots_up_to_its_own(void **state)
+{
+	struct synod_mending_question question;
+
+	(void)state;
+	plan(10, 40);
+	assert_int_equal(synod_mending_has_through(&mending), 9);
+	assert_int_equal(synod_mending_learn(&mending, 10, 2, 0), 1);
+	assert_int_equal(synod_mending_learn(&mending, 12, 2, 0), 2);
+	assert_int_equal(synod_mending_has_through(&mending), 10);
+	synod_mending_cover(&mending, 10, 3); /* nothing that was lacked */
+	assert_int_equal(mending.covered, 0);
+	synod_mending_cover(&mending, 38, 3);
+	assert_int_equal(mending.covered, 27); /* 11, and 13 to 38 */
+	assert_int_equal(mending.covered_from, 3);
+	assert_int_equal(synod_mending_has_through(&mending), 38);
+	synod_mending_cover(&mending, 20, 2); /* an older one says no more */
+	assert_int_equal(mending.covered, 27);
+	assert_int_equal(mending.covered_from, 3);
+	assert_int_equal(synod_mending_learn(&mending, 30, 2, 0), 0);
+	question = asked(RETRANSMIT_NS);
+	assert_int_equal(question.slot, 39);
+	assert_int_equal(question.count, 2);
+	/* It is no record: nobody is told of these slots from the log. */
+	assert_int_equal(synod_mending_vouches(&mending, 11), 0);
+
+	/* Done when the writes under way are durable too. */
+	synod_mending_cover(&mending, 60, 2);
+	assert_int_equal(synod_mending_has_through(&mending), UINT64_MAX);
+	assert_int_equal(synod_mending_ask(&mending, 9 * RETRANSMIT_NS, &question), 0);
+	assert_int_equal(synod_mending_state(&mending, 9 * RETRANSMIT_NS), SYNOD_MENDING_ASKS);
+	synod_mending_durable(&mending, 2);
+	assert_int_equal(synod_mending_state(&mending, 9 * RETRANSMIT_NS), SYNOD_MENDING_DONE);
+}
+
+static void a_snapshot_gives_hope_again(void **state)
+{
+	(void)state;
+	plan(10, 11);
+	for (int i = 0; i < 2; i++) {
+		synod_mending_lacks(&mending, 2, 10, 2);
+		synod_mending_lacks(&mending, 3, 10, 2);
+		assert_int_equal(synod_mending_state(&mending, 0), SYNOD_MENDING_ASKS);
+	}
+	synod_mending_cover(&mending, 10, 3);
+	assert_int_equal(synod_mending_state(&mending, UINT64_C(1000) * RETRANSMIT_NS),
+			 SYNOD_MENDING_ASKS);
+	assert_int_equal(synod_mending_learn(&mending, 11, 3, 0), 1);
+	synod_mending_durable(&mending, 1);
+	assert_int_equal(synod_mending_state(&mending, 0), SYNOD_MENDING_DONE);
+}
+
 static void alone_there_is_nobody_to_ask(void **state)
 {
 	const struct synod_journal_recovery recovery = found(60, 0, 10, 10);
@@ -299,6 +351,8 @@ int main(void)
 		cmocka_unit_test(asks_in_turn_and_keeps_its_pace),
 		cmocka_unit_test(is_done_when_all_is_durable_and_not_before),
 		cmocka_unit_test(hope_is_given_up_only_when_all_say_twice_that_they_lack_it),
+		cmocka_unit_test(a_snapshot_stands_for_all_slots_up_to_its_own),
+		cmocka_unit_test(a_snapshot_gives_hope_again),
 		cmocka_unit_test(alone_there_is_nobody_to_ask),
 		cmocka_unit_test(
 			replicas_that_are_all_mended_give_each_other_what_is_whole_anywhere),
