@@ -32,13 +32,14 @@ void synod_heads_note(struct synod_heads *heads, const struct synod_head *group)
 }
 
 const struct synod_head *synod_heads_find(const struct synod_heads *heads, uint64_t slot,
-					  uint64_t group_durable)
+					  uint64_t counts_at, uint64_t group_durable)
 {
 	uint32_t i = 0;
 
 	synod_assert(heads->count > 0);
 	synod_assert_cmp(heads->head[0].number, <=, group_durable + 1);
-	while (i + 1 < heads->count && heads->head[i].slot_last <= slot &&
+	while (i + 1 < heads->count &&
+	       (heads->head[i].slot_last <= slot || heads->head[i + 1].at <= counts_at) &&
 	       heads->head[i + 1].number <= group_durable + 1)
 		i++;
 	return &heads->head[i];

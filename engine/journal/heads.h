@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Where the log may begin: every so often the place of a group, and what a superblock must say to
- * begin there. The head for a snapshot of slot s is the last of these before which no record of a
- * slot beyond s stands. Pure.
+ * begin there. The head for a snapshot of slot s is the last of these before which no record stands
+ * that counts for a slot beyond s (or of any such slot, where it is not known which count). Pure.
  */
 #ifndef SYNOD_JOURNAL_HEADS_H
 #define SYNOD_JOURNAL_HEADS_H
@@ -36,9 +36,13 @@ void synod_heads_begin(struct synod_heads *heads, const struct synod_head *first
 /* The next group, and the highest slot of its records. */
 void synod_heads_note(struct synod_heads *heads, const struct synod_head *group);
 
-/* The head for a snapshot of that slot; a group after that number is not yet durable. */
+/*
+ * The head for a snapshot of that slot. counts_at: virtual offset of the first record that counts
+ * for a slot beyond it, UINT64_MAX: there is none, 0: not known. A group after group_durable is not
+ * yet durable.
+ */
 const struct synod_head *synod_heads_find(const struct synod_heads *heads, uint64_t slot,
-					  uint64_t group_durable);
+					  uint64_t counts_at, uint64_t group_durable);
 
 /* The log begins with that group now. */
 void synod_heads_drop(struct synod_heads *heads, uint64_t number);

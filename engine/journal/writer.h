@@ -106,7 +106,8 @@ struct synod_writer_superblock {
  *    +-------------------------------------------------------------------------+
  *
  * Only then may what stood before the head be written over: with one pair alone, damage to it would
- * bring the old head back.
+ * bring the old head back. Where room is short and votes for slots beyond the snapshot hold the
+ * head that later votes took the place of, COMMIT comes without a new snapshot: the head alone.
  */
 struct synod_writer_snapshot {
 	enum {
@@ -129,6 +130,7 @@ struct synod_writer_snapshot {
 	uint32_t checksum_settled;
 	uint32_t foreign;     /* 1: the one under way is a peer's */
 	uint64_t tail_before; /* where the log ended when the last one was begun */
+	uint64_t trim_tried;  /* durable group, when a head was last looked for without one */
 };
 
 /*

@@ -8,6 +8,11 @@
 #include <errno.h>
 #include <string.h>
 
+enum {
+	/* Slots beyond a snapshot that are looked at one by one: some windows of them. */
+	COUNTS_MAX = 4096,
+};
+
 static uint64_t log_size(const struct synod_writer *writer)
 {
 	synod_assert_cmp(writer->plan.log.begin, <, writer->plan.log.end);
@@ -141,16 +146,84 @@ static void write_piece(struct synod_writer *writer)
 					    snapshot->area + snapshot->written, snapshot->checksum);
 }
 
+/*
+ * Where the first record stands that counts for a slot beyond that one: what was accepted there
+ * before, at lower ballots, is not needed any more. As heads.h wants it; not known while one that
+ * counts is not durable, since then an older one does.
+ */
+static uint64_t counts_at(const struct synod_writer *writer, uint64_t slot)
+{
+	const struct synod_index *index = writer->index;
+	uint64_t first = UINT64_MAX;
+
+	if (index->slot_last > slot + COUNTS_MAX)
+		return 0;
+	for (uint64_t beyond = slot + 1; beyond <= index->slot_last; beyond++) {
+		const uint64_t at = synod_index_offset(index, beyond);
+
+		if (at >= writer->prefix.offset_durable)
+			return 0;
+		if (at && at < first)
+			first = at;
+	}
+	synod_assert(first > 0);
+	return first;
+}
+
+static const struct synod_head *find_head(const struct synod_writer *writer, uint64_t slot)
+{
+	const struct synod_head *head = synod_heads_find(
+		&writer->heads, slot, counts_at(writer, slot), writer->prefix.group_durable);
+
+	synod_assert_cmp(head->at, >=, head_at(writer));
+	return head;
+}
+
+/* The next superblock names that head; when both pairs do, the log before it is room. */
+static void name_head(struct synod_writer *writer, const struct synod_head *head)
+{
+	struct synod_format_superblock *want = &writer->superblock.want;
+
+	synod_assert_cmp(head->number, >=, want->head_group);
+	want->head_offset = synod_format_place(&writer->plan.log, head->at);
+	want->head_epoch = synod_format_epoch(&writer->plan.log, head->at);
+	want->head_group = head->number;
+	want->head_previous = head->previous_checksum;
+	writer->superblock.dirty = 1;
+	writer->snapshot.sequence = writer->superblock.sequence_started + 1;
+	writer->snapshot.phase = SYNOD_WRITER_SNAPSHOT_COMMIT;
+}
+
+/*
+ * Elections fill a log with votes for the same slots again and again, and no snapshot comes while
+ * none of them is chosen: with the log full none ever would be. So where room is short, the head
+ * moves on without one, past votes that later ones took the place of.
+ */
+static void maybe_trim(struct synod_writer *writer)
+{
+	struct synod_writer_snapshot *snapshot = &writer->snapshot;
+	const struct synod_head *head;
+
+	if (!writer->plan.log.wraps || !snapshot->slot_settled ||
+	    snapshot->trim_tried == writer->prefix.group_durable ||
+	    writer->limit - writer->plan.offset_next > log_size(writer) / 4)
+		return;
+	snapshot->trim_tried = writer->prefix.group_durable;
+	head = find_head(writer, snapshot->slot_settled);
+	if (head->at == head_at(writer))
+		return;
+	synod_assert_cmp(writer->superblock.want.snapshot_slot, ==, snapshot->slot_settled);
+	snapshot->slot = snapshot->slot_settled;
+	name_head(writer, head);
+}
+
 /* All of it is on stable media: the next superblock names it, and the head that it allows. */
 static void commit(struct synod_writer *writer)
 {
 	struct synod_writer_snapshot *snapshot = &writer->snapshot;
 	struct synod_format_superblock *want = &writer->superblock.want;
-	const struct synod_head *head =
-		synod_heads_find(&writer->heads, snapshot->slot, writer->prefix.group_durable);
 
 	synod_assert_cmp(snapshot->written, ==, snapshot->size);
-	synod_assert_cmp(head->at, >=, head_at(writer));
 	want->snapshot_slot = snapshot->slot;
 	want->snapshot_offset = snapshot->area;
 	want->snapshot_size = snapshot->size;
@@ -160,13 +233,7 @@ static void commit(struct synod_writer *writer)
 	/* The other area is the free one from now on, and holds the snapshot before this. */
 	want->partial_slot = want->partial_total = want->partial_received = 0;
 	want->partial_checksum = want->partial_crc = 0;
-	want->head_offset = synod_format_place(&writer->plan.log, head->at);
-	want->head_epoch = synod_format_epoch(&writer->plan.log, head->at);
-	want->head_group = head->number;
-	want->head_previous = head->previous_checksum;
-	writer->superblock.dirty = 1;
-	snapshot->sequence = writer->superblock.sequence_started + 1;
-	snapshot->phase = SYNOD_WRITER_SNAPSHOT_COMMIT;
+	name_head(writer, find_head(writer, snapshot->slot));
 }
 
 void synod_writer_snapshot_progress(struct synod_writer *writer)
@@ -183,6 +250,8 @@ void synod_writer_snapshot_progress(struct synod_writer *writer)
 		else
 			commit(writer);
 	}
+	if (snapshot->phase == SYNOD_WRITER_SNAPSHOT_IDLE)
+		maybe_trim(writer);
 	if (snapshot->phase != SYNOD_WRITER_SNAPSHOT_COMMIT ||
 	    writer->superblock.sequence_settled < snapshot->sequence)
 		return;

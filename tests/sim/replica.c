@@ -367,6 +367,7 @@ void sim_replica_message(struct sim *sim, struct sim_replica *replica,
 	/* A value may have to be written: without room for it nothing is taken. */
 	if (mine.has_value && replica->disk.room <= sim_reserve_follower(sim)) {
 		sim_count(sim, SIM_FAULT_DISK_FULL);
+		sim_snapshot_take(sim, replica); /* which is to make room */
 		return;
 	}
 	if (mine.has_value)

@@ -258,31 +258,37 @@ static void crash(struct ring *ring)
 	}
 }
 
-/* A record of some slot near the front. Returns 0 when the log takes none now. */
-static int give(struct ring *ring)
+/* A record of that slot at the present ballot. Returns 0 when the log takes none now. */
+static int put(struct ring *ring, uint64_t slot)
 {
 	static uint8_t body[BODY_MAX];
-	uint64_t slot = ring->slot_first + below(ring, WINDOW);
-	struct synod_wire_entry entry = { .ballot = ring->ballot << 8 | 1 };
+	struct synod_wire_entry entry = { .slot = slot, .ballot = ring->ballot << 8 | 1 };
 	uint32_t size;
-	int result;
 
-	if (ring->facts[slot].ballot && ring->facts[slot].ballot >= entry.ballot)
-		slot = ring->slot_first;
 	if (ring->facts[slot].ballot >= entry.ballot)
 		return 1;
 	body_of(slot, entry.ballot, body, &size);
-	entry.slot = slot;
 	entry.size = size;
 	entry.crc = synod_crc32c(body, size);
-	result = synod_writer_record(&ring->writer, ring->ticket + 1, &entry, body, ring->hint);
-	if (result)
+	if (synod_writer_record(&ring->writer, ring->ticket + 1, &entry, body, ring->hint))
 		return 0;
 	ring->facts[slot] = (struct fact){ .ticket = ++ring->ticket, .ballot = entry.ballot };
 	if (slot > ring->slot_last)
 		ring->slot_last = slot;
 	while (ring->facts[ring->slot_first].ballot)
 		ring->slot_first++;
+	return 1;
+}
+
+/* Of some slot near the front. */
+static int give(struct ring *ring)
+{
+	uint64_t slot = ring->slot_first + below(ring, WINDOW);
+
+	if (ring->facts[slot].ballot >= (ring->ballot << 8 | 1))
+		slot = ring->slot_first;
+	if (!put(ring, slot))
+		return 0;
 	if (below(ring, 3) == 0)
 		ring->hint = ring->slot_first - 1;
 	return 1;
@@ -484,6 +490,62 @@ static void without_a_snapshot_the_log_is_full_and_whole(void **state)
 	unmake(ring);
 }
 
+/* Until nothing is under way any more. */
+static void settle(struct ring *ring)
+{
+	advance(ring);
+	while (ring->pending_count) {
+		complete(ring);
+		advance(ring);
+	}
+	assert_false(synod_writer_snapshot_busy(&ring->writer));
+}
+
+/*
+ * Votes for the same slots at one ballot after the other, none of which is chosen, so that no
+ * snapshot comes: the log goes round all the same, and the last vote for each is there after any
+ * crash.
+ */
+static void a_storm_of_elections_does_not_fill_the_log(void **state)
+{
+	struct ring *ring = make(17);
+
+	(void)state;
+	while (ring->slot_first < 20)
+		assert_int_equal(give(ring), 1);
+	settle(ring);
+	while (!ring->snapshots_durable)
+		maybe_snapshot(ring);
+	settle(ring);
+	for (uint64_t round = 0; ring->epochs < 5; round++) {
+		const uint64_t snapshot = ring->writer.superblock.want.snapshot_slot;
+
+		assert_true(round < 10000);
+		ring->ballot++;
+		for (uint64_t slot = snapshot + 1; slot <= ring->slot_last; slot++) {
+			if (!put(ring, slot)) {
+				settle(ring);
+				assert_int_equal(put(ring, slot), 1);
+			}
+			if (below(ring, 4) == 0)
+				advance(ring);
+			while (ring->pending_count && below(ring, 2))
+				complete(ring);
+		}
+		if (below(ring, 20) == 0) {
+			crash(ring);
+			open_again(ring);
+		}
+		ring->epochs =
+			synod_format_epoch(&ring->writer.plan.log, ring->writer.plan.offset_next);
+	}
+	assert_int_equal(ring->snapshots_durable, 1);
+	settle(ring);
+	open_again(ring);
+	assert_int_equal(ring->recovery.snapshot_slot, ring->writer.superblock.want.snapshot_slot);
+	unmake(ring);
+}
+
 static void a_snapshot_larger_than_its_area_is_refused(void **state)
 {
 	struct ring *ring = make(3);
@@ -503,6 +565,7 @@ int main(void)
 		cmocka_unit_test(a_log_without_crashes_goes_round_for_ever),
 		cmocka_unit_test(damage_below_the_mark_is_corrupt_in_any_turn),
 		cmocka_unit_test(without_a_snapshot_the_log_is_full_and_whole),
+		cmocka_unit_test(a_storm_of_elections_does_not_fill_the_log),
 		cmocka_unit_test(a_snapshot_larger_than_its_area_is_refused),
 	};
 
