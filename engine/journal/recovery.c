@@ -230,6 +230,21 @@ enum synod_repair_verdict synod_repair_check(struct synod_repair *repair, uint64
 	return SYNOD_REPAIR_POSSIBLE;
 }
 
+/*
+ * The last slot that the old journal may have a vote for, readable or not: its last record may be
+ * the corrupt one.
+ */
+static uint64_t vote_last(const struct synod_journal_recovery *old)
+{
+	uint64_t last = old->slot_last;
+
+	synod_assert(slots_known(old));
+	for (uint32_t i = 0; i < old->faults; i++)
+		if (old->faulty[i].slot_last > last)
+			last = old->faulty[i].slot_last;
+	return last;
+}
+
 int synod_repair_next(struct synod_repair *repair, struct synod_repair_copy *copy)
 {
 	const struct synod_journal_recovery *old = repair->old;
@@ -238,7 +253,7 @@ int synod_repair_next(struct synod_repair *repair, struct synod_repair_copy *cop
 
 	synod_assert_cmp(repair->chosen, <=, repair->slot);
 	/* Beyond the old one's last, only what is chosen without a gap. */
-	if (slot > old->slot_last &&
+	if (slot > vote_last(old) &&
 	    (from == SYNOD_REPAIR_FROM_OLD || repair->chosen != repair->slot))
 		return 0;
 	synod_assert_implies(from == SYNOD_REPAIR_FROM_OLD, synod_recovery_intact(old, slot));

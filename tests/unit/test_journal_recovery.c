@@ -103,6 +103,23 @@ static void journal_that_is_corrupt_itself_vouches_for_other_slots(void **state)
 	assert_int_equal(slot, 10);
 }
 
+/* The last vote of all is the corrupt one, and not all before it is known to be chosen. */
+static void repaired_journal_has_the_corrupt_slot_behind_the_last_record(void **state)
+{
+	const struct synod_journal_recovery old = corrupt(36, 42, 43);
+	struct synod_journal_recovery other = corrupt(60, 60, 40);
+	struct synod_repair repair = { .old = &old, .others = { &other }, .others_count = 1 };
+	struct synod_repair_copy copy = { 0 };
+	uint64_t slot;
+
+	(void)state;
+	assert_int_equal(synod_repair_check(&repair, &slot), SYNOD_REPAIR_POSSIBLE);
+	while (synod_repair_next(&repair, &copy))
+		assert_int_equal(copy.from, copy.slot == 40 ? SYNOD_REPAIR_FROM_OLD : 0);
+	assert_int_equal(copy.slot, 43);
+	assert_int_equal(repair.chosen, 39);
+}
+
 static void newest_whole_snapshot_begins_the_repaired_journal(void **state)
 {
 	struct synod_journal_recovery old = corrupt(120, 130, 110);
@@ -217,6 +234,7 @@ int main(void)
 		cmocka_unit_test(chosen_slot_without_a_record_is_told),
 		cmocka_unit_test(repair_needs_every_corrupt_slot_vouched_for),
 		cmocka_unit_test(journal_that_is_corrupt_itself_vouches_for_other_slots),
+		cmocka_unit_test(repaired_journal_has_the_corrupt_slot_behind_the_last_record),
 		cmocka_unit_test(newest_whole_snapshot_begins_the_repaired_journal),
 		cmocka_unit_test(corrupt_snapshot_needs_one_as_new),
 		cmocka_unit_test(repaired_journal_knows_what_the_old_one_knew_to_be_chosen),
