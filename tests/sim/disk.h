@@ -115,6 +115,7 @@ struct sim_disk {
 	/* What became of it; see damage.c. */
 	uint32_t copies_damaged; /* bit mask */
 	uint32_t groups_damaged;
+	uint32_t groups_lost;	   /* never landed, and the log went on behind them: mending.c */
 	uint64_t damaged_last;	   /* highest number of a damaged group */
 	uint64_t snapshot_damaged; /* slot of the last snapshot that was damaged */
 	uint32_t lost;		   /* wiped, or beyond repair: this disk never votes again (I12) */
@@ -219,7 +220,7 @@ static inline int sim_disk_joins(const struct sim_disk *disk)
 }
 static inline int sim_disk_is_damaged(const struct sim_disk *disk)
 {
-	return disk->groups_damaged || disk->lost || disk->rolled ||
+	return disk->groups_damaged || disk->groups_lost || disk->lost || disk->rolled ||
 	       (disk->snapshot_damaged && disk->snapshot_damaged >= disk->snapshot_slot);
 }
 /* Somewhere below the durable mark, for one look at it: number of the group, or 0. */

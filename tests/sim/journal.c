@@ -386,12 +386,13 @@ static void take_found(struct sim *sim, struct sim_replica *replica)
 		  replica->id, (unsigned long long)found->group_last,
 		  (unsigned long long)disk->groups_last);
 	while (disk->group_last < found->group_last) {
-		if (is_lost(found, disk->group_last + 1))
+		if (is_lost(found, disk->group_last + 1)) {
 			disk->group_last++;
-		else
-			sim_disk_take_group(sim, replica,
-					    disk->image +
-						    disk->groups[disk->group_last + 1].offset);
+			disk->groups_lost++;
+			continue;
+		}
+		sim_disk_take_group(sim, replica,
+				    disk->image + disk->groups[disk->group_last + 1].offset);
 	}
 	sim_check(sim, found->snapshot_slot >= disk->snapshot_slot,
 		  "I15: replica %u finds the snapshot of slot %llu, durable was that of %llu",
