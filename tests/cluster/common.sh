@@ -87,6 +87,32 @@ until_over() { # REPLICA
 	fail "replica $1 did not stop"
 }
 
+# Of a replica's log, from when its file was emptied last.
+until_said() { # REPLICA PATTERN
+	local i
+	for ((i = 0; i < 200; i++)); do
+		! grep -Eq "$2" "$data/$1.log" || return 0
+		sleep 0.1
+	done
+	fail "replica $1 does not say '$2': $(tail -3 "$data/$1.log")"
+}
+
+# Bytes of a stopped replica's journal, at offsets from the beginning of its log. What `synod log`
+# says of it then is in log.REPLICA.
+flip_in_log() { # REPLICA OFFSET…
+	local id=$1 log_begin at
+	shift
+	log_begin=$("$synod" log --config "$config" --id "$id" --json |
+		sed -n 's/.*"log_begin": \([0-9]*\).*/\1/p')
+	for at in "$@"; do
+		printf '\252' | dd of="$data/$id.journal" bs=1 seek=$((log_begin + at)) \
+			conv=notrunc status=none
+	done
+	if "$synod" log --config "$config" --id "$id" --verify >"$data/log.$id" 2>/dev/null; then
+		fail "the bytes that were flipped are not missed"
+	fi
+}
+
 # A text of that many lines, no two alike.
 make_text() { # LINES
 	awk -v lines="$1" 'BEGIN {

@@ -15,9 +15,7 @@ verified >/dev/null
 grep -q 'every group verified' "$data/before" || fail "$(cat "$data/before")"
 
 # In the first MiB of the log: many groups behind it say it was durable.
-log_begin=$("$synod" log --config "$config" --id 2 --json |
-	sed -n 's/.*"log_begin": \([0-9]*\).*/\1/p')
-printf '\252' | dd of="$data/2.journal" bs=1 seek=$((log_begin + 534471)) conv=notrunc status=none
+flip_in_log 2 534471
 status=0
 "$synod" log --config "$config" --id 2 --verify >"$data/out" 2>"$data/complaint" || status=$?
 [[ $status == 1 ]] || fail "synod log takes a flipped byte: exit $status"

@@ -9,25 +9,7 @@ source "$(dirname "$0")/common.sh"
 
 # Three bytes, far from each other, in the first MiB of its log.
 flip() { # ID
-	local log_begin at
-	log_begin=$("$synod" log --config "$config" --id "$1" --json |
-		sed -n 's/.*"log_begin": \([0-9]*\).*/\1/p')
-	for at in 134471 534471 934471; do
-		printf '\252' | dd of="$data/$1.journal" bs=1 seek=$((log_begin + at)) \
-			conv=notrunc status=none
-	done
-	if "$synod" log --config "$config" --id "$1" --verify >"$data/log.$1" 2>/dev/null; then
-		fail "the bytes that were flipped are not missed"
-	fi
-}
-
-until_said() { # ID PATTERN
-	local i
-	for ((i = 0; i < 200; i++)); do
-		! grep -Eq "$2" "$data/$1.log" || return 0
-		sleep 0.1
-	done
-	fail "replica $1 does not say '$2': $(tail -3 "$data/$1.log")"
+	flip_in_log "$1" 134471 534471 934471
 }
 
 repairs() { # ID

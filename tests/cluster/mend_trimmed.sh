@@ -9,30 +9,13 @@ source "$(dirname "$0")/common.sh"
 
 load=$SYNOD_BUILD/bench/synod-load
 
-until_said() { # PATTERN
-	local i
-	for ((i = 0; i < 300; i++)); do
-		! grep -Eq "$1" "$data/3.log" || return 0
-		sleep 0.1
-	done
-	fail "replica 3 does not say '$1': $(tail -3 "$data/3.log")"
-}
-
 cluster up --size 16M >/dev/null
 make_text 20000 >"$data/text"
 "$synod" submit --config "$config" <"$data/text" >/dev/null
 "$synod" status --config "$config" --until equal --timeout 20 --quiet
 cluster kill 3 >/dev/null
 until_over 3
-log_begin=$("$synod" log --config "$config" --id 3 --json |
-	sed -n 's/.*"log_begin": \([0-9]*\).*/\1/p')
-for at in 134471 534471; do
-	printf '\252' | dd of="$data/3.journal" bs=1 seek=$((log_begin + at)) conv=notrunc \
-		status=none
-done
-if "$synod" log --config "$config" --id 3 --verify >"$data/log" 2>/dev/null; then
-	fail "the bytes that were flipped are not missed"
-fi
+flip_in_log 3 134471 534471
 
 echo "the others go on without it"
 "$load" --config "$config" --seconds 5 --payload 1000 --outstanding 256 >"$data/load.out" 2>&1 ||
@@ -43,8 +26,8 @@ complains 1 'no longer has position 1: its log begins at [0-9]+' \
 echo "it comes back"
 : >"$data/3.log"
 cluster restart 3 >/dev/null
-until_said 'slots of the journal are corrupt: it votes for nothing'
-until_said 'the journal is mended'
+until_said 3 'slots of the journal are corrupt: it votes for nothing'
+until_said 3 'the journal is mended'
 grep -Eq '^synodd 3: [0-9]+ of them, .*, by a snapshot of replica [12]$' "$data/3.log" ||
 	fail "it does not say what a snapshot stands for: $(cat "$data/3.log")"
 "$synod" status --config "$config" --until equal --timeout 20 --quiet

@@ -238,8 +238,7 @@ void sim_mending_stop(struct sim *sim, struct sim_replica *replica);
 void sim_mending_message(struct sim *sim, struct sim_replica *replica,
 			 const struct synod_message *message, uint32_t content);
 void sim_mending_event(struct sim *sim, struct sim_replica *replica, const struct sim_event *event);
-/* Only a snapshot beyond it is wanted. cover: one has come, and is durable. */
-uint64_t sim_mending_has_through(const struct sim_replica *replica);
+/* A snapshot has come, and is durable. */
 void sim_mending_cover(struct sim *sim, struct sim_replica *replica, uint64_t slot, uint32_t from);
 void sim_mending_free(struct sim_replica *replica);
 

@@ -157,11 +157,6 @@ void sim_mending_message(struct sim *sim, struct sim_replica *replica,
 	turn(sim, replica);
 }
 
-uint64_t sim_mending_has_through(const struct sim_replica *replica)
-{
-	return synod_mending_has_through(replica->mending);
-}
-
 void sim_mending_cover(struct sim *sim, struct sim_replica *replica, uint64_t slot, uint32_t from)
 {
 	const uint32_t before = replica->mending->covered;

@@ -250,7 +250,8 @@ void sim_snapshot_arrived(struct sim *sim, struct sim_replica *replica)
 		return;
 	}
 	if (replica->installing || synod_writer_snapshot_busy(writer) ||
-	    slot <= (replica->mends ? sim_mending_has_through(replica) : replica->applied) ||
+	    slot <= (replica->mends ? synod_mending_has_through(replica->mending)
+				    : replica->applied) ||
 	    slot <= writer->superblock.want.snapshot_slot) {
 		give_up(replica);
 		sent[id].slot = 0;
